@@ -1,0 +1,1 @@
+"""Wire types and names: what one component may say to another."""

@@ -1,0 +1,306 @@
+"""The operator API: roles, requests and views. Served on a Unix socket, used by every console.
+
+Paths (JSON; `GET` unless said; every change carries If-Match with the etag the person saw):
+
+    /v1/whoami                              WhoAmI
+    /v1/overview                            Overview
+    /v1/gateways, /v1/gateways/{serial}     GatewayView
+    /v1/rollouts, /v1/rollouts/{id}         RolloutView
+    POST /v1/rollouts/{id}/approve          ApproveRequest      -> RolloutView
+    POST /v1/rollouts/{id}/{hold,resume,cancel,rollback}  ReasonRequest -> RolloutView
+    POST /v1/gateways/{serial}/rollback     ReasonRequest       -> GatewayView
+    POST /v1/safe-mode                      SafeModeRequest     -> list of GatewayView
+    POST /v1/gateways/{serial}/snapshot     ReasonRequest       -> Snapshot
+    /v1/queue?state=&line=&limit=           list of ReviewItem; /v1/queue/summary QueueSummary
+    POST /v1/queue/lease                    LeaseRequest        -> list of ReviewItem
+    POST /v1/queue/{item}/label, /undo      LabelRequest        -> ReviewItem
+    /v1/queue/export                        JSON lines, one labelled window each
+    /v1/alarms; POST /v1/alarms/{id}/ack, /shelve   AckRequest, ShelveRequest -> AlarmView
+    /v1/audit?after=&limit=                 list of AuditEvent; /v1/audit/checkpoint Checkpoint
+    /v1/audit/what-ran?asset=&at=           WhatRan
+    /v1/events?after=                       server-sent events, id = cursor, data = Change
+    /v1/openapi.json
+"""
+
+from enum import StrEnum
+from typing import Annotated, Any
+
+from msgspec import Meta, Struct
+
+from edge_core.contracts.artefact import Digest, Label, ReleaseRef
+from edge_core.contracts.gateway import (
+    Count,
+    DriftNotice,
+    HealthWindow,
+    Reason,
+    References,
+    UpdateReport,
+    WindowCounts,
+)
+from edge_core.contracts.plant import ClockQuality, GatewayPlace, Instant, Serial
+from edge_core.contracts.review import QueueSummary
+from edge_core.contracts.rollout import RolloutView, Ticket
+
+Why = Annotated[str, Meta(min_length=3, max_length=500)]
+
+
+class Role(StrEnum):
+    """What a caller may do; the value is the Unix group that grants it."""
+
+    VIEWER = "edge-viewer"
+    LABELLER = "edge-labeller"
+    OPERATOR = "edge-operator"
+    APPROVER = "edge-approver"
+    ADMIN = "edge-admin"
+
+
+class Action(StrEnum):
+    """Everything that changes something; each needs a role."""
+
+    APPROVE = "approve"
+    HOLD = "hold"
+    RESUME = "resume"
+    CANCEL = "cancel"
+    ROLLBACK = "rollback"
+    SAFE_MODE = "safe_mode"
+    SNAPSHOT = "snapshot"
+    LABEL = "label"
+    ACK = "ack"
+    SHELVE = "shelve"
+    ENROL = "enrol"
+
+
+ALLOWED: dict[Action, frozenset[Role]] = {
+    Action.APPROVE: frozenset({Role.APPROVER, Role.ADMIN}),
+    Action.HOLD: frozenset({Role.OPERATOR, Role.APPROVER, Role.ADMIN}),
+    Action.RESUME: frozenset({Role.APPROVER, Role.ADMIN}),
+    Action.CANCEL: frozenset({Role.APPROVER, Role.ADMIN}),
+    Action.ROLLBACK: frozenset({Role.OPERATOR, Role.APPROVER, Role.ADMIN}),
+    Action.SAFE_MODE: frozenset({Role.OPERATOR, Role.APPROVER, Role.ADMIN}),
+    Action.SNAPSHOT: frozenset({Role.OPERATOR, Role.APPROVER, Role.ADMIN}),
+    Action.LABEL: frozenset({Role.LABELLER, Role.OPERATOR, Role.APPROVER, Role.ADMIN}),
+    Action.ACK: frozenset({Role.OPERATOR, Role.APPROVER, Role.ADMIN}),
+    Action.SHELVE: frozenset({Role.OPERATOR, Role.APPROVER, Role.ADMIN}),
+    Action.ENROL: frozenset({Role.ADMIN}),
+}
+
+
+class WhoAmI(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Who the kernel says is calling, and what that allows."""
+
+    user: str
+    uid: int
+    roles: list[Role]
+    may: list[Action]
+    site: str
+
+
+class Problem(Struct, frozen=True, kw_only=True):
+    """Every refusal: a class for programs, one line for people; 409 carries what is there now."""
+
+    error: str
+    message: str
+    exit_code: int
+    current: RolloutView | None = None
+
+
+class ApproveRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Yes to the plan whose digest is given; `line` is typed by hand, as a second thought."""
+
+    ticket: Ticket
+    reason: Why
+    plan_digest: Digest
+    line: Annotated[str, Meta(max_length=64)]
+
+
+class ReasonRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """An action that needs nothing but a reason."""
+
+    reason: Why
+
+
+class SafeModeRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Put one gateway, or every gateway of a line, into or out of safe mode."""
+
+    on: bool
+    reason: Why
+    serial: Serial | None = None
+    line: str | None = None
+
+
+class LeaseRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Give me the next items; each stays mine for `seconds`."""
+
+    count: Annotated[int, Meta(ge=1, le=50)] = 20
+    seconds: Annotated[float, Meta(gt=0, le=28_800)] = 900.0
+    line: str | None = None
+
+
+class LabelRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a window was; `seconds` is how long it was looked at."""
+
+    label: Label
+    seconds: Annotated[float, Meta(ge=0, le=86_400)] = 0.0
+    proposal_shown: bool = True
+
+
+class AckRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """I have seen it."""
+
+    reason: Annotated[str, Meta(max_length=500)] = ""
+
+
+class ShelveRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Not now: at most one shift, with a reason."""
+
+    minutes: Annotated[int, Meta(ge=1, le=480)]
+    reason: Why
+
+
+class Priority(StrEnum):
+    """ISA-18.2 priorities; only P1 pages."""
+
+    P1 = "p1"
+    P2 = "p2"
+    P3 = "p3"
+    P4 = "p4"
+
+
+class AlarmState(StrEnum):
+    """ISA-18.2 states of one alarm."""
+
+    UNACK = "unack"
+    ACKED = "acked"
+    RETURNED_UNACK = "returned_unack"
+    SHELVED = "shelved"
+    CLEARED = "cleared"
+
+
+class AlarmView(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One alarm: what, what it means for the plant, and what to do (a runbook)."""
+
+    id: int
+    priority: Priority
+    state: AlarmState
+    source: str
+    what: Reason
+    consequence: Reason
+    runbook: str
+    raised: Instant
+    changed: Instant
+    paged: bool = False
+    until: Instant | None = None
+    who: str | None = None
+
+
+class GatewayView(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One gateway: its place, and what it last said with the age of that."""
+
+    place: GatewayPlace
+    etag: str
+    enrolled: bool
+    age_s: float | None
+    stale: bool
+    references: References | None
+    effective: Digest | None
+    running: Digest | None
+    names: dict[str, str]  # digest -> model and version, for people
+    update: UpdateReport | None
+    health: list[HealthWindow]
+    drift: list[DriftNotice]
+    windows: WindowCounts | None
+    clock: ClockQuality | None
+    safe_mode: bool
+    safe_mode_wanted: bool
+    rollback_wanted: Digest | None
+    defer: Reason
+    faults: list[Reason]
+    software: str | None
+
+
+class TelemetryView(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The write-ahead log as people ask for it: how much waits, how old, is the WAN there."""
+
+    state: str
+    waiting_records: Count
+    bytes: Count
+    oldest_age_s: float | None
+    upstream_ok: bool
+    upstream_since: Instant | None
+
+
+class Overview(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The first screen in one answer."""
+
+    site: str
+    at: Instant
+    cursor: Count
+    lines: list["LineView"]
+    rollouts: list[RolloutView]
+    queue: QueueSummary
+    alarms: list[AlarmView]
+    telemetry: TelemetryView
+    clock: ClockQuality
+    audit_size: Count
+
+
+class LineView(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One line in numbers."""
+
+    line: str
+    gateways: Count
+    online: Count
+    trial: Count
+    safe_mode: Count
+    models: list[str]
+    scored: Count
+    alarms: Count
+    queue: Count
+    oldest_age_s: float | None
+
+
+class AuditEvent(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One leaf of the audit log; its canonical JSON is what the Merkle tree hashes."""
+
+    sequence: Count
+    at: Instant
+    clock_synchronised: bool
+    who: str
+    kind: Annotated[str, Meta(pattern=r"^[a-z_]+\.[a-z_]+$")]
+    subject: Annotated[str, Meta(max_length=120)]
+    facts: dict[str, Any]  # json values only; the kind decides which
+    previous: str
+
+
+class WhatRan(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The answer to an auditor: what decided about this asset then, and on whose word."""
+
+    asset: str
+    serial: Serial
+    at: Instant
+    digest: Digest | None
+    release: ReleaseRef | None
+    since: Instant | None
+    until: Instant | None
+    signers: list[str]
+    approvals: list[dict[str, str]]
+    clock_synchronised: bool
+    event: Count | None
+    audit_size: Count
+
+
+class Snapshot(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where a gateway's state was put for whoever looks into it."""
+
+    id: str
+    serial: Serial
+    requested: Instant
+
+
+class Change(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Something changed: which resource to look at again."""
+
+    cursor: Count
+    resource: Label
+    id: str
+    at: Instant

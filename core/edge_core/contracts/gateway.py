@@ -1,0 +1,232 @@
+"""What a gateway and the site proxy say to each other; the gateway always speaks first.
+
+`status` goes up every 30 s (sooner while something is under way). Its answer carries the ETag of
+the desired state; the desired state is fetched only when that changed. Activation needs a permit.
+"""
+
+from enum import StrEnum
+from typing import Annotated
+
+from msgspec import Meta, Struct
+
+from edge_core.contracts.artefact import Digest, Label, Name, ReleaseRef
+from edge_core.contracts.plant import ClockQuality, Instant, Serial
+
+Count = Annotated[int, Meta(ge=0)]
+Share = Annotated[float, Meta(ge=0, le=1)]
+Reason = Annotated[str, Meta(max_length=500)]
+
+STATUS_BYTES_MAX = 64 * 1024
+REVIEW_BYTES_MAX = 256 * 1024
+OTLP_BYTES_MAX = 1024 * 1024
+
+
+class UpdateState(StrEnum):
+    """Where one attempt stands on the gateway; the gateway alone moves it."""
+
+    IDLE = "idle"
+    ASSIGNED = "assigned"
+    DOWNLOADING = "downloading"
+    VERIFIED = "verified"
+    STAGED = "staged"
+    AWAITING_PERMIT = "awaiting_permit"
+    ACTIVATING = "activating"
+    TRIAL = "trial"
+    COMMITTED = "committed"
+    ROLLING_BACK = "rolling_back"
+    ROLLED_BACK = "rolled_back"
+    FAILED_NO_CHANGE = "failed_no_change"
+    ROLLBACK_FAILED = "rollback_failed"
+    FAIL_SAFE = "fail_safe"
+    CANCELLED = "cancelled"
+
+
+class Outcome(StrEnum):
+    """How an attempt ended; independent of the phase it ended in."""
+
+    OPEN = "open"
+    SUCCEEDED = "succeeded"
+    ALREADY = "already"
+    FAILED_NO_CHANGE = "failed_no_change"
+    FAILED_ROLLED_BACK = "failed_rolled_back"
+    FAILED_ROLLBACK = "failed_rollback"
+    REJECTED_STALE = "rejected_stale"
+    NEVER_STARTED = "never_started"
+    CANCELLED = "cancelled"
+    TOO_LATE = "too_late"
+
+
+class References(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The four references of the gateway's store; each is the digest of a release's index."""
+
+    golden: Digest | None = None
+    previous_good: Digest | None = None
+    committed: Digest | None = None
+    candidate: Digest | None = None
+
+
+class UpdateReport(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One attempt as the gateway sees it; merged by (boot, sequence), never regressing."""
+
+    digest: Digest
+    attempt: Annotated[int, Meta(ge=1)]
+    state: UpdateState
+    outcome: Outcome = Outcome.OPEN
+    veto: Label | None = None
+    reason: Reason = ""
+    since_s: Annotated[float, Meta(ge=0)] = 0.0
+
+
+class HealthWindow(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What one model did on one gateway in one health window: counts and extremes, no samples.
+
+    `number` counts up per gateway and boot epoch and is never reused, so a repeat is recognised.
+    `shadow_pairs` are windows that both models scored, `shadow_disagreed` those classed otherwise.
+    """
+
+    epoch: Count
+    number: Count
+    digest: Digest
+    role: Label  # committed, trial or shadow
+    started: Instant
+    ended: Instant
+    scored: Count
+    no_verdict: Count = 0
+    errors: Count = 0
+    alarms: Count = 0
+    out_of_domain: Count = 0
+    shadow_pairs: Count = 0
+    shadow_disagreed: Count = 0
+    overrides: Count = 0
+    latency_p50_us: Count = 0
+    latency_p99_us: Count = 0
+    regime: Annotated[str, Meta(max_length=40)] = ""
+
+
+class DriftNotice(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One grouped drift record; it routes windows to review and never pages."""
+
+    digest: Digest
+    kind: Label
+    tags: Annotated[list[Label], Meta(max_length=16)]
+    since: Instant
+    mode: Annotated[str, Meta(max_length=40)] = ""
+    height: float = 0.0
+
+
+class WindowCounts(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Window numbers since the gateway's first start: cut is every number ever given out."""
+
+    cut: Count = 0
+    scored: Count = 0
+    no_verdict: Count = 0
+    dropped: Count = 0
+    doubled: Count = 0
+
+
+class StatusReport(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The heartbeat. The serial is checked against the certificate, never trusted alone."""
+
+    serial: Serial
+    boot_epoch: Count
+    sequence: Count
+    software: Annotated[str, Meta(max_length=64)]
+    clock: ClockQuality
+    references: References
+    effective: Digest | None
+    running: Digest | None  # what the worker itself says it loaded
+    update: UpdateReport | None = None
+    health: Annotated[list[HealthWindow], Meta(max_length=64)] = []
+    drift: Annotated[list[DriftNotice], Meta(max_length=8)] = []
+    windows: WindowCounts = WindowCounts()
+    safe_mode: bool = False
+    targets: Annotated[list[str], Meta(max_length=16)] = []
+    generation_seen: Count = 0
+    outbox_waiting: Count = 0
+    disk_free_bytes: Count = 0
+    faults: Annotated[list[Reason], Meta(max_length=16)] = []
+
+
+class Checkpoint(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The last audit checkpoint (C2SP tlog-checkpoint), kept by every gateway as a witness."""
+
+    size: Count
+    note: Annotated[str, Meta(max_length=2000)]
+
+
+class StatusReply(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The answer to a heartbeat: health windows taken, what to fetch, when to come back."""
+
+    desired_etag: str
+    come_back_s: float
+    health_stored: Count = 0
+    checkpoint: Checkpoint | None = None
+
+
+class TrialPolicy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """When a gateway may commit by itself: both bounds must be reached, in healthy running."""
+
+    inferences_min: Annotated[int, Meta(ge=1)] = 500
+    duration_min_s: Annotated[float, Meta(ge=0)] = 300.0
+    duration_max_s: Annotated[float, Meta(gt=0)] = 3600.0
+    error_share_max: Share = 0.02
+    tries: Annotated[int, Meta(ge=1, le=10)] = 3
+
+
+class Assignment(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Run this release; `activate` says whether a permit may be asked for yet."""
+
+    release: ReleaseRef
+    attempt: Annotated[int, Meta(ge=1)]
+    rollout: Annotated[str, Meta(max_length=80)]
+    activate: bool = False
+    shadow_pairs_min: Count = 0
+    trial: TrialPolicy = TrialPolicy()
+
+
+class RollbackOrder(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Leave this digest, whatever else is under way; needs no bytes. Outranks every assignment."""
+
+    from_digest: Digest
+    epoch: Count
+    reason: Reason
+
+
+class Desired(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What the site wants of one gateway. A lower generation than one seen is refused."""
+
+    serial: Serial
+    generation: Count
+    epoch: Count
+    repository: Name
+    assignment: Assignment | None = None
+    rollback: RollbackOrder | None = None
+    safe_mode: bool = False
+    snapshot: Annotated[str, Meta(max_length=40)] | None = None
+    health_window_s: Annotated[float, Meta(gt=0)] = 300.0
+    review_budget: Count = 20
+
+
+class PermitRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """May I activate? The gateway notes its own monotonic time before it sends this."""
+
+    digest: Digest
+    attempt: Annotated[int, Meta(ge=1)]
+    boot_epoch: Count
+
+
+class PermitReply(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Yes for `valid_s` seconds from the request, or no with the reason and when to ask."""
+
+    granted: bool
+    epoch: Count
+    valid_s: Annotated[float, Meta(ge=0)] = 0.0
+    reason: Reason = ""
+    retry_after_s: Annotated[float, Meta(ge=0)] = 0.0
+
+
+class Enrolled(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What enrolment leaves on a gateway's disk, beside the key that never left it."""
+
+    serial: Serial
+    not_after: Instant

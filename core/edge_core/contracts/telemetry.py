@@ -1,0 +1,116 @@
+"""Every metric, attribute and batch name with its unit: here and nowhere else.
+
+Names follow the OpenTelemetry conventions: dotted, lower case, the unit beside them in UCUM. All
+sums are cumulative, since a repeated delta would be counted twice.
+"""
+
+from enum import StrEnum
+
+from msgspec import Struct
+
+MODEL_NAME = "model.name"
+MODEL_VERSION = "model.version"
+DEPLOYMENT_ID = "deployment.id"
+GATEWAY_SERIAL = "gateway.serial"
+CLOCK_SYNCHRONISED = "gateway.clock.synchronised"
+CLOCK_ERROR_MAX_US = "gateway.clock.error_max_us"
+SLOT = "edge.slot"
+VERDICT = "edge.verdict"
+
+BATCH_ID_HEADER = "x-batch-id"  # <serial>/<epoch>/<sequence>
+BATCH_CRC_HEADER = "x-batch-crc"  # crc32c of the encoded body, eight hex digits
+INGEST_TIME_HEADER = "x-ingest-unix-nano"
+INGEST_CLOCK_HEADER = "x-ingest-clock"
+
+
+class Unit(StrEnum):
+    """Units as UCUM writes them."""
+
+    ONE = "1"
+    BYTES = "By"
+    MICROSECONDS = "us"
+    SECONDS = "s"
+    WINDOWS = "{window}"
+    SAMPLES = "{sample}"
+    RECORDS = "{record}"
+    REQUESTS = "{request}"
+
+
+class Instrument(Struct, frozen=True, kw_only=True):
+    """One metric: its name, its unit, and a sentence for the dashboards."""
+
+    name: str
+    unit: Unit
+    description: str
+
+
+WINDOWS_SCORED = Instrument(
+    name="edge.windows.scored", unit=Unit.WINDOWS, description="windows that got a verdict"
+)
+WINDOWS_NO_VERDICT = Instrument(
+    name="edge.windows.no_verdict", unit=Unit.WINDOWS, description="windows with bad input"
+)
+WINDOW_LAST = Instrument(
+    name="edge.window.last", unit=Unit.WINDOWS, description="number of the last window scored"
+)
+INFERENCE_LATENCY = Instrument(
+    name="edge.inference.latency", unit=Unit.MICROSECONDS, description="doorbell to scores"
+)
+INFERENCE_ERRORS = Instrument(
+    name="edge.inference.errors", unit=Unit.WINDOWS, description="windows the model failed on"
+)
+OUT_OF_DOMAIN = Instrument(
+    name="edge.domain.outside",
+    unit=Unit.WINDOWS,
+    description="windows outside the training domain",
+)
+SHADOW_DISAGREED = Instrument(
+    name="edge.shadow.disagreed", unit=Unit.WINDOWS, description="windows classed otherwise"
+)
+SAMPLES_RECEIVED = Instrument(
+    name="edge.samples.received", unit=Unit.SAMPLES, description="tag values taken in"
+)
+SAMPLES_GAPS = Instrument(
+    name="edge.samples.gaps", unit=Unit.SAMPLES, description="recorded gaps in the tag values"
+)
+DRIFT_HEIGHT = Instrument(
+    name="edge.drift.height", unit=Unit.ONE, description="CUSUM over its bar; 1 is an alarm"
+)
+OUTBOX_WAITING = Instrument(
+    name="edge.outbox.waiting", unit=Unit.RECORDS, description="batches not yet acknowledged"
+)
+JOURNAL_BYTES = Instrument(
+    name="edge.journal.bytes", unit=Unit.BYTES, description="size of the write-ahead log"
+)
+JOURNAL_WAITING = Instrument(
+    name="edge.journal.waiting", unit=Unit.RECORDS, description="records not yet upstream"
+)
+
+
+class Signal(StrEnum):
+    """The three OTLP signals; the value is the path segment."""
+
+    METRICS = "metrics"
+    LOGS = "logs"
+    TRACES = "traces"
+
+
+class BatchId(Struct, frozen=True, kw_only=True, order=True):
+    """Who sent a batch and which it is; a repeat carries the same id and the same CRC."""
+
+    serial: str
+    epoch: int
+    sequence: int
+
+    def __str__(self) -> str:
+        return f"{self.serial}/{self.epoch}/{self.sequence}"
+
+
+def parse_batch_id(text: str) -> BatchId | None:
+    """Read `<serial>/<epoch>/<sequence>`; None if it is not of that form."""
+    serial, _, rest = text.partition("/")
+    epoch, _, sequence = rest.partition("/")
+    digits = epoch.isascii() and epoch.isdigit() and sequence.isascii() and sequence.isdigit()
+    if not (0 < len(serial) <= 63 and digits and len(epoch) <= 19 and len(sequence) <= 19):
+        return None
+    return BatchId(serial=serial, epoch=int(epoch), sequence=int(sequence))

@@ -2,7 +2,7 @@
 
     EdgeError                    1   our own failure: report it, keep the evidence
     ├── UsageError               2   the command line makes no sense: show the usage
-    ├── RefusedError             3   did not verify, failed a policy or contract: never retry unchanged
+    ├── RefusedError             3   did not verify, failed a policy or contract: never retry it
     ├── NotFoundError            4   no such thing: check the name
     ├── UnreachableError         5   the other side did not answer: retry with backoff
     ├── ConflictError            6   it changed meanwhile, or too late: look again, decide again

@@ -1,0 +1,22 @@
+"""What can go wrong between a sample and a feature.
+
+EdgeError
+├── ColumnError            columns of our own making do not fit together
+├── RowOrderError          rows came back in time: the grid and the cutter disagree
+└── RefusedError
+    └── ContractError      a model asks for something the tags of a gateway cannot supply
+"""
+
+from edge_core.contracts.errors import EdgeError, RefusedError
+
+
+class ColumnError(EdgeError):
+    """Columns that belong together have different lengths or the wrong number of tags."""
+
+
+class RowOrderError(EdgeError):
+    """A row arrived that is older than one already taken."""
+
+
+class ContractError(RefusedError):
+    """A signature and a gateway's tag map do not fit; the message names the first feature."""

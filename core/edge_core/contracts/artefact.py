@@ -206,12 +206,6 @@ class ModelSignature(
         return tuple(dict.fromkeys(feature.role for feature in self.features))
 
 
-class ChartScales(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Bars of one CUSUM chart, shape (2 sides, 5 statistics, role), dimensionless."""
-
-    values: list[list[list[float]]]
-
-
 class ModeReference(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What the five window statistics look like in one recipe; arrays have shape (5, role)."""
 
@@ -222,10 +216,20 @@ class ModeReference(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 
 class Domain(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Where the model was trained: per feature the lowest and highest value seen, with margin."""
+    """Where the model was trained, in the order of the signature's features.
+
+    A feature vector x is inside when every feature lies within `low` and `high` (the range seen,
+    with margin), and the Mahalanobis distance sqrt(z' P z / feature) of z = (x - centre) / scale
+    is at most `distance_max`. `precision` holds P, symmetric, as its lower triangle row by row.
+    """
 
     low: list[float]
     high: list[float]
+    centre: list[float]
+    scale: list[float]
+    precision: list[list[float]]
+    distance_max: Annotated[float, Meta(gt=0)]
+    windows: Annotated[int, Meta(ge=2)]
 
 
 class DriftReference(
@@ -238,26 +242,35 @@ class DriftReference(
 ):
     """`reference.json`: what normal looked like, for the shown PSI and for the deciding WCUSUM.
 
-    `edges` has nine inner edges a role and `shares` ten bin shares a role. `ridge` has shape
-    (role, role): residual of every tag from all others.
+    Shown: `edges` has up to 19 inner bin edges a role, `counts` the reference rows in each bin.
+    Deciding: rows are standardised by `row_mean` and `row_sd`; `ridge`, shape (role, role), gives
+    the residual of every tag from all others. `slow` and `fast`, shape (5, role), scale the two
+    CUSUM charts, and `bar` is the one alarm bar over everything. Statistics are in the order
+    level, rough, spread, resid, residspread. Lengths in windows count windows of `window_rows`.
     """
 
     roles: list[Label]
-    window_rows: int
-    row_period_s: float
+    window_rows: Annotated[int, Meta(ge=4)]
+    row_period_s: Annotated[float, Meta(gt=0)]
     edges: list[list[float]]
-    shares: list[list[float]]
+    counts: list[list[int]]
     row_mean: list[float]
     row_sd: list[float]
     ridge: list[list[float]]
-    modes: list[ModeReference]
+    modes: Annotated[list[ModeReference], Meta(min_length=1)]
     flat_run_max: list[int]
-    slow: ChartScales
-    fast: ChartScales
-    bar: float
-    tau_int_rows: float
-    horizon_windows: int
+    slow: list[list[float]]
+    fast: list[list[float]]
+    bar: Annotated[float, Meta(gt=0)]
+    good_share_min: Annotated[float, Meta(gt=0, le=1)] = 0.8
+    settle_windows: Annotated[int, Meta(ge=0)]
+    quiet_windows: Annotated[int, Meta(ge=0)]
+    horizon_windows: Annotated[int, Meta(ge=1)]
+    block_windows: Annotated[int, Meta(ge=1)]
+    replicates: Annotated[int, Meta(ge=1)]
+    quantile: Annotated[float, Meta(gt=0, lt=1)]
     seed: int
+    tau_int_rows: float
     thin: bool
     domain: Domain
 

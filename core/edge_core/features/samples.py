@@ -30,7 +30,8 @@ def usable(quality: NDArray[np.uint8]) -> NDArray[np.bool_]:
 
 def severity(status: NDArray[np.uint32]) -> NDArray[np.uint8]:
     """Quality of OPC UA status codes: their two top bits (OPC 10000-4, 7.38); reserved is bad."""
-    return np.minimum(status >> np.uint32(30), np.uint32(CellQuality.BAD)).astype(np.uint8)
+    top = np.asarray(status >> np.uint32(30))
+    return np.minimum(top, CellQuality.BAD).astype(np.uint8)
 
 
 @dataclass(frozen=True, slots=True)

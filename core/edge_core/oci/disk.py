@@ -1,0 +1,72 @@
+"""How a file gets its final name so that a power cut leaves the old one or the new one.
+
+The functions block; a daemon calls them through `asyncio.to_thread`.
+"""
+
+import errno
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO, Final
+
+from edge_core.contracts.errors import TryAgainError
+
+_NO_ROOM: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO})
+
+
+@contextmanager
+def writing(what: str) -> Iterator[None]:
+    """Turn a disk that takes no bytes into an error that a caller can wait out.
+
+    Raises:
+        TryAgainError: the disk is full, read-only or failing; an operator has an alarm to act on.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _NO_ROOM:
+            raise TryAgainError(f"{what}: cannot be written: {error.strerror}") from error
+        raise
+
+
+@contextmanager
+def temporary_file(folder: Path) -> Iterator[tuple[BinaryIO, Path]]:
+    """A file in *folder* and its path; removed at the end unless it has another name by then."""
+    opened, name = tempfile.mkstemp(dir=folder, prefix=".adding-")
+    temporary = Path(name)
+    try:
+        with os.fdopen(opened, "w+b") as file:
+            yield file, temporary
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def publish(file: BinaryIO, temporary: Path, final: Path) -> None:
+    """Flush *file*, which lies at *temporary*, and give it the name *final* in the same folder."""
+    file.flush()
+    os.fchmod(file.fileno(), 0o644)
+    os.fsync(file.fileno())
+    temporary.replace(final)
+    sync_folder(final.parent)
+
+
+def replace_bytes(final: Path, content: bytes) -> None:
+    """Make *content* the whole of *final*.
+
+    Raises:
+        TryAgainError: the disk takes no bytes; *final* is what it was.
+    """
+    with writing(final.name), temporary_file(final.parent) as (file, temporary):
+        file.write(content)
+        publish(file, temporary, final)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make names that were made, moved or removed in *folder* survive a power cut."""
+    opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(opened)
+    finally:
+        os.close(opened)

@@ -1,0 +1,79 @@
+"""Rules against bad input: sentinels, impossible values, frozen sensors."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edge_core.features.errors import ColumnError
+from edge_core.features.grid import Rows
+from edge_core.features.quality import SENTINELS, StuckWatch, TagRule, screen
+from edge_core.features.samples import CellQuality
+from tests.unit.features.strategies import samples
+
+GOOD, UNCERTAIN, BAD, GAP, STUCK = CellQuality
+RULE = TagRule(sentinels=SENTINELS, low=-10.0, high=10_000.0)
+
+VALUES = {
+    "an ordinary value is left alone": (12.5, GOOD, GOOD),
+    "888.8 is a sentinel, as a float32 too": (888.8, GOOD, BAD),
+    "-9999 is a sentinel": (-9999.0, GOOD, BAD),
+    "next to a sentinel is a value": (888.7, GOOD, GOOD),
+    "below the range is impossible": (-10.5, GOOD, BAD),
+    "above the range is impossible": (10_001.0, UNCERTAIN, BAD),
+    "the end of the range is possible": (-10.0, UNCERTAIN, UNCERTAIN),
+    "not a number is impossible": (float("nan"), GOOD, BAD),
+    "what is bad already stays what it is": (888.8, GAP, GAP),
+}
+
+
+@pytest.mark.parametrize(("value", "given_as", "becomes"), VALUES.values(), ids=VALUES.keys())
+def test_screen(value: float, given_as: CellQuality, becomes: CellQuality) -> None:
+    """Each row of the table is a rule about one sample."""
+    screened = screen(samples([(0, value, given_as, 0)]), (RULE,))
+    assert screened.quality.tolist() == [becomes]
+
+
+def test_rules_are_per_tag() -> None:
+    """One tag's sentinel is another tag's value."""
+    screened = screen(samples([(0, 888.8, GOOD, 0), (1, 888.8, GOOD, 0)]), (RULE, TagRule()))
+    assert screened.quality.tolist() == [BAD, GOOD]
+
+
+def test_screen_needs_a_rule_a_tag() -> None:
+    """A tag without a rule is an error, not a free pass."""
+    with pytest.raises(ColumnError, match="found 1"):
+        screen(samples([(1, 1.0, GOOD, 0)]), (RULE,))
+
+
+def column(values: list[float]) -> Rows:
+    """Good rows of one tag."""
+    return Rows(0, 1, np.array(values, np.float32)[:, None], np.zeros((len(values), 1), np.uint8))
+
+
+def test_frozen_after_the_limit() -> None:
+    """A value may repeat up to the limit; each further row is STUCK, until it moves."""
+    watch = StuckWatch((TagRule(flat_rows_max=3),))
+    marked = watch.mark(column([1, 2, 2, 2, 2, 2, 3]))
+    assert marked.quality[:, 0].tolist() == [GOOD] * 4 + [STUCK] * 2 + [GOOD]
+    assert watch.runs.tolist() == [1]
+
+
+def test_no_limit_no_mark() -> None:
+    """A set-point may stand still for ever."""
+    assert (StuckWatch((TagRule(),)).mark(column([5.0] * 500)).quality == GOOD).all()
+
+
+@given(
+    st.lists(st.sampled_from([0.0, 1.0, float("nan")]), max_size=40),
+    st.lists(st.integers(0, 9), max_size=10),
+)
+def test_chunks_change_nothing(values: list[float], sizes: list[int]) -> None:
+    """In any chunks the same rows are stuck."""
+    rule = (TagRule(flat_rows_max=2),)
+    whole = StuckWatch(rule).mark(column(values)).quality[:, 0].tolist()
+    watch, pieces, at = StuckWatch(rule), list[int](), 0
+    for size in [*sizes, len(values)]:
+        pieces += watch.mark(column(values[at : at + size])).quality[:, 0].tolist()
+        at += size
+    assert pieces == whole

@@ -1,0 +1,217 @@
+"""Windows: cut once each whatever the chunks, and judged before anything scores them."""
+
+from dataclasses import dataclass
+from random import Random
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edge_core.features.errors import ColumnError, RowOrderError
+from edge_core.features.grid import Grid, Rows, place
+from edge_core.features.samples import CellQuality
+from edge_core.features.window import (
+    Assessment,
+    Window,
+    WindowCutter,
+    assess,
+    longest_runs,
+    windows,
+)
+from tests.unit.features.strategies import (
+    FIRST_ROW,
+    LATENESS_NS,
+    PERIOD_NS,
+    ROWS,
+    SPEC,
+    Record,
+    records,
+    samples,
+    windowing,
+)
+
+GOOD, UNCERTAIN, BAD, GAP, STUCK = CellQuality
+ROLES = ("pressure", "flow")
+
+
+def rows(first: int, count: int, tags: int = 2) -> Rows:
+    """Good rows whose value is their row number."""
+    values = np.repeat(np.arange(first, first + count, dtype=np.float32)[:, None], tags, axis=1)
+    return Rows(first, 10**9, values, np.zeros((count, tags), np.uint8))
+
+
+def same(one: Window, other: Window) -> None:
+    """Equal to the bit."""
+    assert (one.number, one.start_ns, one.end_ns) == (other.number, other.start_ns, other.end_ns)
+    np.testing.assert_array_equal(one.values, other.values)
+    np.testing.assert_array_equal(one.quality, other.quality)
+    np.testing.assert_array_equal(one.good_share, other.good_share)
+    np.testing.assert_array_equal(one.gap_rows, other.gap_rows)
+
+
+@given(
+    first=st.integers(0, 40),
+    chunks=st.lists(st.integers(0, 17), max_size=12),
+    length=st.integers(2, 12),
+    stride=st.integers(1, 20),
+)
+def test_cut_once_each(first: int, chunks: list[int], length: int, stride: int) -> None:
+    """In any chunks, each whole window comes exactly once, in order, as the batch cuts it."""
+    rule = windowing(length, stride, 1)
+    cutter = WindowCutter(rule, 2)
+    cut: list[Window] = []
+    at = first
+    for chunk in chunks:
+        cut += [window.copied() for window in cutter.push(rows(at, chunk))]
+        at += chunk
+    expected = list(windows(rows(first, at - first), rule))
+    assert [window.number for window in cut] == [window.number for window in expected]
+    for one, other in zip(cut, expected, strict=True):
+        same(one, other)
+    for window in cut:
+        assert window.values[0, 0] == window.number * stride
+        assert len(window.values) == length
+
+
+@given(records, st.randoms(use_true_random=False))
+def test_any_arrival_order_same_windows(listed: list[Record], random: Random) -> None:
+    """Samples in any order within the lateness lose no window, double none and change none."""
+    rule = windowing(6, 2, 3)
+    expected = list(windows(place(samples(listed), SPEC, FIRST_ROW, ROWS), rule))
+    arrivals = [(record[3] + random.randint(0, LATENESS_NS), record) for record in listed]
+    random.shuffle(arrivals)
+    grid, cutter = Grid(SPEC, FIRST_ROW), WindowCutter(rule, 3)
+    cut: list[Window] = []
+    for row in range(FIRST_ROW, FIRST_ROW + ROWS):
+        now_ns = row * PERIOD_NS + LATENESS_NS
+        grid.add(samples([record for at, record in arrivals if at <= now_ns]))
+        arrivals = [arrival for arrival in arrivals if arrival[0] > now_ns]
+        cut += [window.copied() for window in cutter.push(grid.advance(now_ns))]
+    assert len(cut) == len(expected)
+    for one, other in zip(cut, expected, strict=True):
+        same(one, other)
+
+
+def test_restart_doubles_nothing() -> None:
+    """A cutter told what was cut goes on with the next number, even if rows come again."""
+    rule = windowing(10, 5, 1)
+    before = WindowCutter(rule, 2)
+    numbers = [window.number for window in before.push(rows(0, 22))]
+    after = WindowCutter(rule, 2, next_number=before.next_number)
+    numbers += [window.number for window in after.push(rows(7, 40))]
+    assert numbers == [0, 1, 2, 3, 4, 5, 6, 7]
+
+
+def test_no_window_across_a_hole() -> None:
+    """Rows that jump ahead start anew: no window holds rows from both sides."""
+    cutter = WindowCutter(windowing(10, 5, 1), 2)
+    assert [window.number for window in cutter.push(rows(0, 12))] == [0]
+    assert [window.number for window in cutter.push(rows(18, 18))] == [4, 5]
+
+
+def test_rows_never_go_back() -> None:
+    """An older row is refused: nothing could be right after it."""
+    cutter = WindowCutter(windowing(), 2)
+    list(cutter.push(rows(0, 3)))
+    with pytest.raises(RowOrderError, match="row 2: expected 3"):
+        list(cutter.push(rows(2, 1)))
+
+
+def test_tags_must_fit() -> None:
+    """A row of another width is refused."""
+    with pytest.raises(ColumnError, match="row 0: expected 2 tags"):
+        list(WindowCutter(windowing(), 2).push(rows(0, 1, tags=3)))
+
+
+def test_window_is_a_view_and_a_copy_is_not() -> None:
+    """The cut window is a slice of the ring; a copy outlives the next row."""
+    cutter = WindowCutter(windowing(3, 1, 1), 2)
+    view = next(iter(cutter.push(rows(0, 3))))
+    kept = view.copied()
+    list(cutter.push(rows(3, 3)))
+    assert kept.values[:, 0].tolist() == [0, 1, 2]
+    assert view.values[:, 0].tolist() != [0, 1, 2]
+
+
+@dataclass(frozen=True)
+class Case:
+    """Qualities of the first tag over ten rows (the second is good), and the verdict."""
+
+    quality: list[CellQuality]
+    verdict: Assessment
+    values: list[float] | None = None
+
+
+def refused(reason: str) -> Assessment:
+    """A window that may not be scored."""
+    return Assessment(scorable=False, reason=f"input bad: {reason}")
+
+
+CASES = {
+    "all good: score": Case([GOOD] * 10, Assessment(scorable=True)),
+    "scattered bad rows within the share: score": Case(
+        [BAD, GOOD, GOOD, GOOD, BAD, *[GOOD] * 5], Assessment(scorable=True)
+    ),
+    "too few good rows: says how many and how many are needed": Case(
+        [BAD, GOOD, BAD, GOOD, BAD, GOOD, BAD, GOOD, BAD, BAD],
+        refused("pressure 40 % good, 80 % needed (bad status or impossible value)"),
+    ),
+    "just below the share is not rounded up": Case(
+        [GOOD, STUCK, GOOD, GOOD, STUCK, GOOD, GOOD, STUCK, GOOD, GOOD],
+        refused("pressure 70 % good, 80 % needed (value frozen)"),
+    ),
+    "a gap of the allowed length: score": Case(
+        [GOOD] * 4 + [GAP] * 2 + [GOOD] * 4, Assessment(scorable=True)
+    ),
+    "nothing came for most of the window": Case(
+        [GOOD] * 3 + [GAP] * 7, refused("pressure 30 % good, 80 % needed (nothing recent arrived)")
+    ),
+    "uncertain rows are used and named": Case(
+        [UNCERTAIN] * 10, Assessment(scorable=True, uncertain=("pressure",))
+    ),
+    "few uncertain rows need no mention": Case(
+        [UNCERTAIN] * 2 + [GOOD] * 8, Assessment(scorable=True)
+    ),
+    "no value at all yet: no verdict": Case(
+        [GAP] + [GOOD] * 9,
+        refused("pressure has no good value yet"),
+        values=[float("nan")] + [1.0] * 9,
+    ),
+}
+
+
+def window_of(quality: list[CellQuality], values: list[float] | None = None) -> Window:
+    """Ten rows of two tags, the second one good."""
+    first = np.array(values or [1.0] * len(quality), np.float32)
+    chunk = Rows(
+        0,
+        10**9,
+        np.stack([first, np.ones(len(quality), np.float32)], axis=1),
+        np.stack([np.array(quality, np.uint8), np.zeros(len(quality), np.uint8)], axis=1),
+    )
+    return next(windows(chunk, windowing(len(quality), 1, 2)))
+
+
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
+def test_assess(case: Case) -> None:
+    """Each row of the table is a rule about what may be scored."""
+    window = window_of(case.quality, case.values)
+    assert assess(window, windowing(10, 1, 2), ROLES) == case.verdict
+
+
+def test_gap_too_long_is_refused_even_with_enough_good_rows() -> None:
+    """A hole longer than the contract allows is never scored over."""
+    window = window_of([GOOD] * 40 + [GAP] * 4 + [GOOD] * 6)
+    verdict = assess(window, windowing(50, 1, 3), ROLES)
+    assert verdict.reason == (
+        "input bad: pressure missing for 4 rows, 3 allowed (nothing recent arrived)"
+    )
+
+
+@given(st.lists(st.booleans(), min_size=1, max_size=30))
+def test_longest_runs(marks: list[bool]) -> None:
+    """The longest run equals the longest piece of a split string."""
+    text = "".join("x" if mark else " " for mark in marks)
+    longest = max((len(piece) for piece in text.split()), default=0)
+    assert longest_runs(np.array(marks)[:, None]).tolist() == [longest]

@@ -1,0 +1,306 @@
+"""The gateway's configuration: one TOML file, decoded once into one frozen tree.
+
+Relative paths are relative to the file. Secrets are files with mode 0600, named here.
+
+    serial = "pg-01"                     # the identity; the certificate bears it
+    site = "demo"
+    data = "/var/lib/edge-gateway"
+    trust_policy = "trust-policy.toml"
+    targets = ["linux-amd64/onnxruntime/fp32/b1"]      # in order of preference
+
+    [proxy]
+    url = "https://127.0.0.1:9443"       # the gateway API
+    enrol_url = "https://127.0.0.1:9444" # enrolment has a port of its own
+    ca = "ca.pem"
+
+    [[sources]]
+    kind = "opcua"
+    name = "plc"
+    url = "opc.tcp://127.0.0.1:4840"
+
+    [[tags]]
+    role = "flow"
+    unit = "l/min"
+    source = "plc"
+    address = "nsu=urn:example:plant;s=pump1.flow"     # OPC UA: a node id
+    # address = "plant/utility#flow"                   # MQTT: topic#key
+    # address = "Plant/Utility/Meter#flow"             # Sparkplug: group/node[/device]#metric
+
+    [sink]
+    host = "127.0.0.1"
+    port = 1883
+"""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta, Struct
+
+from edge_core.command import read_config
+from edge_core.contracts.artefact import Label, Target
+from edge_core.contracts.errors import ConfigurationError, RefusedError
+from edge_core.contracts.plant import Place, Position, Serial
+from edge_runtime.inference.spec import EngineConfig
+
+MIB = 1024 * 1024
+
+Seconds = Annotated[float, Meta(gt=0, le=86_400)]
+Port = Annotated[int, Meta(ge=0, le=65_535)]
+Url = Annotated[str, Meta(pattern=r"^https?://[^\s/]+(/[^\s]*)?$", max_length=200)]
+Text = Annotated[str, Meta(min_length=1, max_length=255)]
+
+
+class ProxyConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where the site proxy is, and how often we speak to it.
+
+    Attributes:
+        url: the gateway API; demands our certificate.
+        enrol_url: enrolment and renewal.
+        ca: PEM bundle of the site's own CA.
+        token: file with the one-time enrolment token; used once, at the first start.
+        heartbeat_s: at most this long between heartbeats; the proxy may ask us to come sooner.
+        telemetry_s: between two OTLP batches.
+        answer_s: how long one request may take.
+    """
+
+    url: Url
+    enrol_url: Url
+    ca: Path
+    token: Path | None = None
+    heartbeat_s: Seconds = 30.0
+    telemetry_s: Seconds = 60.0
+    answer_s: Seconds = 20.0
+
+
+class OpcUaConfig(
+    Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind", tag="opcua"
+):
+    """One OPC UA server; `basic256sha256` is SignAndEncrypt with our own certificate."""
+
+    name: Label
+    url: Annotated[str, Meta(pattern=r"^opc\.tcp://[^\s]+$", max_length=200)]
+    security: Literal["none", "basic256sha256"] = "none"
+    certificate: Path | None = None
+    key: Path | None = None
+    server_certificate: Path | None = None
+    application_uri: Text = "urn:edge-mlops:gateway"
+    publishing_s: Seconds = 0.2
+    sampling_s: Annotated[float, Meta(ge=0, le=3600)] = 0.0  # 0: as fast as the server offers
+    queue: Annotated[int, Meta(ge=1, le=100_000)] = 64
+    silence_s: Seconds = 2.0  # no publish response for so long: the subscription is dead
+    retry_s: Seconds = 1.0
+
+    def __post_init__(self) -> None:
+        """Refuse security without the files that make it.
+
+        Raises:
+            ValueError: a file is not named.
+        """
+        named = (self.certificate, self.key, self.server_certificate)
+        if self.security != "none" and None in named:
+            raise ValueError(
+                "security basic256sha256: expected certificate, key and server_certificate"
+            )
+
+
+class MqttConfig(
+    Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind", tag="mqtt"
+):
+    """One MQTT broker whose messages are JSON: {tag, ts, v, q} or a list of them."""
+
+    name: Label
+    host: Text
+    port: Port = 1883
+    ca: Path | None = None  # TLS when given
+    user: Text | None = None
+    password: Path | None = None
+    retry_s: Seconds = 1.0
+
+
+class SparkplugConfig(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    forbid_unknown_fields=True,
+    tag_field="kind",
+    tag="sparkplug",
+):
+    """One MQTT broker with Sparkplug B edge nodes."""
+
+    name: Label
+    host: Text
+    port: Port = 1883
+    ca: Path | None = None
+    user: Text | None = None
+    password: Path | None = None
+    retry_s: Seconds = 1.0
+    rebirth_interval_s: Seconds = 5.0  # at most one rebirth request a node in so long
+
+
+SourceConfig = OpcUaConfig | MqttConfig | SparkplugConfig
+
+
+class TagConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which value of which source plays which role; the rules bound what it can ever show.
+
+    `stale_s` is how long a value may be held: by default for ever where the source tells us when
+    it goes away (OPC UA reports changes only, Sparkplug has death certificates), 10 s for MQTT.
+    """
+
+    role: Label
+    unit: Annotated[str, Meta(min_length=1, max_length=32)]
+    source: Label
+    address: Annotated[str, Meta(min_length=1, max_length=300)]
+    low: float | None = None
+    high: float | None = None
+    sentinels: Annotated[list[float], Meta(max_length=16)] = []
+    flat_rows_max: Annotated[int, Meta(ge=1)] | None = None
+    stale_s: Seconds | None = None
+
+
+class SinkConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where verdicts go; the topic is `edge/<site>/<serial>/verdict` unless named."""
+
+    host: Text
+    port: Port = 1883
+    topic: Text | None = None
+    ca: Path | None = None
+    user: Text | None = None
+    password: Path | None = None
+    retry_s: Seconds = 1.0
+
+
+class ServingConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The Open Inference Protocol for local clients; port 0 lets the kernel choose."""
+
+    host: Text = "127.0.0.1"
+    port: Port = 8080
+    queue: Annotated[int, Meta(ge=1, le=1024)] = 8
+    body_bytes_max: Annotated[int, Meta(ge=1024)] = 4 * MIB
+
+
+class InferenceConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How models are run."""
+
+    deadline_s: Seconds = 1.0
+    spare: bool = False  # a crash then costs some 20 ms instead of under 5, and one process less
+    engine: EngineConfig = EngineConfig()
+
+
+class ReviewConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which windows are shown to people. The budget itself comes from the site."""
+
+    shift_s: Annotated[float, Meta(gt=0, le=604_800)] = 28_800.0
+    uniform_share: Annotated[float, Meta(ge=0, le=1)] = 0.2  # of the budget, picked at random
+    margin_max: Annotated[float, Meta(ge=0, le=1)] = 0.2  # best minus second best score
+    rest_s: Annotated[float, Meta(ge=0, le=86_400)] = 60.0  # between two of one rule
+
+
+class DiskConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Bounds on what we keep."""
+
+    reserve_bytes: Annotated[int, Meta(ge=0)] = 64 * MIB  # never touched by a download
+    outbox_bytes_max: Annotated[int, Meta(ge=MIB)] = 64 * MIB
+
+
+class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`gateway.toml`."""
+
+    serial: Serial
+    site: Label
+    data: Path
+    trust_policy: Path
+    targets: Annotated[list[str], Meta(min_length=1, max_length=16)]
+    proxy: ProxyConfig
+    sources: Annotated[list[SourceConfig], Meta(min_length=1, max_length=16)]
+    tags: Annotated[list[TagConfig], Meta(min_length=1, max_length=512)]
+    sink: SinkConfig | None = None
+    serving: ServingConfig | None = None
+    inference: InferenceConfig = InferenceConfig()
+    review: ReviewConfig = ReviewConfig()
+    disk: DiskConfig = DiskConfig()
+    stage: Label = "production"
+    safety_class: Place = "none"
+    position: Position | None = None  # for people; the site decides where a gateway stands
+    control_socket: Path | None = None
+    lateness_s: Annotated[float, Meta(ge=0, le=60)] = 0.3  # samples may come this late
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+    @property
+    def socket(self) -> Path:
+        """The control socket: as named, else in the data folder."""
+        return self.control_socket or self.data / "control.sock"
+
+    @property
+    def units(self) -> dict[str, str]:
+        """The unit of the tag that plays each role."""
+        return {tag.role: tag.unit for tag in self.tags}
+
+    @property
+    def targets_parsed(self) -> tuple[Target, ...]:
+        """The targets this gateway can run, best first."""
+        return tuple(Target.parse(text) for text in self.targets)
+
+
+def load(path: Path) -> Config:
+    """Read and check the configuration at *path*; its paths come back absolute.
+
+    Raises:
+        ConfigurationError: names the key, what was expected and what was found.
+    """
+    config = read_config(path, Config)
+    try:
+        _check(config)
+    except RefusedError as error:
+        raise ConfigurationError(f"{path}: {error}") from None
+    return _rooted(config, path.resolve().parent)
+
+
+def _check(config: Config) -> None:
+    _ = config.targets_parsed
+    names = [source.name for source in config.sources]
+    roles = [tag.role for tag in config.tags]
+    for key, values in (("sources.name", names), ("tags.role", roles)):
+        twice = next((value for value in values if values.count(value) > 1), None)
+        if twice is not None:
+            raise RefusedError(f"`$.{key}`: expected each once, found {twice!r} twice")
+    for number, tag in enumerate(config.tags):
+        if tag.source not in names:
+            raise RefusedError(
+                f"`$.tags[{number}].source`: expected one of {', '.join(names)}, "
+                f"found {tag.source!r}"
+            )
+
+
+def _rooted(config: Config, root: Path) -> Config:
+    """The same configuration with every path absolute."""
+
+    def at(path: Path | None) -> Path | None:
+        return None if path is None else root / path
+
+    proxy = msgspec.structs.replace(
+        config.proxy, ca=root / config.proxy.ca, token=at(config.proxy.token)
+    )
+    return msgspec.structs.replace(
+        config,
+        data=root / config.data,
+        trust_policy=root / config.trust_policy,
+        control_socket=at(config.control_socket),
+        proxy=proxy,
+        sources=[_rooted_source(source, root) for source in config.sources],
+        sink=None
+        if config.sink is None
+        else msgspec.structs.replace(
+            config.sink, ca=at(config.sink.ca), password=at(config.sink.password)
+        ),
+    )
+
+
+def _rooted_source(source: SourceConfig, root: Path) -> SourceConfig:
+    files = {
+        name: root / value
+        for name in source.__struct_fields__
+        if isinstance(value := getattr(source, name), Path)
+    }
+    return msgspec.structs.replace(source, **files)

@@ -1,0 +1,1 @@
+"""Where samples come from: OPC UA, MQTT and Sparkplug B, all yielding the same `TagSample`."""

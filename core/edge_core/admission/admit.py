@@ -6,7 +6,6 @@ crashes, hangs or runs out of memory is a refusal of the model, never an acciden
 
 import asyncio
 import os
-import stat
 from collections.abc import Sequence
 from contextlib import ExitStack
 
@@ -14,6 +13,7 @@ import msgspec
 
 from edge_core.admission.child import Answer, GivenFile, Question
 from edge_core.admission.errors import AdmissionError, ModelRefusedError
+from edge_core.admission.files import open_model
 from edge_core.admission.limited import Ended, run_limited
 from edge_core.admission.model import Admission, AdmissionLimits, Admitted, ModelFile
 from edge_core.contracts.artefact import ModelSignature, SmokeVectors
@@ -78,7 +78,7 @@ async def _ask(
     with ExitStack() as opened:
         given = []
         for file in files:
-            fd = await asyncio.to_thread(_open, file, limits)
+            fd = await asyncio.to_thread(open_model, file, limits.gate.file_bytes_max)
             opened.callback(os.close, fd)
             given.append(GivenFile(name=file.name, fd=fd, digest=file.digest))
         question = Question(
@@ -101,23 +101,3 @@ def _read(raw: bytes) -> Answer:
     if answer.refused is not None:
         raise ModelRefusedError(answer.refused)
     return answer
-
-
-def _open(file: ModelFile, limits: AdmissionLimits) -> int:
-    """An open descriptor of a plain file of admissible size; a pipe would block for ever."""
-    try:
-        fd = os.open(file.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-    except OSError as error:
-        raise ModelRefusedError(
-            f"{file.name}: expected a readable file, found {error.strerror}"
-        ) from error
-    status = os.fstat(fd)
-    most = limits.gate.file_bytes_max
-    if stat.S_ISREG(status.st_mode) and status.st_size <= most:
-        return fd
-    os.close(fd)
-    kind = "a file" if stat.S_ISREG(status.st_mode) else "no plain file"
-    raise ModelRefusedError(
-        f"{file.name}: expected a plain file of at most {most} bytes, found {kind} of "
-        f"{status.st_size}"
-    )

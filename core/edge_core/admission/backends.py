@@ -22,15 +22,17 @@ RUNTIMES = ("onnxruntime", "openvino")
 class Backend(Protocol):
     """One loaded model."""
 
-    def load(self, files: Mapping[str, bytes], signature: ModelSignature) -> None:
-        """Build the session from bytes, by file name.
+    def load(
+        self, files: Mapping[str, bytes], inputs: Sequence[str], outputs: Sequence[str]
+    ) -> None:
+        """Build the session from bytes by file name; inputs and outputs go by these names.
 
         Raises:
             ModelRefusedError: the files are not of this runtime, or it refused them.
         """
 
     def run(self, inputs: Sequence[NDArray[np.generic]]) -> Sequence[NDArray[np.generic]]:
-        """All outputs for all inputs, both in the signature's order."""
+        """All outputs for all inputs, both in the order given to `load`."""
 
 
 def open_backend(runtime: str) -> Backend:
@@ -57,7 +59,9 @@ class OnnxRuntime:
         self._session: Any = None  # untyped library
         self._names: tuple[list[str], list[str]] = ([], [])
 
-    def load(self, files: Mapping[str, bytes], signature: ModelSignature) -> None:
+    def load(
+        self, files: Mapping[str, bytes], inputs: Sequence[str], outputs: Sequence[str]
+    ) -> None:
         """See `Backend.load`."""
         content = _only(files, ".onnx")
         options = self._library.SessionOptions()
@@ -73,10 +77,7 @@ class OnnxRuntime:
             )
         except Exception as error:
             raise _refused("onnxruntime", error) from error
-        self._names = (
-            [spec.name for spec in signature.inputs],
-            [spec.name for spec in signature.outputs],
-        )
+        self._names = (list(inputs), list(outputs))
 
     def run(self, inputs: Sequence[NDArray[np.generic]]) -> Sequence[NDArray[np.generic]]:
         """See `Backend.run`."""
@@ -100,7 +101,9 @@ class OpenVino:
         self._inputs: list[Any] = []  # likewise
         self._outputs: list[Any] = []  # likewise
 
-    def load(self, files: Mapping[str, bytes], signature: ModelSignature) -> None:
+    def load(
+        self, files: Mapping[str, bytes], inputs: Sequence[str], outputs: Sequence[str]
+    ) -> None:
         """See `Backend.load`."""
         topology, weights = _only(files, ".xml"), _only(files, ".bin")
         try:
@@ -115,8 +118,8 @@ class OpenVino:
                     "PERFORMANCE_HINT": "LATENCY",
                 },
             )
-            self._inputs = [compiled.input(spec.name) for spec in signature.inputs]
-            self._outputs = [compiled.output(spec.name) for spec in signature.outputs]
+            self._inputs = [compiled.input(name) for name in inputs]
+            self._outputs = [compiled.output(name) for name in outputs]
             self._request = compiled.create_infer_request()
         except Exception as error:
             raise _refused("openvino", error) from error
@@ -125,6 +128,11 @@ class OpenVino:
         """See `Backend.run`."""
         made = self._request.infer(dict(zip(self._inputs, inputs, strict=True)))
         return [made[output] for output in self._outputs]
+
+
+def tensor_names(signature: ModelSignature) -> tuple[list[str], list[str]]:
+    """Names of the inputs and of the outputs, in order, as `Backend.load` takes them."""
+    return [spec.name for spec in signature.inputs], [spec.name for spec in signature.outputs]
 
 
 def _only(files: Mapping[str, bytes], suffix: str) -> bytes:

@@ -4,7 +4,6 @@ Started by `edge_core.admission.limited` only. It confines itself before it read
 model, gets the model as open descriptors, and needs no file system and no network for it.
 """
 
-import hashlib
 import os
 import resource
 import sys
@@ -16,9 +15,15 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from edge_core.admission.backends import Backend, open_backend, out_of_memory
+from edge_core.admission.backends import (
+    Backend,
+    open_backend,
+    out_of_memory,
+    tensor_names,
+)
 from edge_core.admission.confine import Confinement, confine
 from edge_core.admission.errors import ModelRefusedError
+from edge_core.admission.files import digest_of, read_model
 from edge_core.admission.gate import static_gate
 from edge_core.admission.limited import EXIT_MEMORY
 from edge_core.admission.model import Admission, AdmissionLimits, Admitted
@@ -83,13 +88,17 @@ def judge(question: Question, clock_ns: Callable[[], int]) -> Answer:
     Raises:
         ModelRefusedError: the model is not admissible.
     """
-    parts = {given.name: _content(given, question) for given in question.files}
+    most = question.limits.gate.file_bytes_max
+    parts = {
+        given.name: read_model(given.name, given.fd, most, given.digest)
+        for given in question.files
+    }
     summary = static_gate(parts, question.signature, question.limits.gate)
     if question.runtime is None or question.signature is None or question.smoke is None:
         return Answer(admitted=summary)
     backend = open_backend(question.runtime)
     began = clock_ns()
-    backend.load(parts, question.signature)
+    backend.load(parts, *tensor_names(question.signature))
     load_ms = (clock_ns() - began) / 1e6
     inputs, scores, error_max = _smoke(backend, question.signature, question.smoke)
     probe = _probe(backend, inputs, question.limits.probe_runs, clock_ns)
@@ -97,7 +106,7 @@ def judge(question: Question, clock_ns: Callable[[], int]) -> Answer:
         summary=summary,
         runtime=question.runtime,
         cases=len(question.smoke.cases),
-        outputs_digest=f"sha256:{hashlib.sha256(scores.tobytes()).hexdigest()}",
+        outputs_digest=digest_of(scores.tobytes()),
         error_max=error_max,
         load_ms=load_ms,
         p50_us=float(np.percentile(probe, 50)),
@@ -105,18 +114,6 @@ def judge(question: Question, clock_ns: Callable[[], int]) -> Answer:
         peak_rss_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
     )
     return Answer(admission=admission)
-
-
-def _content(given: GivenFile, question: Question) -> bytes:
-    most = question.limits.gate.file_bytes_max
-    with os.fdopen(given.fd, "rb") as file:
-        content = file.read(most + 1)
-    if len(content) > most:
-        raise ModelRefusedError(f"{given.name}: expected at most {most} bytes")
-    found = f"sha256:{hashlib.sha256(content).hexdigest()}"
-    if given.digest is not None and found != given.digest:
-        raise ModelRefusedError(f"{given.name}: expected {given.digest}, found {found}")
-    return content
 
 
 def _smoke(

@@ -137,3 +137,9 @@ def _bytecode(arch: int, openat: int, numbers: tuple[int, ...]) -> bytes:
         (_RETURN, 0, 0, _ALLOW),
     ]
     return b"".join(struct.pack("=HBBI", *step) for step in steps)
+
+
+def die_with_parent() -> bool:
+    """Ask the kernel to kill this process when the thread that started it ends."""
+    answer: int = ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    return answer == 0

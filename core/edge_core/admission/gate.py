@@ -4,11 +4,11 @@ Imported in the admission child only. It is the same gate for the packager, the 
 gateway, so a model that CI lets through is not a surprise at the line.
 """
 
-import hashlib
 from collections.abc import Mapping
 from pathlib import PurePosixPath
 
 from edge_core.admission.errors import ModelRefusedError
+from edge_core.admission.files import digest_of
 from edge_core.admission.model import Admitted, GateLimits
 from edge_core.contracts.artefact import ModelSignature
 
@@ -31,9 +31,7 @@ def static_gate(
             raise ModelRefusedError(
                 f"{name}: expected at most {limits.file_bytes_max} bytes, found {len(content)}"
             )
-    digests = {
-        name: f"sha256:{hashlib.sha256(content).hexdigest()}" for name, content in parts.items()
-    }
+    digests = {name: digest_of(content) for name, content in parts.items()}
     by_suffix = {PurePosixPath(name).suffix: name for name in parts}
     if len(parts) == 1 and ".onnx" in by_suffix:
         from edge_core.admission.onnx_gate import check_onnx  # noqa: PLC0415 - heavy, child only

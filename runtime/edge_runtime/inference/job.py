@@ -1,0 +1,62 @@
+"""What passes between the daemon, the fork server and a worker process."""
+
+from msgspec import Struct
+
+from edge_core.admission.confine import Confinement
+from edge_core.contracts.artefact import Digest, TensorSpec
+
+# Doorbell bytes that are no slot; every slot is below `spec.SLOTS_MAX`.
+READY = 255
+REFUSED = 254
+
+
+class JobFile(Struct, frozen=True, kw_only=True):
+    """One model file; its descriptor travels beside, in the same place of the list."""
+
+    name: str
+    digest: Digest | None
+
+
+class Job(Struct, frozen=True, kw_only=True):
+    """Start one worker process. Descriptors beside it: memory, doorbell, then the files."""
+
+    ticket: int
+    runtime: str
+    files: list[JobFile]
+    inputs: list[TensorSpec]
+    outputs: list[TensorSpec]
+    slots: int
+    file_bytes_max: int
+    confinement: Confinement
+
+
+class Up(Struct, frozen=True, kw_only=True, tag=True):
+    """The fork server has its libraries and is ready to fork."""
+
+    threads: int
+
+
+class Started(Struct, frozen=True, kw_only=True, tag=True):
+    """A process was forked; its pidfd travels beside."""
+
+    ticket: int
+    pid: int
+
+
+class Ended(Struct, frozen=True, kw_only=True, tag=True):
+    """A process is gone; `status` as `subprocess` has it, negative for a signal."""
+
+    ticket: int
+    status: int
+
+
+Message = Up | Started | Ended
+
+
+class Greeting(Struct, frozen=True, kw_only=True):
+    """What a worker process says when it has loaded its model, or why it has not."""
+
+    digests: dict[str, Digest] = {}
+    load_ms: float = 0.0
+    confined: tuple[str, ...] = ()
+    refused: str | None = None

@@ -1,0 +1,160 @@
+"""The shared memory between the daemon and one worker process: numbered slots for windows.
+
+One slot holds one window: a header, all inputs, all outputs. A greeting lies before the slots.
+The daemon copies what it reads, since the other side is a process that runs a foreign model.
+"""
+
+import mmap
+import os
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_core.admission.errors import ModelRefusedError
+from edge_core.contracts.artefact import TensorSpec
+
+GREETING_BYTES = 64 * 1024
+RING_BYTES_MAX = 256 * 1024 * 1024  # address space of the worker is limited; this is part of it
+TEXT_BYTES_MAX = 200
+_HEADER = struct.Struct("=QQBxH")  # sequence, nanoseconds, status, length of the text
+_TEXT_AT = 32
+_HEADER_BYTES = 256
+_LINE = 64  # a cache line: two tensors never share one
+
+Arrays = Sequence[NDArray[np.generic]]
+
+
+class SlotStatus(IntEnum):
+    """Who has a slot and what came of it; RUNNING survives the death of the worker."""
+
+    GIVEN = 0
+    RUNNING = 1
+    DONE = 2
+    FAILED = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Where each tensor of each slot lies."""
+
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    slots: int
+
+    @property
+    def slot_bytes(self) -> int:
+        """Length of one slot, a multiple of a cache line."""
+        return _HEADER_BYTES + sum(_padded(spec) for spec in (*self.inputs, *self.outputs))
+
+    @property
+    def ring_bytes(self) -> int:
+        """Length of the whole memory file."""
+        return GREETING_BYTES + self.slots * self.slot_bytes
+
+    def slot_at(self, slot: int) -> int:
+        """Where *slot* begins."""
+        return GREETING_BYTES + slot * self.slot_bytes
+
+
+def layout(inputs: Sequence[TensorSpec], outputs: Sequence[TensorSpec], slots: int) -> Layout:
+    """The layout for a signature, with as many of *slots* as fit.
+
+    Raises:
+        ModelRefusedError: not even one window fits.
+    """
+    one = Layout(tuple(inputs), tuple(outputs), 1)
+    fitting = min(slots, RING_BYTES_MAX // one.slot_bytes)
+    if fitting < 1:
+        raise ModelRefusedError(
+            f"signature: one window takes {one.slot_bytes} bytes, expected at most "
+            f"{RING_BYTES_MAX}"
+        )
+    return Layout(one.inputs, one.outputs, fitting)
+
+
+def _padded(spec: TensorSpec) -> int:
+    size = int(np.prod(spec.shape)) * np.dtype(spec.dtype.value).itemsize
+    return -(-size // _LINE) * _LINE
+
+
+class Ring:
+    """A mapped memory file with its slots as arrays; *fd* is only needed to build it."""
+
+    def __init__(self, fd: int, plan: Layout) -> None:
+        self.plan = plan
+        self._memory = mmap.mmap(fd, plan.ring_bytes)
+
+    @classmethod
+    def create(cls, plan: Layout) -> tuple["Ring", int]:
+        """A new zeroed ring and the descriptor of its memory, which the caller closes."""
+        fd = os.memfd_create("windows", os.MFD_CLOEXEC)
+        os.ftruncate(fd, plan.ring_bytes)
+        return cls(fd, plan), fd
+
+    @cached_property
+    def inputs(self) -> list[list[NDArray[np.generic]]]:
+        """The input arrays of each slot, views of the memory."""
+        return [
+            self._views(self.plan.slot_at(slot) + _HEADER_BYTES, self.plan.inputs)
+            for slot in range(self.plan.slots)
+        ]
+
+    @cached_property
+    def outputs(self) -> list[list[NDArray[np.generic]]]:
+        """The output arrays of each slot, views of the memory."""
+        skip = _HEADER_BYTES + sum(_padded(spec) for spec in self.plan.inputs)
+        return [
+            self._views(self.plan.slot_at(slot) + skip, self.plan.outputs)
+            for slot in range(self.plan.slots)
+        ]
+
+    def _views(self, at: int, specs: Sequence[TensorSpec]) -> list[NDArray[np.generic]]:
+        views: list[NDArray[np.generic]] = []
+        for spec in specs:
+            count = int(np.prod(spec.shape))
+            flat = np.frombuffer(self._memory, spec.dtype.value, count, at)
+            views.append(flat.reshape(spec.shape))
+            at += _padded(spec)
+        return views
+
+    def give(self, slot: int, sequence: int, inputs: Arrays) -> None:
+        """The daemon writes a window."""
+        for view, values in zip(self.inputs[slot], inputs, strict=True):
+            np.copyto(view, values)
+        self.mark(slot, sequence, SlotStatus.GIVEN)
+
+    def mark(
+        self, slot: int, sequence: int, status: SlotStatus, taken_ns: int = 0, text: bytes = b""
+    ) -> None:
+        """Write the header of *slot*."""
+        at = self.plan.slot_at(slot)
+        text = text[:TEXT_BYTES_MAX]
+        self._memory[at + _TEXT_AT : at + _TEXT_AT + len(text)] = text
+        _HEADER.pack_into(self._memory, at, sequence, taken_ns, status, len(text))
+
+    def header(self, slot: int) -> tuple[int, int, int]:
+        """Sequence, nanoseconds taken, and status of *slot*; the status is unchecked."""
+        sequence, taken_ns, status, _ = _HEADER.unpack_from(self._memory, self.plan.slot_at(slot))
+        return sequence, taken_ns, status
+
+    def text(self, slot: int) -> str:
+        """What the worker said about *slot*, inert."""
+        at = self.plan.slot_at(slot)
+        length = min(_HEADER.unpack_from(self._memory, at)[3], TEXT_BYTES_MAX)
+        return ascii(self._memory[at + _TEXT_AT : at + _TEXT_AT + length].decode("latin-1"))[1:-1]
+
+    def greet(self, greeting: bytes) -> None:
+        """The worker says what it loaded, or why not; at most `GREETING_BYTES`."""
+        greeting = greeting[: GREETING_BYTES - 4]
+        self._memory[4 : 4 + len(greeting)] = greeting
+        struct.pack_into("=I", self._memory, 0, len(greeting))
+
+    def greeting(self) -> bytes:
+        """What `greet` wrote."""
+        length = min(struct.unpack_from("=I", self._memory, 0)[0], GREETING_BYTES - 4)
+        return self._memory[4 : 4 + length]

@@ -1,0 +1,106 @@
+"""What a worker is given, and what it says about itself."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Annotated
+
+from msgspec import Meta, Struct, field
+
+from edge_core.admission.model import MIB, ModelFile
+from edge_core.contracts.artefact import Digest, ModelSignature
+
+SLOTS_MAX = 250  # a doorbell byte names a slot, and the highest values are spoken for
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadSpec:
+    """One verified model and how its worker runs.
+
+    Attributes:
+        digest: of the release or manifest; what logs and reports call the model.
+        runtime: `onnxruntime` or `openvino`.
+        files: each with its recorded digest, which the worker compares with what it read.
+        signature: decides the shared memory's layout; the model was admitted against it.
+        nice: 0 for the committed model, 19 for a trial.
+        deadline_s: how long one window may take once it is at the head of the queue.
+        slots: windows that may be unanswered at once.
+        spare: keep a second process loaded, so a crash costs under 5 ms.
+        address_space_bytes: hard limit, or None for the runtime's usual.
+    """
+
+    digest: Digest
+    runtime: str
+    files: tuple[ModelFile, ...]
+    signature: ModelSignature
+    nice: int = 0
+    deadline_s: float = 1.0
+    slots: int = 64
+    spare: bool = True
+    address_space_bytes: int | None = None
+
+
+def _usual_limits() -> dict[str, int]:
+    """Three times what a small model needs with each runtime, measured."""
+    return {"onnxruntime": 600 * MIB, "openvino": 1536 * MIB}
+
+
+class EngineConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How workers are started and bounded, whatever the model."""
+
+    preload: tuple[str, ...] = ("numpy", "onnxruntime")
+    address_space_bytes: dict[str, int] = field(default_factory=_usual_limits)
+    start_s: Annotated[float, Meta(gt=0)] = 30.0  # from fork to loaded; openvino takes a second
+    restarts_max: Annotated[int, Meta(ge=1)] = 5  # in a row, without one answer in between
+    quarantine_after: Annotated[int, Meta(ge=1)] = 2  # deaths of a worker over one window
+    file_bytes_max: Annotated[int, Meta(ge=1)] = 256 * MIB
+    oom_score_adj: Annotated[int, Meta(ge=0, le=1000)] = 500
+
+
+class LossKind(StrEnum):
+    """Why a worker process ended."""
+
+    CRASH = "crash"
+    DEADLINE = "deadline"
+    MEMORY = "memory"
+    EXIT = "exit"
+    PROTOCOL = "protocol"
+    LOAD = "load"
+
+
+class Loss(Struct, frozen=True, kw_only=True):
+    """The end of one worker process, in words an engineer can use."""
+
+    kind: LossKind
+    detail: str
+    pid: int
+
+
+class WorkerState(StrEnum):
+    """Where a worker is."""
+
+    STARTING = "starting"
+    READY = "ready"
+    RECOVERING = "recovering"
+    LOST = "lost"
+
+
+class WorkerReport(Struct, frozen=True, kw_only=True):
+    """What a worker says about itself.
+
+    `digests` are of the bytes that it hashed and then loaded, by file name; `last_us` is what
+    the runtime took for the last window, in microseconds.
+    """
+
+    digest: Digest
+    state: WorkerState
+    pid: int | None
+    digests: dict[str, Digest]
+    in_flight: int
+    answered: int
+    restarts: int
+    quarantined: int
+    busy: int
+    last_loss: Loss | None
+    last_us: float
+    spare_ready: bool
+    rss_bytes: int

@@ -1,0 +1,153 @@
+"""The daemon's side of the fork server: asks for processes, and hears how they end.
+
+Everything here runs in the event loop and none of it waits: a request is one small datagram, and
+what comes back is delivered to whoever asked.
+"""
+
+import asyncio
+import itertools
+import os
+import socket
+import sys
+from collections.abc import Sequence
+from typing import Protocol
+
+import msgspec
+import structlog
+
+from edge_core.admission.limited import ENVIRONMENT
+from edge_runtime.inference.forkserver import JOB_BYTES_MAX
+from edge_runtime.inference.job import Ended, Job, Message, Started, Up
+from edge_runtime.inference.spec import EngineConfig
+
+log = structlog.get_logger(__name__)
+
+SERVER_LOST = -1000  # no signal has this number: the fork server went and its children with it
+
+
+class Asker(Protocol):
+    """Who asked for a process and hears about it."""
+
+    def started(self, pid: int, pidfd: int) -> None:
+        """The process exists; *pidfd* is now the asker's to close."""
+
+    def ended(self, status: int) -> None:
+        """The process is gone, or never came; `SERVER_LOST` if nobody knows how."""
+
+
+class Starter:
+    """One fork server at a time; what is asked while there is none waits for the next."""
+
+    def __init__(self, config: EngineConfig) -> None:
+        self._config = config
+        self._control: socket.socket | None = None
+        self._up = False
+        self._gone = asyncio.Event()
+        self._tickets = itertools.count(1)
+        self._askers: dict[int, Asker] = {}
+        self._waiting: list[tuple[Job, list[int]]] = []
+        self.threads = 0
+
+    async def keep(self) -> None:
+        """Keep a fork server alive until cancelled."""
+        while True:
+            self._gone.clear()
+            process = await self._launch()
+            try:
+                await self._gone.wait()
+            finally:
+                self._drop()
+                if process.returncode is None:
+                    process.kill()
+                await process.wait()
+            log.warning("forkserver.lost", status=process.returncode)
+
+    def ticket(self) -> int:
+        """A number that names one request."""
+        return next(self._tickets)
+
+    def request(self, job: Job, fds: Sequence[int], asker: Asker) -> None:
+        """Start a process for *job*; *fds* are duplicated, so the caller may close its own."""
+        self._askers[job.ticket] = asker
+        held = [os.dup(fd) for fd in fds]
+        self._waiting.append((job, held))
+        if self._up:
+            self._flush()
+
+    async def _launch(self) -> asyncio.subprocess.Process:
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        ours.setblocking(False)  # noqa: FBT003 - the socket API
+        with theirs:
+            process = await asyncio.create_subprocess_exec(
+                sys.executable,
+                *("-I", "-B", "-m", "edge_runtime.inference.forkserver", str(theirs.fileno())),
+                *self._config.preload,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=asyncio.subprocess.DEVNULL,
+                pass_fds=(theirs.fileno(),),
+                start_new_session=True,
+                env=ENVIRONMENT,
+                cwd="/",
+            )
+        self._control = ours
+        asyncio.get_running_loop().add_reader(ours.fileno(), self._hear)
+        return process
+
+    def _flush(self) -> None:
+        """Hand over what waits, as far as the socket takes it; the rest goes with the next."""
+        while self._waiting and self._control is not None:
+            job, fds = self._waiting[0]
+            try:
+                socket.send_fds(self._control, [msgspec.json.encode(job)], fds)
+            except BlockingIOError:
+                return
+            except OSError:
+                self._gone.set()
+                return
+            self._waiting.pop(0)
+            for fd in fds:
+                os.close(fd)
+
+    def _hear(self) -> None:
+        assert self._control is not None, "read only while it is there"  # noqa: S101 - ours
+        try:
+            raw, fds, _, _ = socket.recv_fds(self._control, JOB_BYTES_MAX, 4)
+        except BlockingIOError:
+            return
+        except OSError:
+            raw, fds = b"", []
+        if not raw:
+            asyncio.get_running_loop().remove_reader(self._control.fileno())
+            self._gone.set()
+            return
+        self._dispatch(msgspec.json.decode(raw, type=Message), fds)
+        self._flush()
+
+    def _dispatch(self, message: Message, fds: list[int]) -> None:
+        match message:
+            case Up(threads=threads):
+                self._up = True
+                self.threads = threads
+            case Started(ticket=ticket, pid=pid):
+                self._askers[ticket].started(pid, fds[0])
+            case Ended(ticket=ticket, status=status):
+                self._askers.pop(ticket).ended(status)
+
+    def _drop(self) -> None:
+        """The fork server is gone, and by the kernel's hand so are its children."""
+        self._up = False
+        if self._control is not None:
+            asyncio.get_running_loop().remove_reader(self._control.fileno())
+            self._control.close()
+            self._control = None
+        waiting = {job.ticket for job, _ in self._waiting}
+        for ticket in [ticket for ticket in self._askers if ticket not in waiting]:
+            self._askers.pop(ticket).ended(SERVER_LOST)
+
+    def close(self) -> None:
+        """Forget what waits; nobody hears of it any more."""
+        for _, fds in self._waiting:
+            for fd in fds:
+                os.close(fd)
+        self._waiting.clear()
+        self._askers.clear()

@@ -1,0 +1,392 @@
+"""A worker: one model that answers windows, whatever happens to the processes behind it.
+
+It keeps every window until it is answered, so when a process dies the next one gets what was
+open, in order, once. A window that ends a process twice is set aside with the reasons.
+"""
+
+import asyncio
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import structlog
+from numpy.typing import NDArray
+
+from edge_core.admission.errors import ModelRefusedError
+from edge_runtime.inference.errors import (
+    ModelFailedError,
+    WindowQuarantinedError,
+    WindowRefusedError,
+    WorkerBusyError,
+    WorkerLostError,
+)
+from edge_runtime.inference.ledger import Entry, Ledger
+from edge_runtime.inference.process import Listener, Process
+from edge_runtime.inference.ring import Arrays, Layout, SlotStatus
+from edge_runtime.inference.spec import (
+    EngineConfig,
+    LoadSpec,
+    Loss,
+    LossKind,
+    WorkerReport,
+    WorkerState,
+)
+
+log = structlog.get_logger(__name__)
+
+PAGE_BYTES = 4096
+
+Outputs = tuple[NDArray[np.generic], ...]
+
+
+@dataclass(slots=True, eq=False)
+class _Window:
+    inputs: Arrays
+    answer: asyncio.Future[Outputs]
+
+
+@dataclass(slots=True)
+class _Counts:
+    answered: int = 0
+    restarts: int = 0
+    quarantined: int = 0
+    busy: int = 0
+    deaths_in_row: int = 0
+    taken_us: float = 0.0
+    blamed: dict[Process, tuple[Entry[_Window], bool]] = field(default_factory=dict)
+
+
+class Origin(Protocol):
+    """Where the processes of one model come from."""
+
+    def begin(self, listener: Listener, nice: int) -> Process:
+        """Ask for one more process; *listener* hears of it later."""
+
+    def close(self) -> None:
+        """No more will be asked for."""
+
+
+class Worker:
+    """One model, loaded in a process of its own; made by `Engine.load`."""
+
+    def __init__(
+        self,
+        spec: LoadSpec,
+        plan: Layout,
+        config: EngineConfig,
+        origin: Origin,
+    ) -> None:
+        self.spec = spec
+        self.plan = plan
+        self._config = config
+        self._origin = origin
+        self._loop = asyncio.get_running_loop()
+        self._ledger: Ledger[_Window] = Ledger(plan.slots, config.quarantine_after)
+        self._counts = _Counts()
+        self._nice = spec.nice
+        self._timer: asyncio.TimerHandle | None = None
+        self._last_loss: Loss | None = None
+        self._lost: WorkerLostError | None = None
+        self._spare: Process | None = None
+        self._successor: tuple[Process, asyncio.Future[None]] | None = None
+        self._retired: set[Process] = set()
+        self.loaded: asyncio.Future[None] = self._loop.create_future()
+        self._current: Process | None = origin.begin(self, spec.nice)
+
+    async def infer(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Score one window: the first input in, the first output out.
+
+        Cancelling abandons the answer. The array must not change until it is answered, since it
+        is replayed when the process dies.
+
+        Args:
+            features: shape of the first input, or that shape flat; float32.
+
+        Raises:
+            WorkerBusyError: every slot is taken.
+            WindowRefusedError: *features* does not fit the signature.
+            WindowQuarantinedError: this window ended the process twice.
+            ModelFailedError: the model raised, or gave a value that is not finite.
+            WorkerLostError: the worker is closed, or cannot be restarted.
+        """
+        return (await self.run((features,)))[0].astype(np.float32, copy=False)
+
+    async def run(self, inputs: Arrays) -> Outputs:
+        """As `infer`, with every input and every output in the signature's order."""
+        if self._lost is not None:
+            raise self._lost
+        window = _Window(self._fitting(inputs), self._loop.create_future())
+        taken = self._ledger.take(window, self._loop.time())
+        if taken is None:
+            self._counts.busy += 1
+            raise WorkerBusyError(
+                f"model {self.spec.digest}: all {self.plan.slots} slots hold windows without "
+                "an answer"
+            )
+        slot, entry = taken
+        if self._current is not None and self._current.loaded:
+            self._current.give(slot, entry.sequence, window.inputs)
+            self._arm()
+        return await window.answer
+
+    def _fitting(self, inputs: Arrays) -> Arrays:
+        specs = self.plan.inputs
+        if len(inputs) != len(specs):
+            raise WindowRefusedError(f"window: expected {len(specs)} inputs, found {len(inputs)}")
+        fitting = []
+        for values, spec in zip(inputs, specs, strict=True):
+            if values.dtype != spec.dtype.value or values.size != int(np.prod(spec.shape)):
+                raise WindowRefusedError(
+                    f"window: input {spec.name}: expected {spec.dtype} {spec.shape}, found "
+                    f"{values.dtype} {list(values.shape)}"
+                )
+            fitting.append(values.reshape(spec.shape))
+        return fitting
+
+    async def renice(self, nice: int) -> None:
+        """Go on in a fresh process at *nice*; no window is lost or scored twice over it.
+
+        A process may not lower its own, so a promoted trial changes processes instead.
+
+        Raises:
+            WorkerLostError: the fresh process did not come up; the old one goes on.
+        """
+        done: asyncio.Future[None] = self._loop.create_future()
+        self._nice = nice
+        self._successor = (self._origin.begin(self, nice), done)
+        await done
+
+    def report(self) -> WorkerReport:
+        """How it is doing, at once and without asking the process."""
+        current, counts = self._current, self._counts
+        return WorkerReport(
+            digest=self.spec.digest,
+            state=self._state(),
+            pid=(current.pid or None) if current else None,
+            digests=current.greeting.digests if current else {},
+            in_flight=len(self._ledger),
+            answered=counts.answered,
+            restarts=counts.restarts,
+            quarantined=counts.quarantined,
+            busy=counts.busy,
+            last_loss=self._last_loss,
+            last_us=counts.taken_us,
+            spare_ready=self._spare is not None and self._spare.loaded,
+            rss_bytes=_resident_bytes(current.pid) if current else 0,
+        )
+
+    @property
+    def closed(self) -> bool:
+        """Whether it is gone for good."""
+        return self._lost is not None
+
+    def _state(self) -> WorkerState:
+        if self._lost is not None:
+            return WorkerState.LOST
+        if not self.loaded.done():
+            return WorkerState.STARTING
+        alive = self._current is not None and self._current.loaded
+        return WorkerState.READY if alive else WorkerState.RECOVERING
+
+    def close(self) -> None:
+        """End the processes; unanswered windows get `WorkerLostError`. Never waits."""
+        self._give_up(WorkerLostError(f"model {self.spec.digest}: the worker was closed"))
+
+    def ready(self, process: Process) -> None:
+        """See `Listener`."""
+        log.info("worker.ready", digest=self.spec.digest, pid=process.pid)
+        if process is self._current:
+            self._replay()
+        elif self._successor is not None and process is self._successor[0]:
+            self._succeed()
+        if not self.loaded.done():
+            self.loaded.set_result(None)
+        self._want_spare()
+
+    def refused(self, process: Process, reason: str) -> None:
+        """See `Listener`."""
+        self._retired.add(process)
+        if not self.loaded.done():
+            self.loaded.set_exception(ModelRefusedError(reason))
+        self._give_up(WorkerLostError(f"model {self.spec.digest}: refused: {reason}"))
+
+    def answered(self, process: Process, slot: int) -> None:
+        """See `Listener`."""
+        entry = self._ledger.holder(slot)
+        sequence, taken_ns, status = process.ring.header(slot)
+        if entry is None or entry.sequence != sequence or status < SlotStatus.DONE:
+            process.kill(LossKind.PROTOCOL, f"answered slot {slot}, which was not asked")
+            return
+        self._ledger.settle(slot, self._loop.time())
+        self._counts.answered += 1
+        self._counts.deaths_in_row = 0
+        self._counts.taken_us = taken_ns / 1e3
+        answer = entry.window.answer
+        if answer.done():
+            return
+        if status == SlotStatus.DONE:
+            answer.set_result(tuple(view.copy() for view in process.ring.outputs[slot]))
+        else:
+            answer.set_exception(ModelFailedError(process.ring.text(slot)))
+
+    def gone(self, process: Process) -> None:
+        """See `Listener`."""
+        if process in self._retired or self._lost is not None:
+            return
+        self._counts.deaths_in_row += 1
+        if process is self._spare:
+            self._spare = None
+        elif self._successor is not None and process is self._successor[0]:
+            self._fail_successor("the fresh process ended while it loaded")
+        elif process is self._current:
+            self._blame(process)
+            self._recover()
+
+    def ended(self, process: Process, loss: Loss) -> None:
+        """See `Listener`."""
+        if process in self._retired:
+            self._retired.discard(process)
+            return
+        self._last_loss = loss
+        log.warning(
+            "worker.lost", digest=self.spec.digest, pid=loss.pid, kind=loss.kind, why=loss.detail
+        )
+        blamed = self._counts.blamed.pop(process, None)
+        if blamed is not None:
+            self._explain(*blamed, loss)
+        if self._lost is not None and self._lost.loss is None:
+            self._lost.loss = loss
+        if self._lost is None and self._counts.deaths_in_row > self._config.restarts_max:
+            self._give_up(
+                WorkerLostError(
+                    f"model {self.spec.digest}: {self._counts.deaths_in_row} processes ended in "
+                    f"a row without an answer, the last: {loss.kind}: {loss.detail}",
+                    loss,
+                )
+            )
+        self._want_spare()
+
+    def _blame(self, process: Process) -> None:
+        """Find the window at work, if there was one; it may be set aside for it."""
+        for slot, entry in list(self._ledger):
+            if process.running(slot, entry.sequence):
+                set_aside = self._ledger.blame(slot, self._loop.time()) is not None
+                self._counts.blamed[process] = (entry, set_aside)
+                return
+
+    def _explain(self, entry: Entry[_Window], set_aside: bool, loss: Loss) -> None:  # noqa: FBT001 - comes as a pair
+        entry.losses.append(loss)
+        if not set_aside:
+            return
+        self._counts.quarantined += 1
+        why = ", then ".join(f"{loss.kind}: {loss.detail}" for loss in entry.losses)
+        log.warning("window.quarantined", digest=self.spec.digest, sequence=entry.sequence)
+        if not entry.window.answer.done():
+            entry.window.answer.set_exception(
+                WindowQuarantinedError(
+                    f"window {entry.sequence} ended the worker {entry.deaths} times: {why}",
+                    tuple(entry.losses),
+                )
+            )
+
+    def _recover(self) -> None:
+        """Go on with the spare, or with a fresh process; what is open goes to it."""
+        self._counts.restarts += 1
+        self._current, self._spare = self._spare, None
+        if self._counts.deaths_in_row > self._config.restarts_max:
+            return  # `ended` knows the reason in a moment and gives up with it
+        if self._current is None:
+            self._current = self._origin.begin(self, self._nice)
+        elif self._current.loaded:
+            self._replay()
+            self._want_spare()
+
+    def _replay(self) -> None:
+        """Give the current process all that is open, oldest first."""
+        assert self._current is not None, "called when there is one"  # noqa: S101 - ours
+        self._ledger.restart_clock(self._loop.time())
+        for slot, entry in list(self._ledger):
+            if entry.window.answer.done():  # whoever asked has left
+                self._ledger.settle(slot, self._loop.time())
+                continue
+            self._current.give(slot, entry.sequence, entry.window.inputs)
+        self._arm()
+
+    def _succeed(self) -> None:
+        assert self._successor is not None, "called when there is one"  # noqa: S101 - ours
+        old, spare = self._current, self._spare
+        (self._current, done), self._successor = self._successor, None
+        self._spare = None
+        for process in (old, spare):
+            if process is not None:
+                self._retire(process)
+        self._replay()
+        if not done.done():
+            done.set_result(None)
+
+    def _fail_successor(self, why: str) -> None:
+        if self._successor is not None:
+            _, done = self._successor
+            self._successor = None
+            if not done.done():
+                done.set_exception(WorkerLostError(f"model {self.spec.digest}: {why}"))
+
+    def _retire(self, process: Process) -> None:
+        self._retired.add(process)
+        process.kill(LossKind.EXIT, "retired")
+
+    def _want_spare(self) -> None:
+        wanted = self.spec.spare and self._lost is None and self._spare is None
+        if wanted and self._current is not None and self._current.loaded:
+            self._spare = self._origin.begin(self, self._nice)
+
+    def _arm(self) -> None:
+        """Watch the oldest window; one timer serves all, since it looks again when it fires."""
+        if self._timer is not None:
+            return
+        head_s = self._ledger.head_for_s(self._loop.time())
+        if head_s is not None:
+            left_s = max(0.0, self.spec.deadline_s - head_s)
+            self._timer = self._loop.call_later(left_s, self._check_deadline)
+
+    def _check_deadline(self) -> None:
+        self._timer = None
+        head_s = self._ledger.head_for_s(self._loop.time())
+        current = self._current
+        if current is None or not current.loaded or head_s is None:
+            return  # nothing is at work; `_replay` arms again
+        if head_s >= self.spec.deadline_s:
+            current.kill(
+                LossKind.DEADLINE, f"a window took longer than {self.spec.deadline_s:g} s"
+            )
+        self._arm()
+
+    def _give_up(self, reason: WorkerLostError) -> None:
+        if self._lost is not None:
+            return
+        self._lost = reason
+        if self._timer is not None:
+            self._timer.cancel()
+        for entry in self._ledger.clear():
+            if not entry.window.answer.done():
+                entry.window.answer.set_exception(reason)
+        if not self.loaded.done():
+            self.loaded.set_exception(reason)
+        for process in (self._current, self._spare):
+            if process is not None:
+                self._retire(process)
+        if self._successor is not None:
+            self._retire(self._successor[0])
+            self._fail_successor("closed")
+        self._origin.close()
+        for entry, _ in self._counts.blamed.values():
+            if not entry.window.answer.done():
+                entry.window.answer.set_exception(reason)
+
+
+def _resident_bytes(pid: int) -> int:
+    try:
+        return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * PAGE_BYTES
+    except (OSError, IndexError):
+        return 0

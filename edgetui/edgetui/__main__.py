@@ -1,0 +1,71 @@
+"""`edgetui`: the terminal UI without a command, else one subcommand."""
+
+import argparse
+import asyncio
+import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from edge_core.command import end
+from edge_core.contracts.errors import UnreachableError, UsageError
+from edgetui.client import connect
+from edgetui.commands import look
+from edgetui.commands.context import Context, socket_path
+from edgetui.commands.parser import parser
+
+ANSWER_S_MAX = 30.0  # a subcommand that waits longer should say so and be run again
+
+PLAIN = {
+    "status": look.status,
+    "rollouts": look.rollouts,
+    "gateways": look.gateways,
+    "alarms": look.alarms,
+    "queue": look.queue,
+    "audit": look.audit,
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the console or one of its subcommands; returns the exit code."""
+    return end("edgetui", _body, parser(), arguments)
+
+
+def _body(chosen: argparse.Namespace) -> int:
+    if chosen.command is None and chosen.plain is None:
+        return _terminal(chosen)
+    if chosen.command is None:
+        chosen.body = PLAIN[chosen.plain]
+        for name in ("state", "line", "after"):
+            setattr(chosen, name, None)
+        chosen.export, chosen.all, chosen.limit = False, False, 50
+    return asyncio.run(_ask(chosen))
+
+
+async def _ask(chosen: argparse.Namespace) -> int:
+    path = socket_path(chosen)
+    try:
+        async with asyncio.timeout(ANSWER_S_MAX), connect(path) as site:
+            context = Context(site=site, chosen=chosen, now=lambda: datetime.now(UTC))
+            return int(await chosen.body(context))
+    except TimeoutError:
+        raise UnreachableError(
+            f"site proxy at {path}: no answer in {ANSWER_S_MAX:.0f} s"
+        ) from None
+
+
+def _terminal(chosen: argparse.Namespace) -> int:
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        raise UsageError(
+            "the terminal UI needs a terminal; try: edgetui --plain, or edgetui status"
+        )
+    try:
+        from edgetui.app import run  # noqa: PLC0415 - subcommands must start without Textual
+    except ModuleNotFoundError as error:
+        raise UsageError(
+            f"the terminal UI needs {error.name}: pip install 'edge-mlops[console]'"
+        ) from None
+    return run(socket_path(chosen), low=chosen.low, ascii_only=chosen.ascii)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

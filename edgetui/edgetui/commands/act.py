@@ -1,0 +1,124 @@
+"""Subcommands that change something; each says what it changed, and to what."""
+
+from edge_core.contracts.api import (
+    AckRequest,
+    AlarmView,
+    ApproveRequest,
+    GatewayView,
+    LabelRequest,
+    ReasonRequest,
+    SafeModeRequest,
+    ShelveRequest,
+    Snapshot,
+)
+from edge_core.contracts.errors import ConflictError, RefusedError, UsageError
+from edge_core.contracts.review import ReviewItem
+from edge_core.contracts.rollout import RolloutView
+from edgetui.client import part
+from edgetui.commands.context import Context
+from edgetui.present.fleet_page import gateways_page
+from edgetui.present.ops_page import alarms_page, queue_page
+from edgetui.present.rollout_page import rollout_page
+
+
+async def approve(context: Context) -> int:
+    """Approve exactly the plan that stands there now, or the one that `--plan` names."""
+    chosen = context.chosen
+    seen = await context.site.fetch(f"/v1/rollouts/{part(chosen.id)}", RolloutView)
+    if chosen.plan is not None and chosen.plan != seen.plan_digest:
+        raise ConflictError(
+            f"{seen.id}: expected plan {chosen.plan}, found {seen.plan_digest}; look again"
+        )
+    if not seen.lines:
+        raise RefusedError(f"{seen.id}: its plan moves no line, so there is nothing to approve")
+    request = ApproveRequest(
+        ticket=chosen.ticket,
+        reason=chosen.reason,
+        plan_digest=seen.plan_digest,
+        line=chosen.line or seen.lines[0],
+    )
+    view = await context.site.change(
+        f"/v1/rollouts/{part(seen.id)}/approve", request, RolloutView, etag=seen.etag
+    )
+    return context.answer(view, lambda cells: rollout_page(view, cells))
+
+
+async def on_rollout(context: Context) -> int:
+    """Hold, resume or cancel a rollout."""
+    return await _rollout_action(context, context.chosen.command)
+
+
+async def rollback(context: Context) -> int:
+    """Take the model of a rollout, or of one gateway, back."""
+    chosen = context.chosen
+    if (chosen.id is None) == (chosen.gateway is None):
+        raise UsageError("rollback: expected either a rollout's id or --gateway SERIAL")
+    if chosen.id is not None:
+        return await _rollout_action(context, "rollback")
+    path = f"/v1/gateways/{part(chosen.gateway)}"
+    seen = await context.site.fetch(path, GatewayView)
+    view = await context.site.change(
+        f"{path}/rollback", ReasonRequest(reason=chosen.reason), GatewayView, etag=seen.etag
+    )
+    return context.answer(view, lambda cells: gateways_page([view], cells))
+
+
+async def safe_mode(context: Context) -> int:
+    """Put a gateway or a line into safe mode, or out of it."""
+    chosen = context.chosen
+    if (chosen.serial is None) == (chosen.line is None):
+        raise UsageError("safe-mode: expected either SERIAL or --line LINE")
+    request = SafeModeRequest(
+        on=chosen.switch == "on", reason=chosen.reason, serial=chosen.serial, line=chosen.line
+    )
+    views = await context.site.change("/v1/safe-mode", request, list[GatewayView])
+    return context.answer(views, lambda cells: gateways_page(views, cells))
+
+
+async def snapshot(context: Context) -> int:
+    """Ask a gateway for its state, last windows and logs, as one folder."""
+    chosen = context.chosen
+    taken = await context.site.change(
+        f"/v1/gateways/{part(chosen.serial)}/snapshot",
+        ReasonRequest(reason=chosen.reason),
+        Snapshot,
+    )
+    return context.answer(taken, lambda _: [f"snapshot {taken.id} of {taken.serial} asked for"])
+
+
+async def label(context: Context) -> int:
+    """Say what one window was, or take the last word on it back."""
+    chosen = context.chosen
+    path = f"/v1/queue/{chosen.item}"
+    if chosen.undo == (chosen.label is not None):
+        raise UsageError("label: expected either a LABEL or --undo")
+    request = LabelRequest(label=chosen.label or "unsure")
+    verb = "undo" if chosen.undo else "label"
+    item = await context.site.change(f"{path}/{verb}", request, ReviewItem)
+    return context.answer(item, lambda cells: queue_page([item], cells))
+
+
+async def ack(context: Context) -> int:
+    """Say that an alarm has been seen."""
+    request = AckRequest(reason=context.chosen.reason or "")
+    return await _alarm_action(context, "ack", request)
+
+
+async def shelve(context: Context) -> int:
+    """Put an alarm aside for some minutes."""
+    request = ShelveRequest(minutes=context.chosen.minutes, reason=context.chosen.reason)
+    return await _alarm_action(context, "shelve", request)
+
+
+async def _rollout_action(context: Context, verb: str) -> int:
+    path = f"/v1/rollouts/{part(context.chosen.id)}"
+    seen = await context.site.fetch(path, RolloutView)
+    request = ReasonRequest(reason=context.chosen.reason)
+    view = await context.site.change(f"{path}/{verb}", request, RolloutView, etag=seen.etag)
+    return context.answer(view, lambda cells: rollout_page(view, cells))
+
+
+async def _alarm_action(context: Context, verb: str, request: AckRequest | ShelveRequest) -> int:
+    path = f"/v1/alarms/{context.chosen.alarm}/{verb}"
+    view = await context.site.change(path, request, AlarmView)
+    return context.answer(view, lambda cells: alarms_page([view], context.now(), cells))

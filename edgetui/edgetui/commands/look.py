@@ -1,0 +1,119 @@
+"""Subcommands that only look."""
+
+import sys
+
+from edge_core.contracts.api import (
+    AlarmState,
+    AlarmView,
+    AuditEvent,
+    GatewayView,
+    Overview,
+    WhoAmI,
+)
+from edge_core.contracts.review import ReviewItem
+from edge_core.contracts.rollout import GateReport, RolloutView
+from edgetui.client import part
+from edgetui.commands.context import Context
+from edgetui.present.fleet_page import gateway_page, gateways_page, overview_page
+from edgetui.present.ops_page import alarms_page, audit_page, queue_page
+from edgetui.present.rollout_page import gates_page, rollout_page, rollouts_page
+
+
+async def status(context: Context) -> int:
+    """The whole site on one page."""
+    view = await context.site.fetch("/v1/overview", Overview)
+    return context.answer(view, lambda cells: overview_page(view, cells))
+
+
+async def gateways(context: Context) -> int:
+    """Every gateway, one line each."""
+    views = [
+        view
+        for view in await context.site.fetch("/v1/gateways", list[GatewayView])
+        if context.keeps(
+            view.place.serial,
+            view.place.position.line,
+            view.place.position.asset,
+            *view.names.values(),
+        )
+    ]
+    return context.answer(views, lambda cells: gateways_page(views, cells))
+
+
+async def gateway(context: Context) -> int:
+    """One gateway."""
+    path = f"/v1/gateways/{part(context.chosen.serial)}"
+    view = await context.site.fetch(path, GatewayView)
+    return context.answer(view, lambda cells: gateway_page(view, cells))
+
+
+async def rollouts(context: Context) -> int:
+    """Every rollout, one line each."""
+    views = [
+        view
+        for view in await context.site.fetch("/v1/rollouts", list[RolloutView])
+        if context.keeps(view.id, view.release.model, view.release.version, view.state.value)
+    ]
+    return context.answer(views, lambda cells: rollouts_page(views, cells))
+
+
+async def rollout(context: Context) -> int:
+    """One rollout."""
+    view = await context.site.fetch(f"/v1/rollouts/{part(context.chosen.id)}", RolloutView)
+    return context.answer(view, lambda cells: rollout_page(view, cells))
+
+
+async def gates(context: Context) -> int:
+    """The gates of one rollout."""
+    view = await context.site.fetch(f"/v1/rollouts/{part(context.chosen.id)}", RolloutView)
+    reports: list[GateReport] = view.gates
+    return context.answer(reports, lambda cells: gates_page(reports, cells))
+
+
+async def queue(context: Context) -> int:
+    """The review queue, or every labelled window as JSON lines."""
+    if context.chosen.export:
+        async for line in context.site.lines("/v1/queue/export"):
+            sys.stdout.buffer.write(line)
+        return 0
+    items = await context.site.fetch(
+        "/v1/queue", list[ReviewItem], state=context.chosen.state, line=context.chosen.line
+    )
+    items = [i for i in items if context.keeps(i.asset, i.line, i.window.prediction, i.window.why)]
+    return context.answer(items, lambda cells: queue_page(items, cells))
+
+
+async def alarms(context: Context) -> int:
+    """What is wrong; `--all` shows what has cleared as well."""
+    views = [
+        view
+        for view in await context.site.fetch("/v1/alarms", list[AlarmView])
+        if (context.chosen.all or view.state is not AlarmState.CLEARED)
+        and context.keeps(view.source, view.what, view.priority.value)
+    ]
+    return context.answer(views, lambda cells: alarms_page(views, context.now(), cells))
+
+
+async def audit(context: Context) -> int:
+    """The tail of the audit log."""
+    events = [
+        event
+        for event in await context.site.fetch(
+            "/v1/audit", list[AuditEvent], after=context.chosen.after, limit=context.chosen.limit
+        )
+        if context.keeps(event.who, event.kind, event.subject)
+    ]
+    return context.answer(events, lambda cells: audit_page(events, cells))
+
+
+async def whoami(context: Context) -> int:
+    """Who the site proxy takes the caller for."""
+    who = await context.site.fetch("/v1/whoami", WhoAmI)
+    return context.answer(
+        who,
+        lambda _: [
+            f"{who.user} (uid {who.uid}) at site {who.site}",
+            f"roles: {', '.join(r.value for r in who.roles) or 'none'}",
+            f"may:   {', '.join(a.value for a in who.may) or 'look only'}",
+        ],
+    )

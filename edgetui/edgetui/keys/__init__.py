@@ -1,0 +1,1 @@
+"""Where a key is bound: one registry that feeds footer, help, palette, commands and roles."""

@@ -1,0 +1,112 @@
+"""Values as words: ages, shares, states, digests; everything foreign is made inert here."""
+
+import unicodedata
+from datetime import datetime
+
+from edge_core.contracts.api import AlarmState, Priority
+from edge_core.contracts.artefact import Digest
+from edge_core.contracts.rollout import Verdict
+
+STALE_S = 90.0  # three heartbeats in quiet times
+UNKNOWN = "-"
+
+# Every state has a letter and a word: colour only ever doubles what is written.
+PRIORITY_MARKS = {Priority.P1: "■1", Priority.P2: "▲2", Priority.P3: "▼3", Priority.P4: "●4"}
+PRIORITY_ASCII = {Priority.P1: "[1]", Priority.P2: "[2]", Priority.P3: "[3]", Priority.P4: "[4]"}
+ALARM_WORDS = {
+    AlarmState.UNACK: "UNACK",
+    AlarmState.ACKED: "acked",
+    AlarmState.RETURNED_UNACK: "rtn-unk",
+    AlarmState.SHELVED: "shelved",
+    AlarmState.CLEARED: "cleared",
+}
+VERDICT_WORDS = {
+    Verdict.PASS: "pass",
+    Verdict.FAIL: "FAIL",
+    Verdict.INCONCLUSIVE: "cannot tell yet",
+}
+
+
+def inert(text: str) -> str:
+    """*text* without anything that moves a cursor, breaks a line, or hides or reverses letters."""
+    return "".join(
+        c if c.isprintable() and not _deceives(c) else "\N{REPLACEMENT CHARACTER}" for c in text
+    )
+
+
+def _deceives(character: str) -> bool:
+    # Format characters (bidi overrides, zero-width joiners) are printable to some terminals.
+    return unicodedata.category(character) in {"Cf", "Cc", "Cs", "Co", "Cn", "Zl", "Zp"}
+
+
+def width(text: str) -> int:
+    """How many cells *text* takes on a terminal."""
+    return sum(_cells(c) for c in text)
+
+
+def _cells(character: str) -> int:
+    if unicodedata.combining(character):
+        return 0
+    return 2 if unicodedata.east_asian_width(character) in "WF" else 1
+
+
+def fit(text: str, cells: int, *, right: bool = False) -> str:
+    """*text* made inert and exactly *cells* wide: cut with an ellipsis, or padded."""
+    text = inert(text)
+    if width(text) > cells:
+        kept, used = "", 0
+        for character in text:
+            if used + _cells(character) > cells - 1:
+                break
+            kept += character
+            used += _cells(character)
+        text = kept + "…" if cells > 0 else ""
+    padding = " " * (cells - width(text))
+    return padding + text if right else text + padding
+
+
+def age(seconds: float | None) -> str:
+    """How long ago, in one unit; with a question mark once it is too old to be relied on."""
+    if seconds is None:
+        return "never ?"
+    mark = " ?" if seconds > STALE_S else ""
+    for limit, size, unit in ((99, 1, "s"), (99 * 60, 60, "min"), (48 * 3600, 3600, "h")):
+        if seconds <= limit:
+            return f"{int(seconds // size)} {unit}{mark}"
+    return f"{int(seconds // 86_400)} d{mark}"
+
+
+def share(part: int, whole: int) -> str:
+    """A share in percent, or that there is nothing to take a share of."""
+    return f"{100 * part / whole:.1f}" if whole else UNKNOWN
+
+
+def number(value: float | None, unit: str) -> str:
+    """A measured value with its unit, three significant digits."""
+    if value is None:
+        return UNKNOWN
+    if unit == "1":
+        return f"{100 * value:.2g} %"
+    if unit == "us" and value >= 1000:
+        return f"{value / 1000:.3g} ms"
+    return f"{value:.3g} {unit}".strip()
+
+
+def short(digest: Digest | None) -> str:
+    """The first twelve digits of a digest; `digest` in JSON output has all of them."""
+    return digest.removeprefix("sha256:")[:12] if digest else UNKNOWN
+
+
+def named(digest: Digest | None, names: dict[str, str]) -> str:
+    """A release by the name people use, else by its digest."""
+    return inert(names.get(digest, short(digest))) if digest else UNKNOWN
+
+
+def instant(at: datetime | None) -> str:
+    """An instant in UTC to the second."""
+    return at.strftime("%Y-%m-%d %H:%M:%SZ") if at else UNKNOWN
+
+
+def clock(at: datetime) -> str:
+    """The time of day in UTC."""
+    return at.strftime("%H:%M:%SZ")

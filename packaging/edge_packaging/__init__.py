@@ -1,0 +1,1 @@
+"""`edge-pack`: one trained model in, signed and hardware-specific OCI artefacts out."""

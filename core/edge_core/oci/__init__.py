@@ -21,6 +21,18 @@ from edge_core.oci.names import (
     fallback_tag,
     is_fallback_tag,
 )
+from edge_core.oci.pull import (
+    Limits,
+    Offer,
+    Progress,
+    Pulled,
+    enlist,
+    everything,
+    fetch_channel,
+    look_up,
+    pull_release,
+)
+from edge_core.oci.registry import Registry
 from edge_core.oci.source import Source
 from edge_core.oci.store import BlobStore
 
@@ -32,6 +44,11 @@ __all__ = [
     "Fetched",
     "Hasher",
     "Layout",
+    "Limits",
+    "Offer",
+    "Progress",
+    "Pulled",
+    "Registry",
     "Source",
     "bundle_manifest",
     "channel_manifest",
@@ -45,8 +62,13 @@ __all__ = [
     "digest_of",
     "digest_of_file",
     "encode_document",
+    "enlist",
+    "everything",
     "fallback_tag",
+    "fetch_channel",
     "fetched",
     "is_fallback_tag",
+    "look_up",
+    "pull_release",
     "sbom_manifest",
 ]

@@ -197,8 +197,9 @@ class Layout:
         for entry in entries:
             if _tag_of(entry) == tag:
                 listed = fetched(self.blobs.read(entry.digest)).index().manifests
-        others = [each for each in listed if each.digest != referrer.digest]
-        raw = encode_document(Index(manifests=[*others, referrer]))
+        if all(each.digest != referrer.digest for each in listed):
+            listed = [*listed, referrer]
+        raw = encode_document(Index(manifests=listed))
         self.blobs.add_bytes(raw)
         return _put(entries, fetched(raw).descriptor, tag=tag)
 
@@ -221,18 +222,21 @@ class Layout:
 def _put(
     entries: list[Descriptor], descriptor: Descriptor, *, tag: str | None
 ) -> list[Descriptor]:
-    """*entries* with *descriptor* listed once under *tag*, which nothing else has any more."""
+    """*entries* with *descriptor* listed once under *tag*, which nothing else has any more.
+
+    An entry keeps its place, so that putting the same again changes no byte.
+    """
+    listed = [entry for entry in entries if entry.digest == descriptor.digest]
     if tag is None:
-        if any(entry.digest == descriptor.digest for entry in entries):
-            return entries
-        return [*entries, descriptor]
-    others = [
-        entry
-        for entry in entries
-        if _tag_of(entry) not in {None, tag}
-        or (_tag_of(entry) is None and entry.digest != descriptor.digest)
-    ]
-    return [*others, msgspec.structs.replace(descriptor, annotations={REF_NAME: tag})]
+        return entries if listed else [*entries, descriptor]
+    named = msgspec.structs.replace(descriptor, annotations={REF_NAME: tag})
+    held = [_tag_of(entry) == tag for entry in entries]
+    if not any(held):
+        # A tag takes the place of an entry that had none.
+        held = [_tag_of(entry) is None and entry in listed for entry in entries]
+    if not any(held):
+        return [*entries, named]
+    return [named if here else entry for entry, here in zip(entries, held, strict=True)]
 
 
 def _tag_of(entry: Descriptor) -> str | None:

@@ -34,13 +34,18 @@ def check_digest(text: str) -> Digest:
     return text
 
 
+def is_tag(text: str) -> bool:
+    """Whether *text* is a tag."""
+    return _TAG.match(text) is not None
+
+
 def check_tag(text: str) -> str:
     """*text*, if it is a tag.
 
     Raises:
         RefusedError: it is not.
     """
-    if _TAG.match(text) is None:
+    if not is_tag(text):
         raise RefusedError(
             f"tag: expected up to 128 letters, digits, '.', '_' or '-', found {shown(text)}"
         )

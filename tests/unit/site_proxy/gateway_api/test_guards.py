@@ -1,0 +1,81 @@
+"""Slow and oversized clients: closed in time, without holding anything else up."""
+
+import asyncio
+import ssl
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from edge_site_proxy.api.gateway.limits import ConnectionLimits
+from tests.unit.site_proxy.gateway_api.served import HOST, Served, served
+
+pytestmark = pytest.mark.anyio
+
+SHORT = ConnectionLimits(head_bytes_max=2048, head_s=0.15, body_s=0.15, keep_alive_s=60)
+
+
+@pytest.fixture
+def anyio_backend() -> tuple[str, dict[str, Any]]:
+    """The loop that the daemon runs on."""
+    return "asyncio", {"use_uvloop": True}
+
+
+async def said(server: Served, context: ssl.SSLContext, sent: bytes) -> bytes:
+    """Everything the server answers to *sent* until it closes the connection."""
+    reader, writer = await asyncio.open_connection(HOST, server.port, ssl=context)
+    writer.write(sent)
+    try:
+        async with asyncio.timeout(5):
+            return await reader.read()
+    except ConnectionError:
+        return b""
+    finally:
+        writer.close()
+
+
+SLOW = {
+    "nothing is sent at all": b"",
+    "half a request line": b"POST /gateway/v1/sta",
+    "headers without an end": b"POST /gateway/v1/status HTTP/1.1\r\nhost: x\r\n",
+    "half a body": b"POST /gateway/v1/status HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\n{}",
+}
+
+
+@pytest.mark.parametrize("sent", SLOW.values(), ids=SLOW.keys())
+async def test_slow(sent: bytes, tmp_path: Path) -> None:
+    """A client that stalls is closed when its time is up, without an answer."""
+    async with served(tmp_path, SHORT) as server:
+        context, _ = server.issue("gw-101")
+        assert await said(server, context, sent) == b""
+
+
+LARGE = {
+    "many headers": b"GET /v2/ HTTP/1.1\r\n" + b"x-more: y\r\n" * 400 + b"\r\n",
+    "one long header": b"GET /v2/ HTTP/1.1\r\nx-long: " + b"y" * 4096 + b"\r\n\r\n",
+    "one header without an end": b"GET /v2/ HTTP/1.1\r\nx-long: " + b"y" * 8192,
+    "a long request line": b"GET /v2/" + b"a" * 4096 + b" HTTP/1.1\r\n\r\n",
+}
+
+
+@pytest.mark.parametrize("sent", LARGE.values(), ids=LARGE.keys())
+async def test_large_head(sent: bytes, tmp_path: Path) -> None:
+    """Headers above the bound get 431 and the connection ends, finished or not."""
+    limits = ConnectionLimits(head_bytes_max=2048, head_s=5.0)
+    async with served(tmp_path, limits) as server:
+        context, _ = server.issue("gw-101")
+        answer = await said(server, context, sent)
+        assert answer.startswith(b"HTTP/1.1 431 ")
+        assert answer.count(b"HTTP/1.1") == 1
+
+
+async def test_patient(tmp_path: Path) -> None:
+    """An idle connection between two requests is not a slow one."""
+    async with served(tmp_path, SHORT) as server:
+        context, _ = server.issue("gw-101")
+        async with server.client(context) as client:
+            for _ in range(2):
+                async with client.get("/gateway/v1/desired") as answer:
+                    assert answer.status == 200
+                    await answer.read()
+                await asyncio.sleep(0.25)

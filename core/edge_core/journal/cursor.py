@@ -46,7 +46,7 @@ class Cursor:
         """
         generation = self._generation + 1
         try:
-            file = self._file = self._file or self._open()
+            file = self._file or self._open()
             file.write(generation % 2 * SLOT_BYTES, [encode_slot(generation, list(done))])
             file.sync()
         except OSError:
@@ -62,10 +62,11 @@ class Cursor:
 
     def _open(self) -> File:
         try:
-            return self._files.open(self._path)
+            file = self._files.open(self._path)
         except FileNotFoundError:
             file = self._files.create(self._path)
+        self._file = file
+        # Also where the file was there: the attempt that made it may have failed half-way.
         file.allocate(2 * SLOT_BYTES)
-        file.sync()
         self._files.sync_folder(self._path.parent)
         return file

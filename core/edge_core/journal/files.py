@@ -3,6 +3,7 @@
 import fcntl
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 
@@ -142,10 +143,15 @@ class DiskFiles:
 
     def make_folder(self, folder: Path) -> None:
         """See `Files.make_folder`."""
-        if folder.is_dir():
-            return
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self.sync_folder(folder.parent)
+        missing = [each for each in (folder, *folder.parents) if not each.exists()]
+        for each in reversed(missing):
+            each.mkdir(mode=0o700)
+            self.sync_folder(each.parent)
+        if not missing:
+            # Whoever made it may have been cut off before its name was durable; if the folder
+            # above is none of our business, neither is that.
+            with suppress(PermissionError):
+                self.sync_folder(folder.parent)
 
     def names(self, folder: Path) -> list[str]:
         """See `Files.names`."""

@@ -3,7 +3,7 @@
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge_core.journal.intervals import Intervals
@@ -17,6 +17,7 @@ def plain(found: list[tuple[int, int]]) -> set[int]:
     return {number for first, last in found for number in range(first, last + 1)}
 
 
+@settings(deadline=None)  # other tests share the machine
 @given(st.lists(pairs, max_size=30))
 def test_same_numbers(added: list[tuple[int, int]]) -> None:
     """It holds exactly what was put in, as ascending ranges that never touch."""
@@ -27,6 +28,7 @@ def test_same_numbers(added: list[tuple[int, int]]) -> None:
     assert len(intervals) == len(ranges)
 
 
+@settings(deadline=None)  # other tests share the machine
 @given(st.lists(pairs, max_size=20), pairs)
 def test_covers(added: list[tuple[int, int]], asked: tuple[int, int]) -> None:
     """A range is covered when each of its numbers is in."""

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge_core.journal import Entry
@@ -58,6 +58,7 @@ DECODERS: dict[str, tuple[bytes, Callable[[bytes], object | None]]] = {
 }
 
 
+@settings(deadline=None)  # other tests share the machine
 @given(u64, u64, u64, u64, u64)
 def test_segment_header(number: int, identity: int, base: int, unix: int, boot: int) -> None:
     """A segment's header comes back as it was."""
@@ -67,6 +68,7 @@ def test_segment_header(number: int, identity: int, base: int, unix: int, boot: 
     assert decode_segment_header(encoded) == header
 
 
+@settings(deadline=None)  # other tests share the machine
 @given(u32, u64, entries)
 def test_record(sync: int, seq: int, made: Entry) -> None:
     """An entry comes back from its head and body as it was, and the head is aligned."""
@@ -80,6 +82,7 @@ def test_record(sync: int, seq: int, made: Entry) -> None:
     assert encoded[RECORD_MAGIC_AT:RECORD_HEAD_BYTES].startswith(RECORD_MAGIC)
 
 
+@settings(deadline=None)  # other tests share the machine
 @given(u64, u64, u64, u64, u64, st.booleans())
 def test_footer(identity: int, records: int, first: int, last: int, end: int, bad: bool) -> None:  # noqa: FBT001 - a column of the format
     """A footer comes back as it was."""
@@ -89,6 +92,7 @@ def test_footer(identity: int, records: int, first: int, last: int, end: int, ba
     assert decode_footer(encoded) == footer
 
 
+@settings(deadline=None)  # other tests share the machine
 @given(u64, st.lists(st.tuples(u64, u64), max_size=RANGES_MAX + 5))
 def test_slot(generation: int, ranges: list[tuple[int, int]]) -> None:
     """A slot holds as many ranges as fit, the lowest ones, in 4096 bytes."""
@@ -109,6 +113,7 @@ def test_flipped_bit(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", DECODERS)
+@settings(deadline=None)  # other tests share the machine
 @given(content=st.binary(max_size=300))
 def test_noise(name: str, content: bytes) -> None:
     """Noise, blank space and short reads are no structure, and no exception either."""

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge_core.journal.marks import (
@@ -57,6 +57,7 @@ identities = st.tuples(
 )
 
 
+@settings(deadline=None)  # other tests share the machine
 @given(st.lists(identities, max_size=120), identities)
 def test_never_invents(stored: list[tuple[str, int, int]], asked: tuple[str, int, int]) -> None:
     """Whatever was forgotten, only what was stored counts as a repeat."""
@@ -67,6 +68,7 @@ def test_never_invents(stored: list[tuple[str, int, int]], asked: tuple[str, int
         assert marks.seen(*asked, 7) is Sighting.FRESH
 
 
+@settings(deadline=None)  # other tests share the machine
 @given(st.lists(identities, max_size=120))
 def test_snapshot(stored: list[tuple[str, int, int]]) -> None:
     """Marks restored from their snapshot recognise the same repeats."""

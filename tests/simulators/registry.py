@@ -1,5 +1,6 @@
 """A registry on loopback with switches for everything that goes wrong with one."""
 
+import asyncio
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -37,6 +38,8 @@ class Faults:
         content_type: of every manifest.
         size_off: so many bytes are appended to every blob.
         compresses: says that the body is compressed.
+        stall_after: a blob's answer stops after so many bytes and never ends.
+        link: the Link header of every list of tags.
         page: so many tags a page; None is all on one.
     """
 
@@ -53,6 +56,8 @@ class Faults:
     size_off: int = 0
     compresses: bool = False
     page: int | None = None
+    stall_after: int | None = None
+    link: str | None = None
 
 
 @dataclass(slots=True)
@@ -62,6 +67,7 @@ class SimulatedRegistry:
     Attributes:
         faults: what goes wrong from now on.
         requests: method, path and Range of every request so far.
+        stalled: is set when an answer stops for `stall_after`.
         authorizations: the Authorization header of every request, None where there was none.
     """
 
@@ -71,6 +77,7 @@ class SimulatedRegistry:
     referrers: dict[str, list[Descriptor]] = field(default_factory=dict)
     requests: list[tuple[str, str, str | None]] = field(default_factory=list)
     authorizations: list[str | None] = field(default_factory=list)
+    stalled: asyncio.Event = field(default_factory=asyncio.Event)
 
     def put_blob(self, content: bytes) -> str:
         """Keep *content*; its digest."""
@@ -115,7 +122,7 @@ class SimulatedRegistry:
         app.router.add_get("/v2/{name:.+}/blobs/{digest}", self._blob)
         app.router.add_get("/v2/{name:.+}/referrers/{digest}", self._referrers)
         app.router.add_get("/v2/{name:.+}/tags/list", self._tags)
-        runner = web.AppRunner(app, access_log=None)
+        runner = web.AppRunner(app, access_log=None, handler_cancellation=True)
         await runner.setup()
         try:
             site = web.TCPSite(runner, "127.0.0.1", 0)
@@ -159,6 +166,8 @@ class SimulatedRegistry:
         if first + len(page) < len(names):
             url = request.url.with_query(first=first + len(page))
             headers["Link"] = f'<{url}>; rel="next"'
+        if self.faults.link is not None:
+            headers["Link"] = self.faults.link
         return web.json_response({"name": "x", "tags": page}, headers=headers)
 
     async def _blob(self, request: web.Request) -> web.StreamResponse:
@@ -195,6 +204,10 @@ class SimulatedRegistry:
             if request.transport is not None:
                 request.transport.close()  # what was written still goes out
             return response
+        if self.faults.stall_after is not None:
+            await response.write(body[: self.faults.stall_after])
+            self.stalled.set()
+            await asyncio.Event().wait()  # until the client hangs up
         await response.write(body)
         return response
 

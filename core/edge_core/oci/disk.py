@@ -13,6 +13,9 @@ from typing import BinaryIO, Final
 
 from edge_core.contracts.errors import TryAgainError
 
+UNFINISHED: Final = ".adding-"
+"""How the name of a file begins that may be left behind by a killed process."""
+
 _NO_ROOM: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO})
 
 
@@ -34,7 +37,7 @@ def writing(what: str) -> Iterator[None]:
 @contextmanager
 def temporary_file(folder: Path) -> Iterator[tuple[BinaryIO, Path]]:
     """A file in *folder* and its path; removed at the end unless it has another name by then."""
-    opened, name = tempfile.mkstemp(dir=folder, prefix=".adding-")
+    opened, name = tempfile.mkstemp(dir=folder, prefix=UNFINISHED)
     temporary = Path(name)
     try:
         with os.fdopen(opened, "w+b") as file:

@@ -166,12 +166,12 @@ class Registry:
         for _ in range(PAGES_MAX):
             async with self._get(url, {"Accept": f"{INDEX_TYPE}, application/json"}) as response:
                 yield await read_small(response, bytes_max=bytes_max)
-                following = response.links.get("next")
-            if not following:
+                following = _next_page(response)
+            if following is None:
                 return
-            url = URL(str(following["url"]))
-            if url.origin() != self._base.origin():
-                raise RefusedError(f"{url.host}: expected the next page at {self._base.host}")
+            if not self._at_home(following):
+                raise RefusedError(f"{url.path}: expected the next page at {self._base.host}")
+            url = following
         raise RefusedError(f"{url.path}: expected at most {PAGES_MAX} pages, found more")
 
     def _url(self, kind: str, reference: str) -> URL:
@@ -210,10 +210,17 @@ class Registry:
                 url = _redirected(url, response)
         raise RefusedError(f"{url.host}: expected at most {REDIRECTS_MAX} redirects, found more")
 
+    def _at_home(self, url: URL) -> bool:
+        return (url.scheme, url.host, url.port) == (
+            self._base.scheme,
+            self._base.host,
+            self._base.port,
+        )
+
     def _headers(self, url: URL, headers: dict[str, str]) -> dict[str, str]:
         # Digests are over the bytes as they are kept, so nothing may be compressed on the way.
         plain = headers | {"Accept-Encoding": "identity"}
-        if self._authorization is not None and url.origin() == self._base.origin():
+        if self._authorization is not None and self._at_home(url):
             plain["Authorization"] = self._authorization()
         return plain
 
@@ -227,6 +234,14 @@ def _base(text: str) -> URL:
     if url.scheme not in {"http", "https"} or url.user is not None:
         raise RefusedError(f"registry: expected http(s)://host[:port], found {shown(text)}")
     return url
+
+
+def _next_page(response: aiohttp.ClientResponse) -> URL | None:
+    try:
+        following = response.links.get("next")
+    except ValueError:
+        raise RefusedError(f"{response.url.path}: expected a link to the next page") from None
+    return URL(str(following["url"])) if following else None
 
 
 def _redirected(url: URL, response: aiohttp.ClientResponse) -> URL:

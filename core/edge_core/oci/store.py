@@ -7,6 +7,7 @@ folder: a blob appears by rename, complete, and is never changed.
 import os
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Final
@@ -14,7 +15,7 @@ from typing import BinaryIO, Final
 from edge_core.contracts.artefact import MANIFEST_BYTES_MAX, Digest, is_digest
 from edge_core.contracts.errors import NotFoundError, RefusedError
 from edge_core.oci.digest import CHUNK_BYTES, Hasher, digest_of
-from edge_core.oci.disk import publish, sync_folder, temporary_file, writing
+from edge_core.oci.disk import UNFINISHED, publish, sync_folder, temporary_file, writing
 from edge_core.oci.errors import DigestMismatchError
 from edge_core.oci.names import check_digest
 from edge_core.oci.part import part_path
@@ -132,7 +133,12 @@ class BlobStore:
         part_path(path).unlink(missing_ok=True)
         sync_folder(path.parent)
 
-    def quarantine(self, digest: Digest) -> None:
+    def sweep(self) -> None:
+        """Remove what a killed process left half-added; called while nobody else adds."""
+        for left in self.folder.glob(f"{UNFINISHED}*"):
+            left.unlink(missing_ok=True)
+
+    def _quarantine(self, digest: Digest) -> None:
         """Take the blob out of use and keep its bytes as evidence, up to QUARANTINED_MAX."""
         path = self.path(digest)
         folder = self.root / "quarantine"
@@ -146,7 +152,8 @@ class BlobStore:
 
     def _hold_to_promise(self, digest: Digest, found: Digest) -> None:
         if found != digest:
-            self.quarantine(digest)
+            with suppress(OSError):  # a stick that is read-only: refused all the same
+                self._quarantine(digest)
             raise DigestMismatchError("blob on disk", expected=digest, found=found)
 
     def _same(self, digest: Digest, content: bytes) -> bool:

@@ -25,6 +25,7 @@ Steps 12 (policy) and 13 (threshold) look at several bundles together: see `rele
 import base64
 import binascii
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -39,6 +40,7 @@ from edge_core.trust.statement import STATEMENT_PAYLOAD_TYPE, STATEMENT_TYPE, St
 from edge_core.trust.strict_json import decode, shown
 
 BUNDLE_BYTES_MAX: Final = 1024 * 1024  # provenance of a large build is some 20 kB
+BUNDLES_MAX: Final = 64  # more bundles than signers is a flood, not a release
 _MEDIA_TYPES: Final = frozenset(
     {BUNDLE_TYPE, "application/vnd.dev.sigstore.bundle+json;version=0.3"}
 )
@@ -151,6 +153,18 @@ def verify_bundle(raw: bytes, keyring: Keyring, *, subject: Digest | None) -> Si
         raise NotVerifiedError(Step.SUBJECT, expected=subject, found=found)
     digest = f"sha256:{hashlib.sha256(payload).hexdigest()}"
     return SignedStatement(signer=signer, statement=statement, payload=payload, digest=digest)
+
+
+def refuse_flood(bundles: Sequence[bytes]) -> None:
+    """Refuse more bundles than any release or channel has.
+
+    Raises:
+        NotVerifiedError: there are more than BUNDLES_MAX.
+    """
+    if len(bundles) > BUNDLES_MAX:
+        raise NotVerifiedError(
+            Step.SIZE, expected=f"at most {BUNDLES_MAX} bundles", found=f"{len(bundles)}"
+        )
 
 
 def _open(raw: bytes) -> _Bundle:

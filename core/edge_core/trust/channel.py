@@ -16,7 +16,7 @@ from msgspec import Struct
 
 from edge_core.contracts.artefact import Channel, Digest
 from edge_core.contracts.errors import RefusedError
-from edge_core.trust.bundle import sign_statement, verify_bundle
+from edge_core.trust.bundle import refuse_flood, sign_statement, verify_bundle
 from edge_core.trust.errors import (
     ChannelForkedError,
     ChannelRolledBackError,
@@ -92,6 +92,7 @@ def verify_channel(
         NotVerifiedError: names the step: of the threshold if some bundles passed and too few,
             else of the bundle that came farthest.
     """
+    refuse_flood(bundles)
     trusted = keyring.only(rule.keys)
     signers: defaultdict[Digest, set[str]] = defaultdict(set)
     documents: dict[Digest, Channel] = {}

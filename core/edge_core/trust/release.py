@@ -14,14 +14,13 @@ from typing import Final
 
 from edge_core.contracts.artefact import Digest
 from edge_core.contracts.errors import RefusedError
-from edge_core.trust.bundle import SignedStatement, verify_bundle
+from edge_core.trust.bundle import SignedStatement, refuse_flood, verify_bundle
 from edge_core.trust.errors import NotVerifiedError, Step
 from edge_core.trust.keys import Keyring
 from edge_core.trust.policy import Rule
 from edge_core.trust.statement import DATASET, PROVENANCE_PREDICATE, SOURCE, Provenance
 from edge_core.trust.strict_json import convert, shown
 
-BUNDLES_MAX: Final = 64  # more referrers than signers is a flood, not a release
 _COMMIT: Final = re.compile(r"([0-9a-f]{40}|[0-9a-f]{64})\Z")
 _SHA256: Final = re.compile(r"[0-9a-f]{64}\Z")
 
@@ -67,10 +66,7 @@ def verify_release(
         NotVerifiedError: names the step: of the threshold if some bundles passed and too few,
             else of the bundle that came farthest.
     """
-    if len(bundles) > BUNDLES_MAX:
-        raise NotVerifiedError(
-            Step.SIZE, expected=f"at most {BUNDLES_MAX} bundles", found=f"{len(bundles)}"
-        )
+    refuse_flood(bundles)
     trusted = keyring.only(rule.keys)
     passed: list[_Passed] = []
     failures: list[NotVerifiedError] = []

@@ -19,7 +19,7 @@ def _descriptor(content: bytes = CONTENT) -> Descriptor:
     return Descriptor(media_type="x", digest=digest_of(content), size=len(content))
 
 
-@settings(max_examples=40, deadline=None)  # every example flushes a file
+@settings(max_examples=25, deadline=None)  # every example flushes a file
 @given(cuts=st.lists(st.integers(0, len(CONTENT)), max_size=5))
 def test_cut_anywhere(cuts: list[int]) -> None:
     """However often and wherever it breaks off, the same bytes end up under the name."""
@@ -40,7 +40,7 @@ def test_cut_anywhere(cuts: list[int]) -> None:
         assert not part_path(final).exists()
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(rotten=st.integers(0, len(CONTENT) - 1), cut=st.integers(1, len(CONTENT)))
 def test_rot_in_what_had_arrived(rotten: int, cut: int) -> None:
     """A bit that flips in the arrived part is found at the end, and the name stays free."""

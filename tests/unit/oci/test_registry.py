@@ -1,5 +1,6 @@
 """The registry client against a registry that goes wrong in every way we know."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -152,6 +153,31 @@ async def test_wrong(line: Line, faults: Faults, error: type[EdgeError]) -> None
     assert type(refusal.value) is error
     assert str(refusal.value).isprintable()
     assert not line.into.exists()
+
+
+async def test_the_caller_gives_up(line: Line) -> None:
+    """Whoever waits decides for how long, and what had arrived by then is not fetched again."""
+    line.registry.faults = Faults(stall_after=2_000_000)
+    async with asyncio.TaskGroup() as group:
+        fetching = group.create_task(line.client.blob(BLOB, line.into))
+        await line.registry.stalled.wait()
+        fetching.cancel()
+    arrived = _part(line).stat().st_size
+    line.registry.faults = Faults()
+    await line.client.blob(BLOB, line.into)
+    assert line.into.read_bytes() == CONTENT
+    assert line.ranges == [None, f"bytes={arrived}-" if arrived else None]
+
+
+@pytest.mark.parametrize(
+    "link", ["<http://127.0.0.1:1/x>", "<data:,x>", "<http://[>", "</v2/x/tags/list>"]
+)
+async def test_pages_that_lead_astray(line: Line, link: str) -> None:
+    """The next page is at the same registry, and there is an end to pages."""
+    line.registry.faults = Faults(link=f'{link}; rel="next"')
+    with pytest.raises(RefusedError):
+        await line.client.tags()
+    assert len(line.registry.requests) <= 64
 
 
 async def test_nobody_there(line: Line, unused_tcp_port: int) -> None:

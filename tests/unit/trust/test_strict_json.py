@@ -4,7 +4,7 @@ import json
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge_core.contracts.errors import RefusedError
@@ -59,12 +59,14 @@ _VALUES = st.recursive(
 )
 
 
+@settings(deadline=None)  # a busy machine is no failure
 @given(_VALUES)
 def test_sound_documents_pass(value: object) -> None:
     """What any writer writes of finite values comes back equal."""
     assert strict_json.parse(json.dumps(value).encode(), what="report") == value
 
 
+@settings(deadline=None)  # a busy machine is no failure
 @given(st.binary(max_size=64))
 def test_any_bytes_are_read_or_refused(raw: bytes) -> None:
     """Nothing else than a refusal ever comes out of bad bytes."""

@@ -21,6 +21,9 @@ from edge_core.features.samples import CellQuality, Samples, join, usable
 ROWS_MAX = 4096  # rows made at once: a clock that leaps a day must not ask for a day of memory
 
 
+Indices = NDArray[np.int64]
+
+
 @dataclass(frozen=True, slots=True)
 class GridSpec:
     """How samples become rows.
@@ -96,21 +99,31 @@ def _by_merit(samples: Samples) -> Samples:
 
 
 def _latest(
-    samples: Samples, rows: NDArray[np.int64], shape: tuple[int, int], among: NDArray[np.bool_]
-) -> tuple[NDArray[np.int64], bool]:
-    """For each cell the newest sample at or before it (-1: none), and whether a tie decided it."""
-    chosen = np.flatnonzero(among)
-    newest = np.full(shape, -1, np.int64)
-    row, tag = rows[chosen], samples.tags[chosen]
-    newest[row, tag] = chosen  # ascending in time, and of repeated cells the last one stays
-    rival = newest[row, tag]
-    tied = bool(np.any((rival != chosen) & (samples.times_ns[rival] == samples.times_ns[chosen])))
-    return np.maximum.accumulate(newest, axis=0), tied
+    samples: Samples, cell: Indices, chosen: Indices, shape: tuple[int, int]
+) -> tuple[Indices, bool]:
+    """For each cell the newest of the chosen samples at or before it, and whether a tie decided.
+
+    Args:
+        samples: in order of time.
+        cell: shape (sample,), the flat number of the cell that each sample falls into.
+        chosen: positions of samples, ascending.
+        shape: of the grid.
+
+    Returns:
+        Positions of samples, -1 where there is none.
+    """
+    newest = np.full(shape[0] * shape[1], -1, np.int64)
+    at = cell[chosen]
+    newest[at] = chosen  # ascending in time, and of repeated cells the last one stays
+    rival = newest[at]
+    times_ns = samples.times_ns
+    tied = bool(np.any((times_ns[rival] == times_ns[chosen]) & (rival != chosen)))
+    return np.maximum.accumulate(newest.reshape(shape), axis=0), tied
 
 
 def _holders(
     samples: Samples, spec: GridSpec, first: int, rows: int
-) -> tuple[Samples, NDArray[np.int64], NDArray[np.int64]]:
+) -> tuple[Samples, Indices, Indices]:
     """Samples in order, and for each cell the last sample and the last usable one."""
     ordered = _by_time(samples)
     seen, held, tied = _newest(ordered, spec, first, rows)
@@ -123,12 +136,16 @@ def _holders(
 
 def _newest(
     ordered: Samples, spec: GridSpec, first: int, rows: int
-) -> tuple[NDArray[np.int64], NDArray[np.int64], bool]:
-    at_row = np.maximum(-(-ordered.times_ns // spec.period_ns) - first, 0)
-    within = at_row < rows
+) -> tuple[Indices, Indices, bool]:
     shape = (rows, spec.tags)
-    seen, seen_tied = _latest(ordered, at_row, shape, within)
-    held, held_tied = _latest(ordered, at_row, shape, within & usable(ordered.quality))
+    at_row = np.maximum(-(-ordered.times_ns // spec.period_ns) - first, 0)
+    within = np.flatnonzero(at_row < rows).astype(np.int64, copy=False)
+    cell = np.asarray(at_row * spec.tags + ordered.tags, np.int64)
+    seen, seen_tied = _latest(ordered, cell, within, shape)
+    fit = usable(ordered.quality[within])
+    if fit.all():
+        return seen, seen, seen_tied
+    held, held_tied = _latest(ordered, cell, within[fit], shape)
     return seen, held, seen_tied or held_tied
 
 
@@ -136,8 +153,8 @@ def _cells(
     samples: Samples,
     spec: GridSpec,
     first: int,
-    seen: NDArray[np.int64],
-    held: NDArray[np.int64],
+    seen: Indices,
+    held: Indices,
 ) -> Rows:
     # Index -1 means "none" and falls on the entry appended last.
     values = np.append(samples.values, np.float32(np.nan))
@@ -227,7 +244,7 @@ class Grid:
         self._counts = GridCounts(was.late, was.ahead + dropped, was.overflow, was.unknown_tag)
         return samples.take(~ahead)
 
-    def _keep(self, samples: Samples, seen: NDArray[np.int64], held: NDArray[np.int64]) -> None:
+    def _keep(self, samples: Samples, seen: Indices, held: Indices) -> None:
         closed_ns = (self._next - 1) * self._spec.period_ns
         needed = samples.times_ns > closed_ns
         for last in (seen, held):

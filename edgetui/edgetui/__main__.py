@@ -64,7 +64,7 @@ def _terminal(chosen: argparse.Namespace) -> int:
         raise UsageError(
             f"the terminal UI needs {error.name}: pip install 'edge-mlops[console]'"
         ) from None
-    return run(socket_path(chosen), low=chosen.low, ascii_only=chosen.ascii)
+    return int(run(socket_path(chosen), low=chosen.low, ascii_only=chosen.ascii))
 
 
 if __name__ == "__main__":

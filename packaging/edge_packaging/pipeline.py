@@ -34,7 +34,7 @@ from edge_packaging.config import BuildConfig
 from edge_packaging.errors import NotReproducedError
 from edge_packaging.inputs import read_signature, read_windows
 from edge_packaging.provenance import provenance
-from edge_packaging.references import drift_reference, encoded, smoke_rows, smoke_vectors
+from edge_packaging.references import drift_reference, encoded, smoke_vectors
 from edge_packaging.sbom import ml_bom
 from edge_packaging.scoring import scores
 
@@ -93,8 +93,7 @@ async def build(
     await inspect([source], signature)
     features = Extractor(signature).matrix(windows.trained)
     expected = await scores([source], signature, "onnxruntime", features)
-    rows = smoke_rows(features, config.smoke_cases)
-    smoke = smoke_vectors(rows, await scores([source], signature, "onnxruntime", rows))
+    smoke = smoke_vectors(features, expected, config.smoke_cases)
     judged = _Judged(signature, features, expected, smoke)
     say("reference: fitting what normal looks like")
     reference = await asyncio.to_thread(

@@ -53,19 +53,20 @@ def drift_reference(
     )
 
 
-def smoke_rows(features: NDArray[np.float32], cases: int) -> NDArray[np.float32]:
-    """*cases* rows spread evenly over what the model has seen: shape (case, feature)."""
-    chosen = np.linspace(0, len(features) - 1, min(cases, len(features))).astype(int)
-    rows: NDArray[np.float32] = features[np.unique(chosen)]
-    return rows
+def smoke_vectors(
+    features: NDArray[np.float32], scores: NDArray[np.float32], cases: int
+) -> SmokeVectors:
+    """*cases* rows spread evenly over what the model has seen, and the scores they must give.
 
-
-def smoke_vectors(rows: NDArray[np.float32], scores: NDArray[np.float32]) -> SmokeVectors:
-    """Rows and the scores they must give."""
+    Args:
+        features: shape (window, feature).
+        scores: shape (window, class), of the source model.
+        cases: how many.
+    """
+    chosen = np.unique(np.linspace(0, len(features) - 1, min(cases, len(features))).astype(int))
     return SmokeVectors(
         cases=[
-            SmokeCase(inputs=row.tolist(), outputs=score.tolist())
-            for row, score in zip(rows, scores, strict=True)
+            SmokeCase(inputs=features[at].tolist(), outputs=scores[at].tolist()) for at in chosen
         ]
     )
 

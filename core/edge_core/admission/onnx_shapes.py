@@ -7,6 +7,7 @@ Imported in the admission child only.
 """
 
 import math
+from collections.abc import Iterator
 from typing import Any, Final
 
 import onnx
@@ -37,38 +38,54 @@ def check_shapes(name: str, model: Proto, inputs: list[TensorSpec], limits: Gate
     for value, spec in zip(model.graph.input, inputs, strict=True):
         for dim, size in zip(value.type.tensor_type.shape.dim, spec.shape, strict=True):
             dim.dim_value = size
-    try:
-        inferred = onnx.shape_inference.infer_shapes(model, strict_mode=True, data_prop=True)
-    except Exception as error:
-        first = (str(error).strip().splitlines() or [""])[0][:200]
-        raise ModelRefusedError(f"{name}: shapes do not fit together: {first!a}") from error
-    _check(name, inferred.graph, limits)
-
-
-def _check(name: str, graph: Proto, limits: GateLimits) -> None:
-    known = {value.name: value for value in (*graph.value_info, *graph.output)}
-    for node in graph.node:
-        for made in node.output:
-            _size(name, node, made, known.get(made), limits)
-        for attribute in node.attribute:
-            if attribute.HasField("g"):
-                _check(name, attribute.g, limits)
-
-
-def _size(name: str, node: Proto, made: str, value: Proto, limits: GateLimits) -> None:
-    dims = _dims(value)
-    if dims is None:
-        if made and node.op_type in GROWING:
+    # onnx has no inference for the trees of ai.onnx.ml, and strictly it then gives up on all that
+    # follows them. Without strictness it leaves those open, and growing operators stay refused.
+    strict = all(node.domain != "ai.onnx.ml" for node in model.graph.node)
+    graph = _inferred(name, model, values=False)
+    _check(name, graph, limits)
+    if any(True for _ in _open_growing(graph)):
+        # Only now are values followed too, since doing so can itself be made to grow.
+        graph = _inferred(name, model, values=True)
+        _check(name, graph, limits)
+        for node, made in _open_growing(graph):
             raise ModelRefusedError(
                 f"{name}: {node.op_type} makes {made!a}, whose size depends on values; expected "
                 "a shape that is known beforehand"
             )
-        return
-    if math.prod(dims) * _ELEMENT_BYTES > limits.tensor_bytes_max:
-        raise ModelRefusedError(
-            f"{name}: {node.op_type} makes {made!a} of shape {dims}, expected at most "
-            f"{limits.tensor_bytes_max} bytes"
-        )
+
+
+def _inferred(name: str, model: Proto, *, values: bool) -> Proto:
+    try:
+        return onnx.shape_inference.infer_shapes(model, strict_mode=True, data_prop=values).graph
+    except Exception as error:
+        first = (str(error).strip().splitlines() or [""])[0][:200]
+        raise ModelRefusedError(f"{name}: shapes do not fit together: {first!a}") from error
+
+
+def _made(graph: Proto) -> Iterator[tuple[Proto, str, list[int] | None]]:
+    """Every node with each name that it makes, and the shape if it is known whole."""
+    known = {value.name: value for value in (*graph.value_info, *graph.output)}
+    for node in graph.node:
+        for made in node.output:
+            yield node, made, _dims(known.get(made))
+        for attribute in node.attribute:
+            if attribute.HasField("g"):
+                yield from _made(attribute.g)
+
+
+def _open_growing(graph: Proto) -> Iterator[tuple[Proto, str]]:
+    for node, made, dims in _made(graph):
+        if made and dims is None and node.op_type in GROWING:
+            yield node, made
+
+
+def _check(name: str, graph: Proto, limits: GateLimits) -> None:
+    for node, made, dims in _made(graph):
+        if dims is not None and math.prod(dims) * _ELEMENT_BYTES > limits.tensor_bytes_max:
+            raise ModelRefusedError(
+                f"{name}: {node.op_type} makes {made!a} of shape {dims}, expected at most "
+                f"{limits.tensor_bytes_max} bytes"
+            )
 
 
 def _dims(value: Proto) -> list[int] | None:

@@ -113,9 +113,7 @@ def monitor(reference: DriftReference) -> Monitor:
             [_array("slow", reference.slow, table), _array("fast", reference.fast, table)]
         ),
         bar=reference.bar,
-        flat_limit=np.maximum(
-            FLAT_FACTOR * _array("flat_run_max", reference.flat_run_max, (roles,)), FLAT_ROWS_LEAST
-        ).astype(np.int64),
+        flat_limit=_flat_limit(reference),
         good_share_min=reference.good_share_min,
         settle_windows=reference.settle_windows,
         quiet_windows=reference.quiet_windows,
@@ -123,6 +121,17 @@ def monitor(reference: DriftReference) -> Monitor:
     if min(ready.model.sd.min(), ready.sd.min(), ready.scale.min()) <= 0:
         raise ReferenceRefusedError("reference: expected sd and scales above zero, found others")
     return ready
+
+
+def _flat_limit(reference: DriftReference) -> NDArray[np.int64]:
+    """How many rows each tag may stand still, shape (role,).
+
+    A tag that stood still for half of the reference, as a set-point does, may do so for ever.
+    """
+    longest = _array("flat_run_max", reference.flat_run_max, (len(reference.roles),))
+    rows = _array("counts", [sum(bins) for bins in reference.counts], longest.shape)
+    limit = np.maximum(FLAT_FACTOR * longest, FLAT_ROWS_LEAST).astype(np.int64)
+    return np.where(2 * longest >= rows, np.iinfo(np.int64).max, limit)
 
 
 def _array(

@@ -11,11 +11,22 @@ from numpy.typing import NDArray
 
 from edge_core.contracts.errors import RefusedError
 from edge_core.drift.errors import StateRefusedError
+from edge_core.drift.fit import fit
 from edge_core.drift.state import DriftState
 from edge_core.drift.wcusum import DriftWindow, begin, drift_window, monitor, step
 from edge_core.features.samples import CellQuality
 from edge_core.features.window import Window
-from tests.unit.drift.plants import NOISE, ROLES, WINDOW_ROWS, plant, reference, watch
+from tests.unit.drift.plants import (
+    ANY_DOMAIN,
+    NOISE,
+    PLAN,
+    ROLES,
+    WINDOW_ROWS,
+    plant,
+    reference,
+    stretch,
+    watch,
+)
 
 Values = NDArray[np.float32]
 READY = monitor(reference(recipes=("low", "high")))
@@ -119,6 +130,16 @@ def test_quiet_ends_and_a_lasting_change_is_told_again() -> None:
     assert run.statuses == (
         ["settling"] * 2 + ["alarm"] + (["quiet"] * 5 + ["alarm"]) * 2 + ["quiet"] * 5
     )
+
+
+def test_set_point_may_stand_still() -> None:
+    """A tag that never moved in the reference raises no alarm by not moving."""
+    one = stretch(40)
+    one.values[:, :, 3] = 50.0
+    still = monitor(fit(one, roles=ROLES, row_period_s=1.0, domain=ANY_DOMAIN, plan=PLAN))
+    values = plant(150, seed=6)
+    values[:, :, 3] = 50.0
+    assert not [score for score in watch(still, values).alarms if score.kind == "flat"]
 
 
 def test_too_few_good_rows_hold() -> None:

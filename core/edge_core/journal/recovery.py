@@ -4,7 +4,7 @@ Idempotent, and safe to be interrupted itself: a segment is cut and sealed, or s
 either way the next start comes to the same records.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -117,11 +117,17 @@ def recover(files: Files, folder: Path, quarantine: Quarantine) -> Recovered:
         segments=segments,
         done=done,
         generation=generation,
-        cursor_lost=saved is None and any(segment.records for segment in segments),
+        cursor_lost=saved is None and _had_cursor(files, folder, segments),
         next_number=max((int(path.stem) for path in paths), default=0) + 1,
         next_seq=max([*used, done.end_of_last()]) + 1,
         quarantined=quarantine.count - before,
     )
+
+
+def _had_cursor(files: Files, folder: Path, segments: Sequence[Segment]) -> bool:
+    """Whether anything was ever acknowledged: the file is there, or segments are gone."""
+    gone = bool(segments) and segments[0].number > 1
+    return gone or cursor.NAME in files.names(folder)
 
 
 def segment_paths(files: Files, folder: Path) -> list[Path]:

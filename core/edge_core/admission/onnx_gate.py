@@ -4,6 +4,7 @@ Imported in the admission child only. Weights are judged in `onnx_weights`, the 
 intermediate tensors in `onnx_shapes`.
 """
 
+import math
 import re
 from collections import Counter
 from collections.abc import Iterator
@@ -25,6 +26,8 @@ Proto = Any  # onnx ships no usable types for its messages
 ML_DOMAIN = "ai.onnx.ml"
 # Quantisers declare this domain even where no node uses it; a node that does is refused.
 DECLARED_ONLY = frozenset({"com.microsoft"})
+
+VALUES_MAX: Final = 4 * 1024 * 1024  # of one input or output; a window is far smaller
 
 REFUSED_OPERATORS: Final = {
     "Loop": "repeats without a bound that can be seen",
@@ -244,6 +247,10 @@ def _spec(name: str, side: str, value: Proto, batch: int) -> TensorSpec:
         raise ModelRefusedError(
             f"{name}: {side} {value.name!a}: expected a name and 1 to 4 dimensions of 1 to 65536, "
             f"found {dims} (0 is an open one)"
+        )
+    if math.prod(dims) > VALUES_MAX:
+        raise ModelRefusedError(
+            f"{name}: {side} {value.name!a}: expected at most {VALUES_MAX} values, found {dims}"
         )
     return TensorSpec(name=value.name, dtype=dtype, shape=dims)
 

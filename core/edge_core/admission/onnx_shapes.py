@@ -38,9 +38,6 @@ def check_shapes(name: str, model: Proto, inputs: list[TensorSpec], limits: Gate
     for value, spec in zip(model.graph.input, inputs, strict=True):
         for dim, size in zip(value.type.tensor_type.shape.dim, spec.shape, strict=True):
             dim.dim_value = size
-    # onnx has no inference for the trees of ai.onnx.ml, and strictly it then gives up on all that
-    # follows them. Without strictness it leaves those open, and growing operators stay refused.
-    strict = all(node.domain != "ai.onnx.ml" for node in model.graph.node)
     graph = _inferred(name, model, values=False)
     _check(name, graph, limits)
     if any(True for _ in _open_growing(graph)):
@@ -55,8 +52,11 @@ def check_shapes(name: str, model: Proto, inputs: list[TensorSpec], limits: Gate
 
 
 def _inferred(name: str, model: Proto, *, values: bool) -> Proto:
+    # onnx has no inference for the trees of ai.onnx.ml, and strictly it then gives up on all that
+    # follows them. Without strictness it leaves those open, and growing operators stay refused.
+    strict = all(node.domain != "ai.onnx.ml" for node in model.graph.node)
     try:
-        return onnx.shape_inference.infer_shapes(model, strict_mode=True, data_prop=values).graph
+        return onnx.shape_inference.infer_shapes(model, strict_mode=strict, data_prop=values).graph
     except Exception as error:
         first = (str(error).strip().splitlines() or [""])[0][:200]
         raise ModelRefusedError(f"{name}: shapes do not fit together: {first!a}") from error

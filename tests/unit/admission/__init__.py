@@ -1,0 +1,1 @@
+"""Whether hostile models are kept out and good ones let in."""

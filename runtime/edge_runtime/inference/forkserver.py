@@ -92,6 +92,7 @@ class Server:
             nothing = os.open(os.devnull, os.O_RDWR)
             for stream in (0, 1, 2):
                 os.dup2(nothing, stream)
+            os.close(nothing)
             status = live(job, fds)
         finally:
             os._exit(status)  # no clean-up that belongs to the server may run here

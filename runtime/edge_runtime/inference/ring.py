@@ -40,21 +40,17 @@ class SlotStatus(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """Where each tensor of each slot lies."""
+    """Where each tensor of each slot lies; `slot_bytes` is a multiple of a cache line."""
 
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
     slots: int
-
-    @property
-    def slot_bytes(self) -> int:
-        """Length of one slot, a multiple of a cache line."""
-        return _HEADER_BYTES + sum(_padded(spec) for spec in (*self.inputs, *self.outputs))
+    slot_bytes: int
 
     @property
     def ring_bytes(self) -> int:
         """Length of the whole memory file."""
-        return GREETING_BYTES + self.slots * self.slot_bytes
+        return self.slot_at(self.slots)
 
     def slot_at(self, slot: int) -> int:
         """Where *slot* begins."""
@@ -67,14 +63,13 @@ def layout(inputs: Sequence[TensorSpec], outputs: Sequence[TensorSpec], slots: i
     Raises:
         ModelRefusedError: not even one window fits.
     """
-    one = Layout(tuple(inputs), tuple(outputs), 1)
-    fitting = min(slots, RING_BYTES_MAX // one.slot_bytes)
-    if fitting < 1:
+    slot_bytes = _HEADER_BYTES + sum(_padded(spec) for spec in (*inputs, *outputs))
+    if slot_bytes > RING_BYTES_MAX:
         raise ModelRefusedError(
-            f"signature: one window takes {one.slot_bytes} bytes, expected at most "
-            f"{RING_BYTES_MAX}"
+            f"signature: one window takes {slot_bytes} bytes, expected at most {RING_BYTES_MAX}"
         )
-    return Layout(one.inputs, one.outputs, fitting)
+    fitting = min(slots, RING_BYTES_MAX // slot_bytes)
+    return Layout(tuple(inputs), tuple(outputs), fitting, slot_bytes)
 
 
 def _padded(spec: TensorSpec) -> int:
@@ -133,8 +128,9 @@ class Ring:
     ) -> None:
         """Write the header of *slot*."""
         at = self.plan.slot_at(slot)
-        text = text[:TEXT_BYTES_MAX]
-        self._memory[at + _TEXT_AT : at + _TEXT_AT + len(text)] = text
+        if text:
+            text = text[:TEXT_BYTES_MAX]
+            self._memory[at + _TEXT_AT : at + _TEXT_AT + len(text)] = text
         _HEADER.pack_into(self._memory, at, sequence, taken_ns, status, len(text))
 
     def header(self, slot: int) -> tuple[int, int, int]:

@@ -84,6 +84,9 @@ class Worker:
         self._loop = asyncio.get_running_loop()
         self._ledger: Ledger[_Window] = Ledger(plan.slots, config.quarantine_after)
         self._counts = _Counts()
+        self._wanted = [
+            (np.dtype(spec.dtype.value), int(np.prod(spec.shape))) for spec in plan.inputs
+        ]
         self._nice = spec.nice
         self._timer: asyncio.TimerHandle | None = None
         self._last_loss: Loss | None = None
@@ -134,15 +137,13 @@ class Worker:
         specs = self.plan.inputs
         if len(inputs) != len(specs):
             raise WindowRefusedError(f"window: expected {len(specs)} inputs, found {len(inputs)}")
-        fitting = []
-        for values, spec in zip(inputs, specs, strict=True):
-            if values.dtype != spec.dtype.value or values.size != int(np.prod(spec.shape)):
+        for values, spec, (dtype, size) in zip(inputs, specs, self._wanted, strict=True):
+            if values.dtype != dtype or values.size != size:
                 raise WindowRefusedError(
                     f"window: input {spec.name}: expected {spec.dtype} {spec.shape}, found "
                     f"{values.dtype} {list(values.shape)}"
                 )
-            fitting.append(values.reshape(spec.shape))
-        return fitting
+        return [values.reshape(spec.shape) for values, spec in zip(inputs, specs, strict=True)]
 
     async def renice(self, nice: int) -> None:
         """Go on in a fresh process at *nice*; no window is lost or scored twice over it.
@@ -239,6 +240,8 @@ class Worker:
             self._spare = None
         elif self._successor is not None and process is self._successor[0]:
             self._fail_successor("the fresh process ended while it loaded")
+        elif process is self._current and not self.loaded.done():
+            self._current = None  # whoever asked for the model hears the reason and decides
         elif process is self._current:
             self._blame(process)
             self._recover()
@@ -257,7 +260,7 @@ class Worker:
             self._explain(*blamed, loss)
         if self._lost is not None and self._lost.loss is None:
             self._lost.loss = loss
-        if self._lost is None and self._counts.deaths_in_row > self._config.restarts_max:
+        if self._lost is None and self._current is None:
             self._give_up(
                 WorkerLostError(
                     f"model {self.spec.digest}: {self._counts.deaths_in_row} processes ended in "
@@ -294,10 +297,10 @@ class Worker:
         """Go on with the spare, or with a fresh process; what is open goes to it."""
         self._counts.restarts += 1
         self._current, self._spare = self._spare, None
-        if self._counts.deaths_in_row > self._config.restarts_max:
-            return  # `ended` knows the reason in a moment and gives up with it
         if self._current is None:
-            self._current = self._origin.begin(self, self._nice)
+            # Without another try `ended` gives up, which knows the reason in a moment.
+            if self._counts.deaths_in_row <= self._config.restarts_max:
+                self._current = self._origin.begin(self, self._nice)
         elif self._current.loaded:
             self._replay()
             self._want_spare()
@@ -338,7 +341,8 @@ class Worker:
 
     def _want_spare(self) -> None:
         wanted = self.spec.spare and self._lost is None and self._spare is None
-        if wanted and self._current is not None and self._current.loaded:
+        hopeful = self._counts.deaths_in_row <= self._config.restarts_max
+        if wanted and hopeful and self._current is not None and self._current.loaded:
             self._spare = self._origin.begin(self, self._nice)
 
     def _arm(self) -> None:

@@ -19,6 +19,7 @@ from edge_core.contracts.telemetry import (
 from edge_site_proxy.api.gateway.calls import same_serial
 from edge_site_proxy.api.gateway.ports import Peer, Received, Receiver
 from edge_site_proxy.api.gateway.wire import Answer, Request, WrongRequestError, not_allowed
+from edge_site_proxy.telemetry.errors import EncodingError, InflatedError
 
 PROTOBUF: Final = b"application/x-protobuf"
 # An empty Export*ServiceResponse encodes to no bytes at all.
@@ -41,7 +42,12 @@ class OtlpCalls:
         batch, crc32c = _declared(request, peer)
         body = await request.body(OTLP_BYTES_MAX)
         received = Received(signal, peer.serial, batch, crc32c, encoding, body)
-        await self._receiver.take(received)
+        try:
+            await self._receiver.take(received)
+        except EncodingError as error:
+            raise WrongRequestError(str(error), status=415) from None
+        except InflatedError as error:
+            raise WrongRequestError(str(error), status=413) from None
         return _TAKEN
 
 

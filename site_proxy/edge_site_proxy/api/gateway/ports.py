@@ -89,7 +89,7 @@ class Received:
         source: the serial in the certificate.
         batch: what the sender calls it, or None from a stock SDK.
         crc32c: of *body*, as declared, or None from a stock SDK.
-        encoding: the content-encoding, one we accept.
+        encoding: the content-encoding, lower case, "identity" when there is none.
         body: exactly the bytes on the wire.
     """
 
@@ -108,6 +108,7 @@ class Receiver(Protocol):
         """Return when the batch is durable, now or from an earlier copy.
 
         Raises:
+            UsageError: its coding or its checksum is wrong.
             ConflictError: the batch id was used for other bytes.
             TryAgainError: full or not known to be safe: send the same again.
             RefusedError: it can never be stored as it is.

@@ -74,7 +74,7 @@ class RecoveryReport:
         damaged: stretches inside segments that are unreadable; their records are lost.
         damaged_bytes: bytes in these stretches.
         torn_bytes: bytes cut off behind the last good record: never acknowledged to anyone.
-        quarantined: files set aside because nothing in them could be read.
+        quarantined: segments set aside because nothing in them could be read.
         cursor_lost: the cursor was missing or unreadable, so some records are delivered twice.
     """
 
@@ -102,7 +102,7 @@ class JournalStats:
         last_seq: highest number that is safe on disk; 0 when there is none.
         acknowledged: everything up to here is acknowledged.
         segments: files that hold records.
-        quarantined: files set aside as evidence.
+        quarantined: segments set aside as evidence.
         damaged: unreadable stretches found so far.
         commits: syncs since the journal was opened.
         stored_body_bytes: bodies stored since the journal was opened.

@@ -8,6 +8,7 @@ KIND_INTERNAL = 0
 SOURCE_BYTES_MAX = 255
 """A source is a certificate's serial or a name as short as one."""
 
+U8_MAX = (1 << 8) - 1
 U64_MAX = (1 << 64) - 1
 
 
@@ -40,11 +41,24 @@ class Entry:
         Raises:
             ValueError: a number is outside its range, or the source is too long.
         """
-        _within("kind", self.kind, 1, 0xFF)
-        _within("flags", self.flags, 0, 0xFF)
-        for name in ("epoch", "sequence", "ingest_unix_ns"):
-            _within(name, getattr(self, name), 0, U64_MAX)
-        _within("length of source in bytes", len(self.source.encode()), 0, SOURCE_BYTES_MAX)
+        numbers = (self.epoch, self.sequence, self.ingest_unix_ns)
+        fits = 1 <= self.kind <= U8_MAX and 0 <= self.flags <= U8_MAX
+        if not fits or min(numbers) < 0 or max(numbers) > U64_MAX:
+            raise ValueError(
+                f"entry: expected kind 1 to {U8_MAX}, flags 0 to {U8_MAX} and 64-bit numbers, "
+                f"found kind {self.kind}, flags {self.flags}, epoch {self.epoch}, "
+                f"sequence {self.sequence}, ingest_unix_ns {self.ingest_unix_ns}"
+            )
+        if self.source_bytes > SOURCE_BYTES_MAX:
+            raise ValueError(
+                f"entry: expected a source of at most {SOURCE_BYTES_MAX} bytes, "
+                f"found {self.source_bytes}"
+            )
+
+    @property
+    def source_bytes(self) -> int:
+        """Length of the source in UTF-8."""
+        return len(self.source) if self.source.isascii() else len(self.source.encode())
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,8 +109,3 @@ class DuplicateEntry:
 
 
 Appended = Stored | DuplicateEntry
-
-
-def _within(name: str, value: int, low: int, high: int) -> None:
-    if not low <= value <= high:
-        raise ValueError(f"{name}: expected {low} to {high}, found {value}")

@@ -15,7 +15,8 @@ class Intervals:
         self.add_all(pairs)
 
     def __contains__(self, number: int) -> bool:
-        return self.covers(number, number)
+        at = bisect_right(self._firsts, number) - 1
+        return at >= 0 and number <= self._lasts[at]
 
     def __iter__(self) -> Iterator[tuple[int, int]]:
         """Closed ranges, ascending, none touching the next."""
@@ -38,6 +39,9 @@ class Intervals:
         """
         if last < first:
             raise ValueError(f"a range: expected an end from {first} on, found {last}")
+        if self._lasts and first == self._lasts[-1] + 1:
+            self._lasts[-1] = last
+            return
         if not self._firsts or first > self._lasts[-1] + 1:
             self._firsts.append(first)
             self._lasts.append(last)

@@ -49,12 +49,13 @@ class _Waiting:
     """A draft, and everybody who wants to know what became of it."""
 
     draft: Draft
+    identity: Identity
     waiters: list[asyncio.Future[int]] = field(default_factory=list)
 
-    async def outcome(self) -> int:
+    def outcome(self) -> asyncio.Future[int]:
         waiter: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self.waiters.append(waiter)
-        return await waiter
+        return waiter
 
     def settle(self, seq: int) -> None:
         for waiter in self.waiters:
@@ -84,6 +85,7 @@ class Journal:
         self._pending: deque[_Waiting] = deque()
         self._under_way: dict[Identity, _Waiting] = {}
         self._pending_bytes = 0
+        self._record_bytes_max = opened.record_bytes_max
         self._committing = False
         self._closed = False
         self._grown = asyncio.Event()
@@ -140,7 +142,7 @@ class Journal:
             return DuplicateEntry(await first.outcome())
         if self._marks.seen(*identity, crc) is not Sighting.FRESH:
             return self._known(entry, crc)
-        waiting = _Waiting(self._admitted(entry, crc))
+        waiting = _Waiting(self._admitted(entry, crc), identity)
         self._under_way[identity] = waiting
         self._pending.append(waiting)
         self._commit_soon()
@@ -256,11 +258,11 @@ class Journal:
         return DuplicateEntry(first.seq)
 
     def _admitted(self, entry: Entry, crc: int) -> Draft:
-        draft = Draft(entry, crc, record_bytes(len(entry.source.encode()), len(entry.body)))
-        if draft.bytes > self._log.record_bytes_max:
+        draft = Draft(entry, crc, record_bytes(entry.source_bytes, len(entry.body)))
+        if draft.bytes > self._record_bytes_max:
             raise EntryTooLargeError(
                 f"entry {entry.sequence} of {entry.source}: expected a record of at most "
-                f"{self._log.record_bytes_max} bytes, found {draft.bytes}"
+                f"{self._record_bytes_max} bytes, found {draft.bytes}"
             )
         if self._pending_bytes + draft.bytes > max(self._config.pending_bytes_max, draft.bytes):
             raise JournalFullError(
@@ -276,8 +278,10 @@ class Journal:
         self._committing = True
         self._quiet.clear()
         loop = asyncio.get_running_loop()
-        # Even without a window: who is ready to append in this turn of the loop comes along.
-        loop.call_later(0 if self._closed else self._config.commit_window_s, self._commit)
+        if self._config.commit_window_s and not self._closed:
+            loop.call_later(self._config.commit_window_s, self._commit)
+        else:
+            loop.call_soon(self._commit)  # who is ready to append by then comes along
 
     def _commit(self) -> None:
         batch = self._next_batch()
@@ -289,7 +293,7 @@ class Journal:
         work.add_done_callback(partial(self._settle, batch))
 
     def _next_batch(self) -> list[_Waiting]:
-        left = min(self._config.batch_bytes_max, self._log.record_bytes_max)
+        left = min(self._config.batch_bytes_max, self._record_bytes_max)
         batch: list[_Waiting] = []
         while self._pending and (not batch or self._pending[0].draft.bytes <= left):
             batch.append(self._pending.popleft())
@@ -299,15 +303,13 @@ class Journal:
     def _settle(self, batch: Sequence[_Waiting], work: asyncio.Future[int]) -> None:
         error = work.exception()
         for at, waiting in enumerate(batch):
-            entry = waiting.draft.entry
-            identity = (entry.source, entry.epoch, entry.sequence)
             self._pending_bytes -= waiting.draft.bytes
-            self._under_way.pop(identity, None)
+            self._under_way.pop(waiting.identity, None)
             if error:
                 waiting.fail(error)
                 continue
             seq = work.result() + at
-            self._marks.add(*identity, FirstCopy(seq, waiting.draft.body_crc32c))
+            self._marks.add(*waiting.identity, FirstCopy(seq, waiting.draft.body_crc32c))
             waiting.settle(seq)
         self._committing = False
         self._grown.set()

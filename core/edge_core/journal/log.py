@@ -250,12 +250,12 @@ class Log:
             created_unix_ns=self._host.unix_ns(),
             created_boot_ns=self._host.boot_ns(),
         )
+        self._next_number += 1  # also if this fails: a leftover file must not be in the way
         kept = _within(marks, self._marks_bytes_max)
         try:
             writer = Writer.create(self._host.files, self._folder, header, kept, self._config)
         except OSError as error:
             self._refuse(error)
-        self._next_number += 1
         self._retire()
         self._writer = writer
         self._segments = (*self._segments, writer.segment)

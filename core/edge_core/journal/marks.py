@@ -78,7 +78,8 @@ class Marks:
         A repeat whose first copy lies further back than `RECENT_MAX` entries is believed without
         its CRC. Sequence 0 declares nothing, so it is always fresh.
         """
-        found = self._sources.get(source, {}).get(epoch)
+        epochs = self._sources.get(source)
+        found = epochs.get(epoch) if epochs else None
         if found is None or sequence == 0 or sequence not in found.seen:
             return Sighting.FRESH
         first = found.recent.get(sequence)
@@ -102,7 +103,8 @@ class Marks:
             return
         found = self._epoch(source, epoch)
         found.seen.add(sequence, sequence)
-        found.seen.keep_highest(INTERVALS_MAX)
+        if len(found.seen) > INTERVALS_MAX:
+            found.seen.keep_highest(INTERVALS_MAX)
         found.recent[sequence] = first
         if len(found.recent) > RECENT_MAX:
             del found.recent[next(iter(found.recent))]
@@ -141,13 +143,15 @@ class Marks:
         return iter(self._sources)
 
     def _epoch(self, source: str, epoch: int) -> _Epoch:
-        epochs = self._sources.pop(source, {})
+        epochs = self._sources.pop(source, None) or {}
         self._sources[source] = epochs  # now the latest
-        if len(self._sources) > SOURCES_MAX:
-            del self._sources[next(iter(self._sources))]
-        found = epochs.setdefault(epoch, _Epoch())
-        if len(epochs) > EPOCHS_MAX:
-            del epochs[min(epochs)]
+        found = epochs.get(epoch)
+        if found is None:
+            found = epochs[epoch] = _Epoch()
+            if len(epochs) > EPOCHS_MAX:
+                del epochs[min(epochs)]
+            if len(self._sources) > SOURCES_MAX:
+                del self._sources[next(iter(self._sources))]
         return found
 
 

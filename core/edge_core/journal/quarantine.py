@@ -3,12 +3,17 @@
 from pathlib import Path
 
 from edge_core.journal.files import Files
+from edge_core.journal.segment import SUFFIX
 
 NAME = "quarantine"
 
 
 class Quarantine:
-    """A folder of files that nobody reads but whoever looks for the cause."""
+    """A folder of files that nobody reads but whoever looks for the cause.
+
+    `count` is how many segments lie in it. Torn tails do too, and count for nothing: a power cut
+    leaves one behind as a rule, and nobody was promised what they hold.
+    """
 
     def __init__(self, files: Files, folder: Path, bytes_max: int) -> None:
         self._files = files
@@ -19,7 +24,7 @@ class Quarantine:
     def open(self) -> None:
         """Make the folder, and see what lies in it."""
         self._files.make_folder(self._folder)
-        self.count = len(self._files.names(self._folder))
+        self.count = _segments(self._files.names(self._folder))
 
     def set_aside(self, path: Path) -> None:
         """Move the file at *path* here; where that fails it is taken away all the same.
@@ -60,7 +65,7 @@ class Quarantine:
         while names and sum(sizes) > self._bytes_max:
             self._files.unlink(self._folder / names.pop(0))
             sizes.pop(0)
-        self.count = len(names)
+        self.count = _segments(names)
 
     def _size(self, name: str) -> int:
         file = self._files.open_to_read(self._folder / name)
@@ -68,3 +73,7 @@ class Quarantine:
             return file.size()
         finally:
             file.close()
+
+
+def _segments(names: list[str]) -> int:
+    return sum(name.endswith(SUFFIX) for name in names)

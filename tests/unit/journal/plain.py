@@ -34,7 +34,7 @@ def entry(sequence: int, body: bytes | None = None, source: str = "gw-1", epoch:
 
 def draft(made: Entry) -> Draft:
     """The same, ready for the disk."""
-    room = record_bytes(len(made.source.encode()), len(made.body))
+    room = record_bytes(made.source_bytes, len(made.body))
     return Draft(made, crc32c(made.body), room)
 
 

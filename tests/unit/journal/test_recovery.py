@@ -141,6 +141,7 @@ def test_torn_tail() -> None:
     sequences, report, log, _ = reopened(files)
     assert sequences == list(range(1, 13))
     assert (report.torn_bytes, report.damaged, report.scanned) == (64, 0, 1)
+    assert report.quarantined == log.stats().quarantined == 0
     assert FOLDER / "quarantine" / f"{FIRST.stem}.tail" in files.paths()
     log.close()
     assert reopened(files)[1].scanned == 0

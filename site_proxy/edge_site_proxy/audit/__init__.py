@@ -1,0 +1,1 @@
+"""The audit log: append-only, Merkle-hashed, verifiable by someone who does not trust us."""

@@ -1,0 +1,1 @@
+"""The fleet: where each gateway stands, and what it last said."""

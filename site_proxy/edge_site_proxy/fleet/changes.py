@@ -1,0 +1,136 @@
+"""What a report changes that somebody must be able to look up later, and what it alarms; pure."""
+
+from datetime import timedelta
+
+from edge_core.contracts.api import Priority
+from edge_core.contracts.gateway import UpdateState
+from edge_core.contracts.plant import GatewayPlace
+from edge_site_proxy.audit.events import Event
+from edge_site_proxy.fleet.sightings import Sighting
+from edge_site_proxy.rollout.records import AlarmCall
+from edge_site_proxy.rollout.world import World
+
+REFERENCE_CHANGED = "gateway.reference_changed"
+
+
+def noticed(world: World, place: GatewayPlace, old: Sighting | None, new: Sighting) -> list[Event]:
+    """The events that tell *new* from *old*: what decides, how an attempt stands, safe mode."""
+    events: list[Event] = []
+    before = None if old is None else old.report
+    report = new.report
+    if (None if before is None else before.effective) != report.effective:
+        events.append(_reference_changed(world, place, old, new))
+    for digest, attempt in new.attempts.items():
+        update = attempt.update
+        known = None if old is None else old.update(digest)
+        if known is None or (known.attempt, known.state, known.outcome) != (
+            update.attempt,
+            update.state,
+            update.outcome,
+        ):
+            facts = {
+                "digest": digest,
+                "attempt": update.attempt,
+                "state": update.state.value,
+                "outcome": update.outcome.value,
+                "veto": update.veto,
+                "reason": update.reason,
+            }
+            events.append(Event("gateway.update_changed", place.serial, facts))
+    if report.safe_mode != (before is not None and before.safe_mode):
+        facts_ = {"on": report.safe_mode}
+        events.append(Event("gateway.safe_mode_changed", place.serial, facts_))
+    if before is not None and ills(place.serial, old).keys() != ills(place.serial, new).keys():
+        facts_ill = {"ills": sorted(ills(place.serial, new))}
+        events.append(Event("gateway.condition_changed", place.serial, facts_ill))
+    return events
+
+
+def _reference_changed(
+    world: World, place: GatewayPlace, old: Sighting | None, new: Sighting
+) -> Event:
+    """Everything an auditor asks of what decides about an asset from now on."""
+    report = new.report
+    digest = report.effective
+    arrived = world.releases.get(digest) if digest is not None else None
+    brought = [each for each in world.rollouts.values() if each.digest == digest]
+    rollout = max(brought, key=lambda each: each.header.changed, default=None)
+    update = new.update(digest) if digest is not None else None
+    since = world.clocks.now()
+    if update is not None:
+        since -= timedelta(seconds=update.since_s)
+    return Event(
+        REFERENCE_CHANGED,
+        place.serial,
+        {
+            "asset": place.position.asset,
+            "line": place.position.line,
+            "effective": digest,
+            "running": report.running,
+            "previous": None if old is None else old.report.effective,
+            "since": since.isoformat(),
+            "release": None
+            if arrived is None
+            else {
+                "model": arrived.release.model,
+                "version": arrived.release.version,
+                "release": arrived.release.release,
+                "digest": arrived.release.digest,
+            },
+            "signers": [] if arrived is None else arrived.signers,
+            "rollout": None if rollout is None else rollout.id,
+            "approvals": []
+            if rollout is None
+            else [
+                {"who": each.who, "ticket": each.ticket, "at": each.at.isoformat()}
+                for each in rollout.header.approvals
+            ],
+            "software": report.software,
+            "clock_synchronised": report.clock.synchronised,
+            "boot_epoch": report.boot_epoch,
+            "report": report.sequence,
+        },
+    )
+
+
+def ills(serial: str, sighting: Sighting | None) -> dict[str, AlarmCall]:
+    """The alarms that stand while a gateway is believed to be so; by their key."""
+    if sighting is None:
+        return {}
+    report = sighting.report
+    found: list[AlarmCall] = []
+    stuck = {UpdateState.FAIL_SAFE, UpdateState.ROLLBACK_FAILED}
+    update = report.update
+    if update is not None and update.state in stuck:
+        found.append(
+            AlarmCall(
+                key=f"gateway/{serial}/fail_safe",
+                priority=Priority.P1,
+                what=f"gateway {serial} is in {update.state.value}: {update.reason}"[:500],
+                consequence="it gives the model's safe output and no verdicts",
+                runbook="gateway-fail-safe",
+            )
+        )
+    swapped = report.running is not None and report.running != report.effective
+    if swapped and not any(sighting.flying(digest) for digest in sighting.attempts):
+        found.append(
+            AlarmCall(
+                key=f"gateway/{serial}/digest",
+                priority=Priority.P2,
+                what=f"gateway {serial} says it runs {report.effective}, "
+                f"its worker loaded {report.running}",
+                consequence="its verdicts come from a model that nobody approved there",
+                runbook="digest-mismatch",
+            )
+        )
+    if report.faults:
+        found.append(
+            AlarmCall(
+                key=f"gateway/{serial}/faults",
+                priority=Priority.P3,
+                what=f"gateway {serial}: {'; '.join(report.faults)}"[:500],
+                consequence="inference goes on; the fault needs a look",
+                runbook="gateway-faults",
+            )
+        )
+    return {call.key: call for call in found}

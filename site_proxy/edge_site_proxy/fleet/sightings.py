@@ -1,0 +1,89 @@
+"""What is believed of one gateway: a merge of its reports that no order or repeat can change.
+
+Every part is the maximum over the reports seen, by (boot epoch, sequence), so late, lost, doubled
+and reordered reports end in the same belief (S14). Pure.
+"""
+
+import msgspec
+from msgspec import Struct
+
+from edge_core.contracts.artefact import Digest
+from edge_core.contracts.gateway import StatusReport, UpdateReport, UpdateState
+
+DIGESTS_KEPT = 8  # attempts remembered a gateway: the present one, and late evidence of others
+
+IN_FLIGHT = frozenset({UpdateState.ACTIVATING, UpdateState.TRIAL, UpdateState.ROLLING_BACK})
+
+Key = tuple[int, int]
+
+
+class Attempt(Struct, frozen=True, kw_only=True):
+    """The newest word about one release on this gateway."""
+
+    key: Key
+    update: UpdateReport
+
+
+class Sighting(Struct, frozen=True, kw_only=True):
+    """One gateway as believed. `vetoes` are never unsaid: a veto of a release stays one."""
+
+    key: Key
+    report: StatusReport
+    attempts: dict[Digest, Attempt] = {}
+    vetoes: dict[Digest, str] = {}
+
+    def flying(self, digest: Digest) -> bool:
+        """Whether the newest report of all says that *digest* is being changed to or from."""
+        attempt = self.attempts.get(digest)
+        return (
+            attempt is not None and attempt.key == self.key and attempt.update.state in IN_FLIGHT
+        )
+
+    def update(self, digest: Digest) -> UpdateReport | None:
+        """The newest word about *digest*, if any was said."""
+        attempt = self.attempts.get(digest)
+        return None if attempt is None else attempt.update
+
+
+def sighted(report: StatusReport) -> Sighting:
+    """What one report alone says."""
+    key = (report.boot_epoch, report.sequence)
+    update = report.update
+    attempts: dict[Digest, Attempt] = {}
+    vetoes: dict[Digest, str] = {}
+    if update is not None:
+        attempts[update.digest] = Attempt(key=key, update=update)
+        if update.veto is not None:
+            vetoes[update.digest] = f"{update.veto}: {update.reason}"[:300]
+    slim = msgspec.structs.replace(report, health=[])
+    return Sighting(key=key, report=slim, attempts=attempts, vetoes=vetoes)
+
+
+def merge(left: Sighting | None, right: Sighting) -> Sighting:
+    """Both together; commutative, associative, and idempotent."""
+    if left is None:
+        return right
+    newest = max(left, right, key=lambda each: (each.key, _encoded(each.report)))
+    attempts = dict(left.attempts)
+    for digest, attempt in right.attempts.items():
+        known = attempts.get(digest)
+        attempts[digest] = attempt if known is None else max(known, attempt, key=_order)
+    kept = sorted(attempts, key=lambda digest: (*_order(attempts[digest]), digest))[-DIGESTS_KEPT:]
+    vetoes = dict(left.vetoes)
+    for digest, veto in right.vetoes.items():
+        vetoes[digest] = max(vetoes.get(digest, ""), veto)
+    return Sighting(
+        key=newest.key,
+        report=newest.report,
+        attempts={digest: attempts[digest] for digest in sorted(kept)},
+        vetoes={digest: vetoes[digest] for digest in sorted(vetoes)},
+    )
+
+
+def _order(attempt: Attempt) -> tuple[int, Key, bytes]:
+    # A later attempt outranks an earlier one, whatever the order in which we heard of them.
+    return attempt.update.attempt, attempt.key, _encoded(attempt.update)
+
+
+def _encoded(value: object) -> bytes:
+    return msgspec.json.encode(value)

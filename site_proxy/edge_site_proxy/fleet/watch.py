@@ -1,0 +1,88 @@
+"""Looks after what nobody reports: silence, the site's own clock, and evidence grown old."""
+
+import asyncio
+from datetime import timedelta
+
+import structlog
+
+from edge_core.contracts.api import Priority
+from edge_site_proxy.alarms.book import AlarmBook
+from edge_site_proxy.review.queue import ReviewQueue
+from edge_site_proxy.rollout import tables
+from edge_site_proxy.rollout.records import AlarmCall
+from edge_site_proxy.rollout.world import World
+from edge_site_proxy.store import Store, StoreUnavailableError
+
+LOOK_S = 5.0
+TIDY_S = 3600.0
+
+log = structlog.get_logger(__name__)
+
+
+class Watch:
+    """Raises one alarm a line for silent gateways, one for the clock, and tidies up."""
+
+    def __init__(self, world: World, store: Store, alarms: AlarmBook, queue: ReviewQueue) -> None:
+        self._world = world
+        self._store = store
+        self._alarms = alarms
+        self._queue = queue
+        self._raised: set[str] = set()
+        self._tidied = world.started - TIDY_S
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        while True:
+            try:
+                await self.look()
+            except StoreUnavailableError as error:
+                log.warning("watch.waited", reason=str(error))
+            await asyncio.sleep(LOOK_S)
+
+    async def look(self) -> None:
+        """One look."""
+        for line in self._world.plant.lines:
+            await self._set(f"line/{line}/silent", self._silent(line))
+        await self._set("site/clock", self._clock())
+        if self._world.clocks.monotonic() - self._tidied >= TIDY_S:
+            self._tidied = self._world.clocks.monotonic()
+            before = self._world.clocks.now() - timedelta(days=tables.HEALTH_KEPT_DAYS)
+            await self._store.observe(lambda db: tables.forget_windows(db, before))
+            await self._queue.expire_due()
+
+    def _silent(self, line: str) -> AlarmCall | None:
+        """A gateway that was heard before and is silent now; those never heard are not missed."""
+        world = self._world
+        silent = [
+            serial
+            for serial in world.plant.lines[line]
+            if serial in world.sightings and not world.reachable(serial)
+        ]
+        if not silent:
+            return None
+        return AlarmCall(
+            key=f"line/{line}/silent",
+            priority=Priority.P3,
+            what=f"line {line}: {len(silent)} gateways are silent, first {silent[0]}",
+            consequence="they go on by themselves; what they do is not seen here",
+            runbook="gateway-silent",
+        )
+
+    def _clock(self) -> AlarmCall | None:
+        if self._world.clocks.quality().synchronised:
+            return None
+        return AlarmCall(
+            key="site/clock",
+            priority=Priority.P2,
+            what="the site's clock is not synchronised",
+            consequence="no change window opens; inference and rollback go on",
+            runbook="clock",
+        )
+
+    async def _set(self, key: str, call: AlarmCall | None) -> None:
+        if call is not None:
+            await self._alarms.raise_alarm(call)
+            self._raised.add(key)
+        else:
+            await self._alarms.clear_alarm(key)
+            self._raised.discard(key)

@@ -1,0 +1,1 @@
+"""The review queue: strange windows in, one label a window out."""

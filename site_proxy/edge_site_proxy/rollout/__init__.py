@@ -1,0 +1,1 @@
+"""Rollouts: plans, cohorts, permits, gates and the machine that moves them."""

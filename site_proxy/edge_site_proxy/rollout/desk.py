@@ -1,0 +1,236 @@
+"""Where orders and releases come in: each is checked, kept with its event, and believed."""
+
+import structlog
+from msgspec.structs import replace
+
+from edge_core.contracts.api import ApproveRequest
+from edge_core.contracts.gateway import RollbackOrder
+from edge_core.contracts.rollout import Plan, RolloutState
+from edge_site_proxy.audit.events import Event
+from edge_site_proxy.rollout import orders, tables
+from edge_site_proxy.rollout.errors import NoSuchRolloutError, OrderRefusedError
+from edge_site_proxy.rollout.orders import Sender
+from edge_site_proxy.rollout.planner import current_rollout, rollout_id
+from edge_site_proxy.rollout.reconciler import SITE, Reconciler
+from edge_site_proxy.rollout.records import PENDING, Arrived, Header, Rollout, Step
+from edge_site_proxy.rollout.tables import Wish
+from edge_site_proxy.rollout.world import World
+from edge_site_proxy.store import Store, Tx
+
+log = structlog.get_logger(__name__)
+
+
+class Desk:
+    """Takes what people and the mirror say about rollouts and gateways."""
+
+    def __init__(self, world: World, store: Store, reconciler: Reconciler) -> None:
+        self._world = world
+        self._store = store
+        self._reconciler = reconciler
+
+    def rollout(self, name: str) -> Rollout:
+        """The rollout *name*.
+
+        Raises:
+            NoSuchRolloutError: there is none.
+        """
+        found = self._world.rollouts.get(name)
+        if found is None:
+            raise NoSuchRolloutError(
+                f"rollout {name[:80]!r}: expected a known id, found none such"
+            )
+        return found
+
+    async def release_arrived(self, arrived: Arrived, facts: dict[str, object]) -> None:
+        """A verified release is here: remember it and open a rollout; a repeat changes nothing."""
+        world = self._world
+        release = arrived.release
+        async with world.lock:
+            if release.digest in world.releases:
+                return
+            current = current_rollout(world, release.model)
+            old = current is not None and current.plan.release.release >= release.release
+            rollout = None if old else self._opened(arrived)
+            known = {
+                "model": release.model,
+                "version": release.version,
+                "release": release.release,
+                "signers": arrived.signers,
+                "targets": arrived.targets,
+                "author": arrived.author,
+            }
+
+            def mutate(tx: Tx) -> None:
+                tables.save_release(tx.db, arrived)
+                if rollout is not None:
+                    tables.save_rollout(tx.db, rollout)
+                    tx.touch("rollout", rollout.id)
+
+            event = Event("release.arrived", release.digest, {**facts, **known})
+            await self._store.change(SITE, [event], mutate)
+            world.releases[release.digest] = arrived
+            if rollout is not None:
+                world.rollouts[rollout.id] = rollout
+        world.wake.set()
+        log.info("release.arrived", model=release.model, version=release.version)
+
+    def _opened(self, arrived: Arrived) -> Rollout:
+        name = rollout_id(arrived.release)
+        if name in self._world.rollouts:  # the same name and number with other bytes
+            name = f"{name[:60]}-{arrived.release.digest[7:15]}"
+        header = Header(
+            id=name, state=RolloutState.VERIFYING, created=arrived.at, changed=arrived.at
+        )
+        plan = Plan(
+            rollout=name,
+            release=arrived.release,
+            rollback_to=None,
+            author=arrived.author,
+            created=arrived.at,
+            policy=self._world.settings.policy,
+            cohorts=[],
+        )
+        return Rollout(header=header, plan=plan)
+
+    async def approve(self, name: str, request: ApproveRequest, sender: Sender) -> Rollout:
+        """One more signature. Raises what `orders.approve` raises."""
+        world = self._world
+        async with world.lock:
+            step = orders.approve(
+                self.rollout(name),
+                request,
+                sender,
+                world.plant.inventory,
+                clock_trusted=world.clocks.quality().synchronised,
+                now=world.clocks.now(),
+            )
+            await self._reconciler.carry_out(sender.who, [step, *self._superseded(step)])
+            return step.rollout
+
+    def _superseded(self, step: Step) -> list[Step]:
+        """Older releases of the same model that have not begun go when a newer is approved."""
+        if step.rollout.state is not RolloutState.APPROVED:
+            return []
+        mine = step.rollout.plan.release
+        return [
+            orders.supersede(other, step.rollout.id, self._world.clocks.now())
+            for other in self._world.rollouts.values()
+            if other.id != step.rollout.id
+            and other.state in PENDING
+            and other.plan.release.model == mine.model
+            and other.plan.release.release < mine.release
+        ]
+
+    async def hold(self, name: str, reason: str, sender: Sender) -> Rollout:
+        """No more permits. Raises what `orders.hold` raises."""
+        async with self._world.lock:
+            step = orders.hold(self.rollout(name), reason, sender, self._world.clocks.now())
+            await self._reconciler.carry_out(sender.who, [step])
+            return step.rollout
+
+    async def resume(self, name: str, reason: str, sender: Sender) -> Rollout:
+        """Take holds away. Raises what `orders.resume` raises."""
+        async with self._world.lock:
+            step = orders.resume(self.rollout(name), reason, sender, self._world.clocks.now())
+            await self._reconciler.carry_out(sender.who, [step])
+            return step.rollout
+
+    async def cancel(self, name: str, reason: str, sender: Sender) -> Rollout:
+        """End what has not begun. Raises what `orders.cancel` raises."""
+        async with self._world.lock:
+            step = orders.cancel(self.rollout(name), reason, sender, self._world.clocks.now())
+            await self._reconciler.carry_out(sender.who, [step])
+            return step.rollout
+
+    async def roll_back(self, name: str, reason: str, sender: Sender) -> Rollout:
+        """Take everybody off. Raises what `orders.roll_back` raises."""
+        async with self._world.lock:
+            epoch = self._world.epoch + 1
+            step = orders.roll_back(
+                self.rollout(name), reason, sender, epoch, self._world.clocks.now()
+            )
+            await self._raise_epoch(sender.who, epoch, f"rollback of {name}"[:100])
+            await self._reconciler.carry_out(sender.who, [step])
+            return step.rollout
+
+    async def roll_back_gateway(self, serial: str, reason: str, sender: Sender) -> None:
+        """Take one gateway off whatever it runs.
+
+        Raises:
+            UnknownGatewayError: no such gateway.
+            OrderRefusedError: it runs nothing, as far as is known.
+        """
+        world = self._world
+        async with world.lock:
+            world.plant.place(serial)
+            sighting = world.sightings.get(serial)
+            running = None if sighting is None else sighting.report.effective
+            if running is None:
+                raise OrderRefusedError(
+                    f"gateway {serial}: expected a model to leave, it has not reported one"
+                )
+            epoch = world.epoch + 1
+            await self._raise_epoch(sender.who, epoch, f"rollback of gateway {serial}")
+            order = RollbackOrder(from_digest=running, epoch=epoch, reason=reason)
+            await self._wish(
+                sender.who,
+                {serial: replace(world.wish(serial), rollback=order)},
+                Event("gateway.rollback_ordered", serial, {"from": running, "reason": reason}),
+            )
+
+    async def set_safe_mode(
+        self, serials: list[str], reason: str, sender: Sender, *, on: bool
+    ) -> None:
+        """Put *serials* into or out of safe mode, in one transaction.
+
+        Raises:
+            UnknownGatewayError: one is not in the inventory; nothing was done.
+        """
+        world = self._world
+        async with world.lock:
+            for serial in serials:
+                world.plant.place(serial)
+            wishes = {serial: replace(world.wish(serial), safe_mode=on) for serial in serials}
+            events = [
+                Event("gateway.safe_mode_ordered", serial, {"on": on, "reason": reason})
+                for serial in serials
+            ]
+            await self._wish(sender.who, wishes, *events)
+
+    async def ask_snapshot(self, serial: str, name: str, reason: str, sender: Sender) -> None:
+        """Have *serial* put its state aside as *name*.
+
+        Raises:
+            UnknownGatewayError: no such gateway.
+        """
+        world = self._world
+        async with world.lock:
+            world.plant.place(serial)
+            event = Event("gateway.snapshot_ordered", serial, {"snapshot": name, "reason": reason})
+            await self._wish(
+                sender.who, {serial: replace(world.wish(serial), snapshot=name)}, event
+            )
+
+    async def revoke(self, name: str, reason: str, sender: Sender) -> Rollout:
+        """Take an approval back. Raises what `orders.revoke` raises."""
+        async with self._world.lock:
+            step = orders.revoke(self.rollout(name), sender.who, reason, self._world.clocks.now())
+            await self._reconciler.carry_out(sender.who, [step])
+            return step.rollout
+
+    async def _wish(self, who: str, wishes: dict[str, Wish], *events: Event) -> None:
+        def mutate(tx: Tx) -> None:
+            for serial, wish in wishes.items():
+                tables.save_wish(tx.db, serial, wish)
+
+        await self._store.change(who, events, mutate)
+        self._world.wishes.update(wishes)
+        self._world.wake.set()
+
+    async def _raise_epoch(self, who: str, epoch: int, why: str) -> None:
+        await self._store.change(
+            who,
+            [Event("site.epoch_raised", str(epoch), {"why": why})],
+            lambda tx: tables.save_number(tx.db, "epoch", epoch),
+        )
+        self._world.epoch = epoch

@@ -1,0 +1,129 @@
+"""What health windows add up to: one tally for each gateway, digest and role; a pure fold.
+
+A tally is order-free: the same set of windows gives the same tally, however they arrived. The
+limits that make a window "bad" come from the plan, frozen when it was approved.
+"""
+
+from collections.abc import Iterable
+from datetime import datetime
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from edge_core.contracts.gateway import HealthWindow
+from edge_core.contracts.rollout import GateLimits
+from edge_site_proxy.rollout.statistics import BETS, mean_bets
+
+LATENCY_BAD_SHARE = 0.10  # this many windows may exceed the latency limit before it counts
+Bets = tuple[float, ...]
+_NONE: Bets = (0.0,) * len(BETS)
+
+
+class Tally(Struct, frozen=True, kw_only=True):
+    """Sums over the windows of one model in one role on one gateway.
+
+    `*_bets` have shape (bet,) and are the state of the tests in `statistics`.
+    """
+
+    windows: int = 0
+    scored: int = 0
+    no_verdict: int = 0
+    errors: int = 0
+    alarms: int = 0
+    out_of_domain: int = 0
+    overrides: int = 0
+    pairs: int = 0
+    disagreed: int = 0
+    bad_windows: int = 0
+    slow_windows: int = 0
+    latency_p99_us_max: int = 0
+    exposure_s: float = 0.0
+    first: datetime | None = None
+    last: datetime | None = None
+    error_bets: Bets = _NONE
+    slow_bets: Bets = _NONE
+    domain_bets: Bets = _NONE
+    disagreement_bets: Bets = _NONE
+
+
+EMPTY = Tally()
+
+
+def add(tally: Tally, window: HealthWindow, limits: GateLimits) -> Tally:
+    """*tally* with one more window."""
+    tried = window.scored + window.errors
+    slow = window.latency_p99_us > limits.latency_p99_us_max
+    return replace(
+        tally,
+        windows=tally.windows + 1,
+        scored=tally.scored + window.scored,
+        no_verdict=tally.no_verdict + window.no_verdict,
+        errors=tally.errors + window.errors,
+        alarms=tally.alarms + window.alarms,
+        out_of_domain=tally.out_of_domain + min(window.out_of_domain, tried),
+        overrides=tally.overrides + window.overrides,
+        pairs=tally.pairs + window.shadow_pairs,
+        disagreed=tally.disagreed + min(window.shadow_disagreed, window.shadow_pairs),
+        bad_windows=tally.bad_windows + (window.errors > limits.error_share_max * tried),
+        slow_windows=tally.slow_windows + slow,
+        latency_p99_us_max=max(tally.latency_p99_us_max, window.latency_p99_us),
+        exposure_s=tally.exposure_s + max(0.0, (window.ended - window.started).total_seconds()),
+        first=window.started if tally.first is None else min(tally.first, window.started),
+        last=window.ended if tally.last is None else max(tally.last, window.ended),
+        error_bets=_bet(tally.error_bets, window.errors, tried, limits.error_share_max),
+        slow_bets=_bet(tally.slow_bets, int(slow), int(tried > 0), LATENCY_BAD_SHARE),
+        domain_bets=_bet(
+            tally.domain_bets, window.out_of_domain, tried, limits.out_of_domain_share_max
+        ),
+        disagreement_bets=_bet(
+            tally.disagreement_bets,
+            window.shadow_disagreed,
+            window.shadow_pairs,
+            limits.disagreement_share_max,
+        ),
+    )
+
+
+def pooled(tallies: Iterable[Tally]) -> Tally:
+    """All of *tallies* as one."""
+    total = EMPTY
+    for tally in tallies:
+        total = _sum(total, tally)
+    return total
+
+
+def _sum(left: Tally, right: Tally) -> Tally:
+    firsts = [moment for moment in (left.first, right.first) if moment is not None]
+    lasts = [moment for moment in (left.last, right.last) if moment is not None]
+    return Tally(
+        windows=left.windows + right.windows,
+        scored=left.scored + right.scored,
+        no_verdict=left.no_verdict + right.no_verdict,
+        errors=left.errors + right.errors,
+        alarms=left.alarms + right.alarms,
+        out_of_domain=left.out_of_domain + right.out_of_domain,
+        overrides=left.overrides + right.overrides,
+        pairs=left.pairs + right.pairs,
+        disagreed=left.disagreed + right.disagreed,
+        bad_windows=left.bad_windows + right.bad_windows,
+        slow_windows=left.slow_windows + right.slow_windows,
+        latency_p99_us_max=max(left.latency_p99_us_max, right.latency_p99_us_max),
+        exposure_s=left.exposure_s + right.exposure_s,
+        first=min(firsts, default=None),
+        last=max(lasts, default=None),
+        error_bets=_added(left.error_bets, right.error_bets),
+        slow_bets=_added(left.slow_bets, right.slow_bets),
+        domain_bets=_added(left.domain_bets, right.domain_bets),
+        disagreement_bets=_added(left.disagreement_bets, right.disagreement_bets),
+    )
+
+
+def _bet(bets: Bets, bad: int, count: int, limit: float) -> Bets:
+    if count == 0:
+        return bets
+    share = min(1.0, bad / count)
+    return _added(bets, tuple(mean_bets(share, limit).tolist()))
+
+
+def _added(left: Bets, right: Bets) -> Bets:
+    return tuple(a + b for a, b in zip(left, right, strict=True))

@@ -1,0 +1,110 @@
+"""What a rollout's decisions look at: how each member stands, and what its gates say."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from edge_core.contracts.gateway import Outcome, UpdateState
+from edge_core.contracts.rollout import Cohort, GateReport, Plan
+from edge_site_proxy.fleet.sightings import IN_FLIGHT
+from edge_site_proxy.rollout.records import Rollout
+
+STAGED = frozenset(
+    {
+        UpdateState.STAGED,
+        UpdateState.AWAITING_PERMIT,
+        UpdateState.ACTIVATING,
+        UpdateState.TRIAL,
+        UpdateState.COMMITTED,
+    }
+)
+FAILED = frozenset(
+    {
+        UpdateState.ROLLED_BACK,
+        UpdateState.FAILED_NO_CHANGE,
+        UpdateState.ROLLBACK_FAILED,
+        UpdateState.FAIL_SAFE,
+        UpdateState.CANCELLED,
+    }
+)
+STUCK = frozenset({UpdateState.ROLLBACK_FAILED, UpdateState.FAIL_SAFE})
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """One member as last seen, with regard to this release and its present attempt."""
+
+    state: UpdateState = UpdateState.IDLE
+    outcome: Outcome = Outcome.OPEN
+    reachable: bool = False
+    runs: bool = False
+    permit_live: bool = False
+    pairs: int = 0
+
+    @property
+    def in_flight(self) -> bool:
+        """Whether it may be changing its model at this moment."""
+        return self.permit_live or self.state in IN_FLIGHT
+
+    @property
+    def done(self) -> bool:
+        """Whether this attempt is over."""
+        return self.state is UpdateState.COMMITTED or self.state in FAILED
+
+
+ABSENT = Standing()
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What is seen now; nothing else decides.
+
+    Attributes:
+        members: standing by serial.
+        gates: report by cohort number, for every cohort that has begun.
+        phase_s: how long the present state has stood, on the monotonic clock.
+        clock_trusted: whether wall time may open a change window.
+        waits_for: another rollout of the same model that must end first.
+        fresh: what would be planned now, while nothing is approved yet.
+        refusal: why nothing can be planned.
+    """
+
+    members: Mapping[str, Standing] = field(default_factory=dict)
+    gates: Mapping[int, GateReport] = field(default_factory=dict)
+    phase_s: float = 0.0
+    clock_trusted: bool = True
+    waits_for: str | None = None
+    fresh: Plan | None = None
+    refusal: str | None = None
+
+    def standing(self, serial: str) -> Standing:
+        """Of a member; one that was never heard of is absent."""
+        return self.members.get(serial, ABSENT)
+
+
+def current(rollout: Rollout) -> Cohort:
+    """The cohort that the state speaks of."""
+    return rollout.plan.cohorts[rollout.header.cohort]
+
+
+def quorum(rollout: Rollout) -> int:
+    """How many members of the present cohort must succeed: what its rule asks, if it has that."""
+    cohort = current(rollout)
+    rules = {rule.name: rule.least for rule in rollout.plan.policy.cohorts}
+    return min(rules.get(cohort.name, 1), len(cohort.members))
+
+
+def staged(rollout: Rollout, standing: Standing) -> bool:
+    """Downloaded, verified and smoked, and seen beside the present model for long enough."""
+    if standing.state in {UpdateState.TRIAL, UpdateState.COMMITTED, UpdateState.ACTIVATING}:
+        return True
+    waived = rollout.header.cohort in rollout.header.waived
+    alone = rollout.plan.rollback_to is None  # there is nothing to be seen beside
+    needed = 0 if alone or waived else rollout.plan.policy.shadow_pairs_min
+    return standing.state in STAGED and standing.pairs >= needed
+
+
+def committed(standing: Standing) -> bool:
+    """Whether this attempt ended with the new release in charge."""
+    return standing.state is UpdateState.COMMITTED or (
+        standing.runs and standing.outcome is Outcome.ALREADY
+    )

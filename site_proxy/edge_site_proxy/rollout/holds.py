@@ -1,0 +1,165 @@
+"""Holds that the machine itself sets and clears, each with its own cause; pure.
+
+A failed gate is set here and goes only by a person's word. Clock, window and blast radius come and
+go with what is seen. An undecided gate waits for a person too.
+"""
+
+from datetime import datetime
+
+from edge_core.contracts.api import Priority
+from edge_core.contracts.rollout import GateReport, Hold, RolloutState, Verdict
+from edge_site_proxy.audit.events import Event
+from edge_site_proxy.rollout.facts import FAILED, STAGED, Facts, current, quorum, staged
+from edge_site_proxy.rollout.records import AlarmCall, Rollout, Step, moved
+from edge_site_proxy.rollout.windows import describe, open_span
+
+
+def gate_failed(rollout: Rollout, facts: Facts, now: datetime) -> Step | None:
+    """Hold, and page once, when a cohort that has begun fails its gate."""
+    if Hold.GATE_FAIL in rollout.header.holds:
+        return None
+    for number, report in sorted(facts.gates.items()):
+        if report.verdict is not Verdict.FAIL or number in rollout.header.waived:
+            continue
+        why = _fail_words(report)
+        made = moved(
+            rollout,
+            now,
+            Event(
+                "rollout.gate_failed",
+                rollout.id,
+                {"cohort": report.cohort, "by": report.by, "measurements": numbers(report)},
+            ),
+            holds={**rollout.header.holds, Hold.GATE_FAIL: why},
+            gates=[*rollout.header.gates, report],
+            why=why,
+        )
+        alarm = AlarmCall(
+            key=gate_key(rollout),
+            priority=Priority.P1,
+            what=f"rollout {rollout.id}: {why}"[:500],
+            consequence="the rollout is held and no further gateway changes; "
+            "gateways already on the new model keep it until it is rolled back",
+            runbook="gate-failed",
+        )
+        return Step(made.rollout, made.event, (alarm,))
+    return None
+
+
+def _fail_words(report: GateReport) -> str:
+    rows = [row for row in report.measurements if row.gate in report.by]
+    said = "; ".join(f"{row.gate}: {row.explanation}" for row in rows)
+    return f"cohort {report.cohort} failed its gate ({said})"[:500]
+
+
+def gate_key(rollout: Rollout) -> str:
+    """The key of the one alarm about this rollout's gate."""
+    return f"rollout/{rollout.id}/gate"
+
+
+def own_holds(rollout: Rollout, facts: Facts, now: datetime) -> Step | None:
+    """Set or clear the holds whose cause the machine itself sees, one at a time."""
+    for hold, cause in _causes(rollout, facts, now).items():
+        stands = rollout.header.holds.get(hold)
+        if cause is not None and stands is None:
+            return _held(rollout, now, hold, cause)
+        if cause is None and stands is not None and hold is not Hold.GATE_INCONCLUSIVE:
+            return cleared(rollout, now, hold)
+    return None
+
+
+def _causes(rollout: Rollout, facts: Facts, now: datetime) -> dict[Hold, str | None]:
+    windows = rollout.plan.policy.windows
+    guarded = rollout.state is RolloutState.ACTIVATING and current(rollout).safety
+    shut = guarded and facts.clock_trusted and open_span(windows, now) is None
+    return {
+        Hold.CLOCK: "the site's clock is not synchronised"
+        if guarded and not facts.clock_trusted
+        else None,
+        Hold.WINDOW: describe(windows, now) if shut else None,
+        Hold.BLAST: _blast(rollout, facts),
+        Hold.GATE_INCONCLUSIVE: _undecided(rollout, facts),
+    }
+
+
+def _blast(rollout: Rollout, facts: Facts) -> str | None:
+    """A cohort that cannot be formed, or that lost too many members, is never made smaller."""
+    cohort, needed = current(rollout), quorum(rollout)
+    standings = [facts.standing(serial) for serial in cohort.members]
+    alive = [each for each in standings if each.state not in FAILED]
+    if rollout.state is RolloutState.STAGING:
+        staged = [each for each in standings if each.state in STAGED]
+        overdue = facts.phase_s >= rollout.plan.policy.stage_deadline_s
+        if len(alive) < needed or (overdue and len(staged) < needed):
+            return (
+                f"cohort {cohort.name} needs {needed} gateways staged, has {len(staged)}, "
+                f"{len(standings) - len(alive)} failed"
+            )
+    if rollout.state is RolloutState.ACTIVATING and len(alive) < needed:
+        return f"cohort {cohort.name} needs {needed} gateways, {len(alive)} are left"
+    return None
+
+
+def _undecided(rollout: Rollout, facts: Facts) -> str | None:
+    number, policy = rollout.header.cohort, rollout.plan.policy
+    if number in rollout.header.waived:
+        return None
+    if rollout.state is RolloutState.SOAKING and facts.phase_s >= policy.gate.soak_max_s:
+        report = facts.gates.get(number)
+        if report is None or report.verdict is Verdict.INCONCLUSIVE:
+            return f"the longest soak is over and the gate cannot tell: {_needs(report)}"[:500]
+    staging = rollout.state is RolloutState.STAGING
+    if staging and facts.phase_s >= policy.stage_deadline_s:
+        standings = [facts.standing(serial) for serial in current(rollout).members]
+        unseen = [each for each in standings if each.state in STAGED]
+        if len(unseen) >= quorum(rollout) and not any(staged(rollout, each) for each in unseen):
+            return f"too few shadow pairs: {policy.shadow_pairs_min} wanted on each gateway"
+    return None
+
+
+def _needs(report: GateReport | None) -> str:
+    return "no evidence" if report is None else report.needs
+
+
+def _held(rollout: Rollout, now: datetime, hold: Hold, cause: str) -> Step:
+    made = moved(
+        rollout,
+        now,
+        Event("rollout.held", rollout.id, {"hold": hold.value, "cause": cause}),
+        holds={**rollout.header.holds, hold: cause},
+    )
+    if hold not in {Hold.BLAST, Hold.GATE_INCONCLUSIVE}:
+        return made
+    alarm = AlarmCall(
+        key=f"rollout/{rollout.id}/{'blast' if hold is Hold.BLAST else 'inconclusive'}",
+        priority=Priority.P2,
+        what=f"rollout {rollout.id} is held: {cause}"[:500],
+        consequence="no further gateway changes until a person looks",
+        runbook="rollout-held",
+    )
+    return Step(made.rollout, made.event, (alarm,))
+
+
+def cleared(rollout: Rollout, now: datetime, hold: Hold) -> Step:
+    """*hold* goes with its cause; every guard is looked at again."""
+    left = {each: cause for each, cause in rollout.header.holds.items() if each is not hold}
+    made = moved(
+        rollout, now, Event("rollout.hold_cleared", rollout.id, {"hold": hold.value}), holds=left
+    )
+    return Step(made.rollout, made.event, (), (f"rollout/{rollout.id}/{hold.value}",))
+
+
+def numbers(report: GateReport | None) -> list[dict[str, object]]:
+    """What the audit log keeps of a report: enough to see why, and no more."""
+    rows = report.measurements if report is not None else []
+    return [
+        {
+            "gate": row.gate,
+            "verdict": row.verdict.value,
+            "value": row.value,
+            "limit": row.limit,
+            "n": row.n,
+            "log_e": row.log_e,
+        }
+        for row in rows
+    ]

@@ -1,0 +1,89 @@
+"""Permits given out: asked for by gateways, decided by the guards, kept before they are sent."""
+
+import structlog
+
+from edge_core.contracts.gateway import PermitReply, PermitRequest
+from edge_site_proxy.audit.events import Event
+from edge_site_proxy.rollout import outlook, tables
+from edge_site_proxy.rollout.permits import Deferred, decide
+from edge_site_proxy.rollout.records import Grant
+from edge_site_proxy.rollout.world import World
+from edge_site_proxy.store import Store
+
+log = structlog.get_logger(__name__)
+
+
+class Leases:
+    """Answers requests for permits, one at a time."""
+
+    def __init__(self, world: World, store: Store) -> None:
+        self._world = world
+        self._store = store
+        self._deferred: dict[str, str] = {}
+
+    def reason(self, serial: str) -> str:
+        """Why *serial* was last told to wait, or nothing."""
+        return self._deferred.get(serial, "")
+
+    async def permit(self, serial: str, request: PermitRequest) -> PermitReply:
+        """Grant or defer; a grant is on disk before it is answered.
+
+        Raises:
+            UnknownGatewayError: the inventory has no such gateway.
+            StoreUnavailableError: the grant could not be kept, so there is none.
+        """
+        world = self._world
+        async with world.lock:
+            asked = outlook.ask(world, serial, request)
+            answer = decide(asked)
+            if isinstance(answer, Deferred):
+                self._note(serial, answer)
+                return PermitReply(
+                    granted=False,
+                    epoch=world.epoch,
+                    reason=answer.reason,
+                    retry_after_s=answer.retry_after_s,
+                )
+            if asked.rollout is not None and not answer.renewed:
+                await self._give(serial, asked.rollout.id, request, answer.valid_s)
+            self._deferred.pop(serial, None)
+        return PermitReply(granted=True, epoch=world.epoch, valid_s=answer.valid_s)
+
+    async def _give(
+        self, serial: str, rollout: str, request: PermitRequest, valid_s: float
+    ) -> None:
+        world = self._world
+        sighting = world.sightings.get(serial)
+        grant = Grant(
+            serial=serial,
+            rollout=rollout,
+            digest=request.digest,
+            attempt=request.attempt,
+            boot_epoch=request.boot_epoch,
+            epoch=world.epoch,
+            seen=(0, 0) if sighting is None else sighting.key,
+            valid_s=valid_s,
+            at=world.clocks.now(),
+        )
+        facts = {
+            "rollout": grant.rollout,
+            "digest": grant.digest,
+            "attempt": grant.attempt,
+            "epoch": grant.epoch,
+            "valid_s": valid_s,
+        }
+        # Counted from after the write: a slow disk makes our lease longer, never shorter.
+        await self._store.change(
+            f"gateway:{serial}",
+            [Event("permit.granted", serial, facts)],
+            lambda tx: tables.save_grant(tx.db, grant),
+        )
+        world.grants[serial] = grant
+        world.granted[serial] = world.clocks.monotonic()
+        world.wake.set()
+        log.info("permit.granted", serial=serial, rollout=grant.rollout, attempt=grant.attempt)
+
+    def _note(self, serial: str, answer: Deferred) -> None:
+        if self._deferred.get(serial) != answer.reason:
+            self._deferred[serial] = answer.reason
+            log.info("permit.deferred", serial=serial, reason=answer.reason)

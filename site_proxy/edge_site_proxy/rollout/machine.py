@@ -1,0 +1,200 @@
+"""The rollout machine: one transition at a time, from what is kept and what is seen; pure.
+
+`step` answers the next transition or None. The reconciler carries it out in one transaction and
+asks again until None. Holds are a set; while any stands nothing advances and no permit is given,
+and each goes only with its own cause. An order to roll back is exempt from every hold.
+"""
+
+from collections.abc import Callable
+from datetime import datetime
+
+from edge_core.contracts.api import Priority
+from edge_core.contracts.rollout import Plan, RolloutState, Verdict
+from edge_site_proxy.audit.events import Event
+from edge_site_proxy.rollout.facts import STUCK, Facts, committed, current, quorum, staged
+from edge_site_proxy.rollout.holds import gate_failed, gate_key, numbers, own_holds
+from edge_site_proxy.rollout.records import MOVING, AlarmCall, Rollout, Step, moved, plan_digest
+
+
+def step(rollout: Rollout, facts: Facts, now: datetime) -> Step | None:
+    """The next transition of *rollout*, or None while there is nothing to do."""
+    if rollout.state in MOVING:
+        return (
+            gate_failed(rollout, facts, now)
+            or own_holds(rollout, facts, now)
+            or (None if rollout.header.holds else _MOVES[rollout.state](rollout, facts, now))
+        )
+    move = _MOVES.get(rollout.state)
+    return None if move is None else move(rollout, facts, now)
+
+
+def _verify(rollout: Rollout, facts: Facts, now: datetime) -> Step | None:
+    if facts.waits_for is not None:
+        return None
+    if facts.refusal is not None:
+        alarm = AlarmCall(
+            key=f"rollout/{rollout.id}/rejected",
+            priority=Priority.P2,
+            what=f"rollout {rollout.id} cannot be planned: {facts.refusal}"[:500],
+            consequence="the release is not rolled out; every gateway keeps its model",
+            runbook="rollout-rejected",
+        )
+        made = _to(rollout, now, RolloutState.REJECTED, "rejected", why=facts.refusal)
+        return Step(made.rollout, made.event, (alarm,))
+    return None if facts.fresh is None else _planned(rollout, facts.fresh, now)
+
+
+def _planned(rollout: Rollout, plan: Plan, now: datetime) -> Step:
+    return moved(
+        Rollout(header=rollout.header, plan=plan),
+        now,
+        Event(
+            "rollout.planned",
+            rollout.id,
+            {
+                "plan": plan_digest(plan),
+                "release": plan.release.digest,
+                "rollback_to": plan.rollback_to.digest if plan.rollback_to else None,
+                "cohorts": {part.name: part.members for part in plan.cohorts},
+            },
+        ),
+        state=RolloutState.AWAITING_APPROVAL,
+        approvals=[],
+        why="",
+    )
+
+
+def _await_approval(rollout: Rollout, facts: Facts, now: datetime) -> Step | None:
+    if facts.waits_for is not None:
+        why = f"must be planned again when {facts.waits_for} has ended"
+        return _to(rollout, now, RolloutState.VERIFYING, "deferred", why=why, approvals=[])
+    if facts.fresh is not None and _differs(rollout.plan, facts.fresh):
+        return _planned(rollout, facts.fresh, now)
+    return None
+
+
+def _differs(plan: Plan, fresh: Plan) -> bool:
+    return (plan.rollback_to, plan.cohorts, plan.policy, plan.excluded) != (
+        fresh.rollback_to,
+        fresh.cohorts,
+        fresh.policy,
+        fresh.excluded,
+    )
+
+
+def _start(rollout: Rollout, facts: Facts, now: datetime) -> Step | None:
+    if facts.waits_for is not None or rollout.header.holds:
+        return None
+    return _to(rollout, now, RolloutState.STAGING, "staging", cohort=0, why="")
+
+
+def _stage(rollout: Rollout, facts: Facts, now: datetime) -> Step | None:
+    cohort, policy = current(rollout), rollout.plan.policy
+    ready = [serial for serial in cohort.members if staged(rollout, facts.standing(serial))]
+    waiting = [
+        serial
+        for serial in cohort.members
+        if serial not in ready and not facts.standing(serial).done
+    ]
+    reachable = [serial for serial in waiting if facts.standing(serial).reachable]
+    enough = len(ready) >= quorum(rollout)
+    overdue = facts.phase_s >= policy.stage_deadline_s
+    if enough and (overdue or not reachable):
+        late = [*rollout.header.late, *waiting]
+        return _to(rollout, now, RolloutState.ACTIVATING, "activating", late=late, why="")
+    return None
+
+
+def _activate(rollout: Rollout, facts: Facts, now: datetime) -> Step | None:
+    cohort = current(rollout)
+    counted = [serial for serial in cohort.members if serial not in rollout.header.late]
+    done = [serial for serial in counted if committed(facts.standing(serial))]
+    open_ = [
+        serial
+        for serial in counted
+        if not facts.standing(serial).done
+        and (facts.standing(serial).reachable or facts.standing(serial).in_flight)
+    ]
+    if open_ or len(done) < quorum(rollout):
+        return None
+    return _to(rollout, now, RolloutState.SOAKING, "soaking", why="")
+
+
+def _soak(rollout: Rollout, facts: Facts, now: datetime) -> Step | None:
+    number = rollout.header.cohort
+    report = facts.gates.get(number)
+    waived = number in rollout.header.waived
+    if not waived and (report is None or report.verdict is not Verdict.PASS):
+        return None
+    gates = list(rollout.header.gates)
+    if report is not None:
+        gates.append(report)
+    made = _to(rollout, now, RolloutState.GATED, "gated", gates=gates, why="")
+    evidence = {"verdict": report.verdict.value, "by": report.by} if report else {}
+    made.event.facts.update(evidence, waived=waived, measurements=numbers(report))
+    return made
+
+
+def _advance(rollout: Rollout, _: Facts, now: datetime) -> Step | None:
+    following = rollout.header.cohort + 1
+    if following == len(rollout.plan.cohorts):
+        return _to(rollout, now, RolloutState.COMPLETED, "completed", why="")
+    lag = rollout.plan.policy.safety_lag_s
+    if rollout.plan.cohorts[following].safety and not current(rollout).safety and lag > 0:
+        return _to(rollout, now, RolloutState.SAFETY_LAG, "lagging", why="")
+    return _to(rollout, now, RolloutState.STAGING, "staging", cohort=following, why="")
+
+
+def _lag(rollout: Rollout, facts: Facts, now: datetime) -> Step | None:
+    if facts.phase_s < rollout.plan.policy.safety_lag_s:
+        return None
+    following = rollout.header.cohort + 1
+    return _to(rollout, now, RolloutState.STAGING, "staging", cohort=following, why="")
+
+
+def _roll_back(rollout: Rollout, facts: Facts, now: datetime) -> Step | None:
+    standings = [
+        facts.standing(serial) for part in rollout.plan.cohorts for serial in part.members
+    ]
+    reachable = [each for each in standings if each.reachable]
+    if any(each.runs or each.in_flight for each in reachable if each.state not in STUCK):
+        return None
+    if any(each.state in STUCK for each in standings):
+        alarm = AlarmCall(
+            key=f"rollout/{rollout.id}/rollback",
+            priority=Priority.P1,
+            what=f"rollback of {rollout.id} failed on a gateway",
+            consequence="that gateway gives its safe output and no verdicts",
+            runbook="rollback-failed",
+        )
+        made = _to(rollout, now, RolloutState.ROLLBACK_INCOMPLETE, "rollback_incomplete")
+        return Step(made.rollout, made.event, (alarm,))
+    made = _to(rollout, now, RolloutState.ROLLED_BACK, "rolled_back")
+    cleared = (gate_key(rollout), f"rollout/{rollout.id}/inconclusive")
+    return Step(made.rollout, made.event, (), cleared)
+
+
+def _to(
+    rollout: Rollout, now: datetime, state: RolloutState, verb: str, **changes: object
+) -> Step:
+    number = changes.get("cohort", rollout.header.cohort)
+    names = [part.name for part in rollout.plan.cohorts]
+    facts: dict[str, object] = {"from": rollout.state.value, "to": state.value}
+    if isinstance(number, int) and number < len(names):
+        facts["cohort"] = names[number]
+    if changes.get("why"):
+        facts["why"] = changes["why"]
+    return moved(rollout, now, Event(f"rollout.{verb}", rollout.id, facts), state=state, **changes)
+
+
+_MOVES: dict[RolloutState, Callable[[Rollout, Facts, datetime], Step | None]] = {
+    RolloutState.VERIFYING: _verify,
+    RolloutState.AWAITING_APPROVAL: _await_approval,
+    RolloutState.APPROVED: _start,
+    RolloutState.STAGING: _stage,
+    RolloutState.ACTIVATING: _activate,
+    RolloutState.SOAKING: _soak,
+    RolloutState.GATED: _advance,
+    RolloutState.SAFETY_LAG: _lag,
+    RolloutState.ROLLING_BACK: _roll_back,
+}

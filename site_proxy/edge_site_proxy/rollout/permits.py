@@ -1,0 +1,214 @@
+"""May this gateway activate now? All guards of the blast radius, over every rollout; pure.
+
+A permit is a lease. The gateway counts it from its own request and we from our grant, so its
+deadline is never later than ours and no two clocks need agree. A lock is free again when the
+gateway has reported how it ended, or when the lease is over *and* a report made after that shows
+that nothing was started. A gateway that fell silent in between keeps its lock.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from edge_core.contracts.gateway import PermitRequest, UpdateReport, UpdateState
+from edge_core.contracts.plant import GatewayPlace
+from edge_core.contracts.rollout import Approval, RolloutState
+from edge_site_proxy.fleet.sightings import IN_FLIGHT
+from edge_site_proxy.rollout.facts import FAILED
+from edge_site_proxy.rollout.records import Grant, Rollout, plan_digest
+from edge_site_proxy.rollout.windows import describe, fits
+
+DRIFT = 0.01  # bound on how much a gateway's clock may run slower than ours
+MARGIN_S = 5.0  # longest way of a report from gateway to here; older ones are dropped
+ROLLBACK_S = 30.0  # time kept in a change window for a way back
+USEFUL_S = 1.0  # what is left of a lease must be worth sending
+
+
+@dataclass(frozen=True, slots=True)
+class Neighbour:
+    """A gateway that the guards look at: itself, its partner, or one of its line."""
+
+    place: GatewayPlace
+    in_flight: bool
+    healthy: bool
+    serving: bool
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """One request for a permit, and what the guards need to see.
+
+    Attributes:
+        place: who asks.
+        request: what it asks.
+        rollout: which assigns that release to it now, if any.
+        activate: whether its cohort may activate.
+        grant: a permit of its own that is out, with `left_s` of its lease.
+        neighbours: every other gateway of its line, and its redundancy group.
+        safety: whether it stands in a safety zone.
+        clock_trusted: whether wall time may open a window.
+        rollback_wanted: whether it is under an order to go back.
+        vetoed: a deterministic refusal of this release somewhere in the plant.
+        now: wall time.
+    """
+
+    place: GatewayPlace
+    request: PermitRequest
+    rollout: Rollout | None
+    activate: bool
+    neighbours: Mapping[str, Neighbour]
+    now: datetime
+    grant: Grant | None = None
+    left_s: float = 0.0
+    safety: bool = False
+    clock_trusted: bool = True
+    rollback_wanted: bool = False
+    vetoed: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Granted:
+    """Yes, for so long."""
+
+    valid_s: float
+    renewed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Deferred:
+    """Not now: why, in one line, and when to ask again."""
+
+    reason: str
+    retry_after_s: float
+
+
+def decide(ask: Ask) -> Granted | Deferred:
+    """Whether the gateway may activate."""
+    rollout = ask.rollout
+    if rollout is None or ask.request.digest != rollout.digest:
+        return Deferred("this release is not assigned to the gateway", 30.0)
+    reason = _refusal(ask, rollout)
+    if reason is not None:
+        return Deferred(f"DEFER: {reason}"[:500], _retry_s(rollout))
+    if ask.grant is not None:
+        if ask.grant.digest == ask.request.digest and ask.left_s >= USEFUL_S:
+            return Granted(ask.left_s, renewed=True)
+        return Deferred("DEFER: an earlier permit of this gateway is not settled", 5.0)
+    return Granted(rollout.plan.policy.permit_valid_s)
+
+
+def _refusal(ask: Ask, rollout: Rollout) -> str | None:
+    return (
+        _not_ready(ask, rollout)
+        or _unapproved(rollout)
+        or _outside_window(ask, rollout)
+        or _pair(ask)
+        or _line(ask)
+    )
+
+
+def _not_ready(ask: Ask, rollout: Rollout) -> str | None:
+    if ask.rollback_wanted or rollout.state is RolloutState.ROLLING_BACK:
+        return "a rollback is ordered"
+    if rollout.header.holds:
+        held = "; ".join(f"{hold.value}: {why}" for hold, why in rollout.header.holds.items())
+        return f"rollout {rollout.id} is held ({held})"
+    if ask.vetoed:
+        return f"the release was vetoed: {ask.vetoed}"
+    if not ask.activate:
+        return f"rollout {rollout.id} is {rollout.state.value}; its cohort may not activate yet"
+    attempt = rollout.header.attempts.get(ask.place.serial, 1)
+    if ask.request.attempt != attempt:
+        return f"expected attempt {attempt}, found {ask.request.attempt}"
+    return None
+
+
+def _unapproved(rollout: Rollout) -> str | None:
+    digest = plan_digest(rollout.plan)
+    valid: list[Approval] = [
+        each for each in rollout.header.approvals if each.plan_digest == digest
+    ]
+    needed = rollout.plan.policy.approvals
+    if len({each.who for each in valid}) < needed:
+        return f"rollout {rollout.id} needs {needed} approvals of this plan, has {len(valid)}"
+    return None
+
+
+def _outside_window(ask: Ask, rollout: Rollout) -> str | None:
+    if not ask.safety:
+        return None
+    if not ask.clock_trusted:
+        return "the site's clock is not synchronised, so no change window can open"
+    policy = rollout.plan.policy
+    needed = policy.permit_valid_s + policy.trial.duration_min_s + ROLLBACK_S
+    if fits(policy.windows, ask.now, timedelta(seconds=needed)):
+        return None
+    return (
+        f"a change in a safety zone needs {needed:.0f} s inside a change window; "
+        f"{describe(policy.windows, ask.now)}"
+    )
+
+
+def _pair(ask: Ask) -> str | None:
+    group = ask.place.redundancy_group
+    if group is None:
+        return None
+    for serial, other in sorted(ask.neighbours.items()):
+        if other.place.redundancy_group != group:
+            continue
+        if other.in_flight:
+            return f"its partner {serial} is changing ({other.why})"
+        # A partner that serves nothing yet protects nothing: the first model of a plant.
+        if other.serving and not other.healthy:
+            return f"its partner {serial} is not healthy ({other.why})"
+    return None
+
+
+def _line(ask: Ask) -> str | None:
+    mine = ask.place.position
+    for serial, other in sorted(ask.neighbours.items()):
+        theirs = other.place.position
+        if other.in_flight and theirs.line == mine.line and theirs.cell != mine.cell:
+            return f"line {mine.line} has cell {theirs.cell} changing ({serial}, {other.why})"
+    return None
+
+
+def _retry_s(rollout: Rollout) -> float:
+    return min(30.0, max(1.0, rollout.plan.policy.permit_valid_s / 4))
+
+
+def lease_s(grant: Grant) -> float:
+    """How long a grant counts as live here, on our own clock; longer than at the gateway."""
+    return grant.valid_s * (1 + DRIFT) + MARGIN_S
+
+
+def settled(
+    grant: Grant,
+    report: UpdateReport | None,
+    key: tuple[int, int],
+    *,
+    held_s: float,
+    heard_s: float,
+) -> str | None:
+    """Why the lock of *grant* is free, or None while it is not.
+
+    Args:
+        grant: that is out.
+        report: newest of the gateway about the granted release.
+        key: (boot epoch, sequence) of the gateway's newest report.
+        held_s: since the grant was given.
+        heard_s: since the newest report came in.
+    """
+    if report is not None and report.attempt >= grant.attempt:
+        if report.state in IN_FLIGHT:
+            return None
+        if report.state is UpdateState.COMMITTED or report.state in FAILED:
+            return f"ended {report.state.value}"
+    if key <= grant.seen:
+        return None
+    if key[0] > grant.boot_epoch:
+        return "the gateway started anew, and a permit does not survive that"
+    if held_s - heard_s >= lease_s(grant):
+        return "the lease ended unused"
+    return None

@@ -1,0 +1,209 @@
+"""Looks at everything again and carries out what follows, one transition a transaction.
+
+It is woken, not told: whoever changed something sets `world.wake`. Each pass is idempotent, so a
+restart, a lost wake-up or a repeat are no special cases.
+"""
+
+import asyncio
+from collections.abc import Sequence
+
+import structlog
+from msgspec.structs import replace
+from sqlite_utils import Database
+
+from edge_core.contracts.gateway import Desired
+from edge_core.contracts.rollout import RolloutState
+from edge_site_proxy.alarms.book import AlarmBook
+from edge_site_proxy.audit.events import Event
+from edge_site_proxy.rollout import machine, outlook, tables
+from edge_site_proxy.rollout.facts import Facts
+from edge_site_proxy.rollout.permits import settled
+from edge_site_proxy.rollout.records import Grant, Rollout, Step
+from edge_site_proxy.rollout.wanted import wanted
+from edge_site_proxy.rollout.world import World
+from edge_site_proxy.store import Store, StoreUnavailableError, Tx
+from edge_site_proxy.store.feed import note_changes
+
+STEPS_MAX = 64  # transitions of one rollout in one pass; more would be a loop
+REST_S = 1.0  # between passes when nobody wakes us: deadlines and silence need a look too
+TIMERS_EVERY_S = 10.0
+SITE = "site-proxy"
+
+log = structlog.get_logger(__name__)
+
+
+class Reconciler:
+    """Moves the rollouts.
+
+    Args:
+        world: the state in memory; its lock is held through each pass.
+        store: where transitions are kept.
+        alarms: who is told.
+    """
+
+    def __init__(self, world: World, store: Store, alarms: AlarmBook) -> None:
+        self._world = world
+        self._store = store
+        self._alarms = alarms
+        self._timers_saved = world.started
+
+    async def run(self) -> None:
+        """Pass after pass, until cancelled. A disk that refuses is waited for."""
+        while True:
+            self._world.wake.clear()
+            begun = self._world.clocks.monotonic()
+            try:
+                await self.look()
+            except StoreUnavailableError as error:
+                log.warning("reconciler.waited", reason=str(error))
+            took = self._world.clocks.monotonic() - begun
+            # At 5,000 gateways somebody always wakes us; a pass may take a fifth of the time.
+            await asyncio.sleep(max(0.05, 4 * took))
+            try:
+                async with asyncio.timeout(REST_S):
+                    await self._world.wake.wait()
+            except TimeoutError:
+                continue
+
+    async def look(self) -> None:
+        """One pass over everything."""
+        async with self._world.lock:
+            await self._settle_grants()
+            for rollout in list(self._world.rollouts.values()):
+                await self._move(rollout.id)
+            await self._tell()
+        await self._save_timers()
+
+    async def _settle_grants(self) -> None:
+        world = self._world
+        now = world.clocks.monotonic()
+        for serial, grant in list(world.grants.items()):
+            sighting = world.sightings.get(serial)
+            if sighting is None:
+                continue
+            why = settled(
+                grant,
+                sighting.update(grant.digest),
+                sighting.key,
+                held_s=now - world.granted[serial],
+                heard_s=now - world.heard.get(serial, world.granted[serial]),
+            )
+            if why is not None:
+                await self._settle(grant, why)
+
+    async def _settle(self, grant: Grant, why: str) -> None:
+        facts = {"rollout": grant.rollout, "attempt": grant.attempt, "why": why}
+        await self._store.change(
+            SITE,
+            [Event("permit.settled", grant.serial, facts)],
+            lambda tx: tables.drop_grant(tx.db, grant.serial),
+        )
+        del self._world.grants[grant.serial]
+        del self._world.granted[grant.serial]
+
+    async def _move(self, name: str) -> None:
+        world = self._world
+        for _ in range(STEPS_MAX):
+            rollout = world.rollouts[name]
+            facts = outlook.facts(world, rollout)
+            self._note_gates(rollout, facts)
+            step = machine.step(rollout, facts, world.clocks.now())
+            if step is None:
+                return
+            await self.carry_out(SITE, [step])
+        raise AssertionError(f"rollout {name} made {STEPS_MAX} steps in one pass")
+
+    def _note_gates(self, rollout: Rollout, facts: Facts) -> None:
+        if facts.gates:
+            self._world.gates[rollout.id] = dict(facts.gates)
+
+    async def carry_out(self, who: str, steps: Sequence[Step]) -> None:
+        """Keep *steps* in one transaction, then believe them. The caller holds the lock."""
+        baselines = {
+            key: outlook.snapshot(self._world, step.rollout)
+            for step in steps
+            if step.rollout.state is RolloutState.ACTIVATING
+            and (key := (step.rollout.id, step.rollout.header.cohort)) not in self._world.baselines
+        }
+
+        def mutate(tx: Tx) -> None:
+            for (name, cohort), baseline in baselines.items():
+                tables.save_baseline(tx.db, name, cohort, baseline)
+            for step in steps:
+                tables.save_rollout(tx.db, step.rollout)
+                for call in step.alarms:
+                    self._alarms.raise_in(tx, call)
+                for key in step.cleared:
+                    self._alarms.clear_in(tx, key)
+
+        await self._store.change(who, [step.event for step in steps], mutate)
+        self._world.baselines.update(baselines)
+        for step in steps:
+            self._world.rollouts[step.rollout.id] = step.rollout
+            self._world.phase_s(step.rollout)
+            log.info("rollout.changed", rollout=step.rollout.id, event_kind=step.event.kind)
+        self._alarms.wake.set()
+        self._world.wake.set()
+
+    async def _tell(self) -> None:
+        """Give each gateway a new generation of its desired state where that differs."""
+        changed = [
+            desired
+            for place in self._world.plant.inventory.gateways
+            if (desired := self._fresh(place.serial)) is not None
+        ]
+        if not changed:
+            return
+
+        def mutate(tx: Tx) -> None:
+            for desired in changed:
+                tables.save_desired(tx.db, desired)
+
+        await self._store.change(SITE, [_told(desired) for desired in changed], mutate)
+        for desired in changed:
+            self._world.desired[desired.serial] = desired
+
+    def _fresh(self, serial: str) -> Desired | None:
+        """What *serial* should be told instead, or None if it knows."""
+        world = self._world
+        sighting = world.sightings.get(serial)
+        seen = sighting.report.generation_seen if sighting is not None else 0
+        old, new = world.desired.get(serial), wanted(world, serial)
+        if old is not None:
+            same = replace(new, generation=old.generation, epoch=old.epoch) == old
+            if same and seen <= old.generation:
+                return None
+        last = max(seen, old.generation if old is not None else 0)
+        return replace(new, generation=last + 1, epoch=world.epoch)
+
+    async def _save_timers(self) -> None:
+        """Keep how long each phase has stood, so that a restart does not begin a soak anew."""
+        world = self._world
+        now = world.clocks.monotonic()
+        if now - self._timers_saved < TIMERS_EVERY_S:
+            return
+        self._timers_saved = now
+        open_ = [rollout for rollout in world.rollouts.values() if rollout.open]
+        timers = {world.phases[each.id].name: world.phase_s(each) for each in open_}
+        names = [each.id for each in open_ if each.id in world.gates]
+
+        def mutate(db: Database) -> None:
+            tables.save_timers(db, timers)
+            # Measurements move without an event; screens that are open should look again.
+            note_changes(db, [], [("rollout", name) for name in names], world.clocks.now())
+
+        await self._store.observe(mutate)
+
+
+def _told(desired: Desired) -> Event:
+    assignment, rollback = desired.assignment, desired.rollback
+    facts = {
+        "generation": desired.generation,
+        "release": assignment.release.digest if assignment is not None else None,
+        "rollout": assignment.rollout if assignment is not None else None,
+        "activate": assignment.activate if assignment is not None else None,
+        "rollback_from": rollback.from_digest if rollback is not None else None,
+        "safe_mode": desired.safe_mode,
+        "snapshot": desired.snapshot,
+    }
+    return Event("gateway.told", desired.serial, facts)

@@ -1,0 +1,27 @@
+"""What can go wrong with the database.
+
+EdgeError
+├── StoreError                1   our own failure: see the message
+│   ├── UnauditedChangeError  1   a bug of ours: state was about to change without an event
+│   └── StoreCorruptError     1   the file is not a database of ours, or is from a newer version
+└── TryAgainError            75
+    └── StoreUnavailableError     full, read-only or failing: changes stop, inference does not
+"""
+
+from edge_core.contracts.errors import EdgeError, TryAgainError
+
+
+class StoreError(EdgeError):
+    """Our own failure in keeping state."""
+
+
+class UnauditedChangeError(StoreError):
+    """A mutation changed rows and recorded no event, so nothing was kept."""
+
+
+class StoreCorruptError(StoreError):
+    """The file cannot be used as this site's database."""
+
+
+class StoreUnavailableError(TryAgainError):
+    """The disk refuses: nothing was changed, and the same call may work later."""

@@ -1,1 +1,1 @@
-"""The gateway: reads the plant, runs the model, watches it, and updates or rolls back by itself."""
+"""The gateway: reads the plant, runs the model, watches it, updates or rolls back by itself."""

@@ -40,7 +40,7 @@ from msgspec import Meta, Struct
 from edge_core.command import read_config
 from edge_core.contracts.artefact import Label, Target
 from edge_core.contracts.errors import ConfigurationError, RefusedError
-from edge_core.contracts.plant import Place, Position, Serial
+from edge_core.contracts.plant import Position, SafetyClass, Serial
 from edge_runtime.inference.spec import EngineConfig
 
 MIB = 1024 * 1024
@@ -221,7 +221,7 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     review: ReviewConfig = ReviewConfig()
     disk: DiskConfig = DiskConfig()
     stage: Label = "production"
-    safety_class: Place = "none"
+    safety_class: SafetyClass = SafetyClass.NONE
     position: Position | None = None  # for people; the site decides where a gateway stands
     control_socket: Path | None = None
     lateness_s: Annotated[float, Meta(ge=0, le=60)] = 0.3  # samples may come this late

@@ -112,6 +112,13 @@ class EntryLost:
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class Collected:
+    """The bytes of these releases are about to be removed; none of them is referenced."""
+
+    digests: frozenset[Digest]
+
+
 Event = (
     Restarted
     | Told
@@ -129,4 +136,5 @@ Event = (
     | OrderedBack
     | TargetRunning
     | EntryLost
+    | Collected
 )

@@ -235,6 +235,13 @@ def _trial_passed(record: Record, _event: events.TrialPassed) -> Record:
     return moved(committed, UpdateState.COMMITTED, Outcome.SUCCEEDED)
 
 
+def _collected(record: Record, event: events.Collected) -> Record:
+    # Whatever else happened meanwhile, what is referenced stays.
+    gone = event.digests - record.slots.referenced
+    entries = {key: entry for key, entry in record.entries.items() if key not in gone}
+    return msgspec.structs.replace(record, entries=entries)
+
+
 # Any: each rule takes the event type it stands beside, which a dict of types cannot express.
 _RULES: dict[type, Callable[[Record, Any], Record]] = {
     events.Restarted: _restarted,
@@ -253,4 +260,5 @@ _RULES: dict[type, Callable[[Record, Any], Record]] = {
     events.OrderedBack: back.ordered_back,
     events.TargetRunning: back.target_running,
     events.EntryLost: back.entry_lost,
+    events.Collected: _collected,
 }

@@ -1,0 +1,223 @@
+"""Puts the parts of one gateway together; starts nothing."""
+
+import time
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from edge_core.contracts.gateway import StatusReport
+from edge_core.oci.store import BlobStore
+from edge_core.trust.policy import Trust
+from edge_runtime.clock import clock_quality
+from edge_runtime.config import Config
+from edge_runtime.heartbeat import Heart, Looks
+from edge_runtime.identity import IdentityFolder
+from edge_runtime.inference.engine import open_engine
+from edge_runtime.ledger import Ledger
+from edge_runtime.lineup import Lineup
+from edge_runtime.link import SiteLink
+from edge_runtime.monitor import DriftWatch, HealthSums
+from edge_runtime.outbox import Outbox, open_outbox
+from edge_runtime.pipeline import Pipeline
+from edge_runtime.review import ReviewRouter
+from edge_runtime.scoring import Scorer
+from edge_runtime.sinks import MqttSink, topic
+from edge_runtime.sources.factory import SourceMeans, make
+from edge_runtime.sources.sample import Source
+from edge_runtime.spool import HealthSpool
+from edge_runtime.startup import cause_of, kernel_boot, watchdog_status
+from edge_runtime.telemetry import Levels, Meters
+from edge_runtime.update.agent import Agent
+from edge_runtime.update.ascent import Means, Pace
+from edge_runtime.update.fetch import Shelf
+from edge_runtime.update.keeper import RecordKeeper
+from edge_runtime.update.loader import Loader
+from edge_runtime.update.store import RecordStore
+from edge_runtime.watchers import Review, Watchers
+from edge_runtime.windows import WindowStream
+
+REVIEW_BUDGET = 20  # until the site has said otherwise
+HEALTH_WINDOW_S = 300.0  # likewise
+
+
+@dataclass(frozen=True, slots=True)
+class Folders:
+    """Where things lie below the data folder."""
+
+    data: Path
+
+    @property
+    def record(self) -> Path:
+        """The durable record."""
+        return self.data / "record"
+
+    @property
+    def store(self) -> Path:
+        """The blobs."""
+        return self.data / "store"
+
+    @property
+    def outbox(self) -> Path:
+        """What waits for the site."""
+        return self.data / "outbox"
+
+    @property
+    def identity(self) -> Path:
+        """Key and certificate."""
+        return self.data / "identity"
+
+    @property
+    def snapshots(self) -> Path:
+        """For whoever looks into this gateway."""
+        return self.data / "snapshots"
+
+
+@dataclass(frozen=True, slots=True)
+class Gateway:
+    """All parts of one gateway, ready to run."""
+
+    config: Config
+    folders: Folders
+    agent: Agent
+    link: SiteLink
+    heart: Heart
+    spool: HealthSpool
+    outbox: Outbox
+    pipeline: Pipeline
+    scorer: Scorer
+    stream: WindowStream
+    watchers: Watchers
+    sources: list[tuple[str, Source]]
+    sink: MqttSink | None
+
+    @property
+    def health_window_s(self) -> float:
+        """How long a health window is, as the site wants it."""
+        desired = self.agent.record.desired
+        return HEALTH_WINDOW_S if desired is None else desired.health_window_s
+
+    def status(self) -> StatusReport:
+        """How it is, as a heartbeat would say."""
+        return self.heart.report()
+
+    def now(self) -> datetime:
+        """The wall clock."""
+        return utc_now()
+
+
+def utc_now() -> datetime:
+    """The wall clock, which decides nothing."""
+    return datetime.now(UTC)
+
+
+@asynccontextmanager
+async def assemble(config: Config) -> AsyncIterator[Gateway]:
+    """The gateway that *config* describes; the caller alone uses its data folder.
+
+    Raises:
+        ConfigurationError: a file that is named cannot be used.
+        StoreError: the record cannot be read or written.
+    """
+    folders = Folders(config.data)
+    for folder in (folders.record, folders.store):
+        folder.mkdir(parents=True, exist_ok=True)
+    trust = Trust.load(config.trust_policy)
+    async with AsyncExitStack() as stack:
+        keeper = RecordKeeper(RecordStore(folders.record), time.monotonic)
+        engine = await stack.enter_async_context(open_engine(config.inference.engine))
+        store = BlobStore(folders.store)
+        shelf = Shelf(
+            store=store,
+            trust=trust,
+            stage=config.stage,
+            safety_class=config.safety_class,
+            targets=config.targets_parsed,
+            reserve_bytes=config.disk.reserve_bytes,
+        )
+        identity = IdentityFolder(folders.identity, config.serial)
+        link = SiteLink(config.proxy, identity, utc_now)
+        scorer = Scorer(config.serial, keeper.record.boot_epoch + 1, time.monotonic)
+        loader = Loader(engine, store, config.units, config.inference)
+        lineup = Lineup(loader, scorer)
+        pace = Pace(look_s=min(0.25, config.proxy.heartbeat_s / 2))
+        agent = Agent(keeper, Means(shelf, loader, lineup, link, time.monotonic, pace))
+        boot = kernel_boot()
+        await agent.begin(cause_of(keeper.record.kernel_boot, boot, watchdog_status()), boot)
+        epoch = keeper.record.boot_epoch
+        outbox = await stack.enter_async_context(
+            open_outbox(
+                folders.outbox,
+                config.serial,
+                epoch,
+                config.disk.outbox_bytes_max,
+                time.time_ns,
+            )
+        )
+        ledger = stack.enter_context(Ledger(config.data / "windows"))
+        stream = WindowStream(
+            config.tags, ledger, lateness_s=config.lateness_s, monotonic=time.monotonic
+        )
+        watchers = _watchers(config, agent, stream, ledger, outbox, epoch)
+        sink = None if config.sink is None else MqttSink(config.sink, topic(config))
+        spool = HealthSpool(config.data / "health.json")
+        spool.load()
+        looks = Looks(
+            running=lambda: lineup.running,
+            windows=lambda: ledger.counts,
+            clock=clock_quality,
+            outbox_waiting=lambda: outbox.waiting,
+            disk_free_bytes=shelf.free_bytes,
+            drift=watchers.drift.notices,
+        )
+        heart = Heart(config.serial, config.targets, agent, spool, looks, config.proxy.heartbeat_s)
+        means = SourceMeans(stream.take, time.monotonic, time.time_ns)
+        yield Gateway(
+            config=config,
+            folders=folders,
+            agent=agent,
+            link=link,
+            heart=heart,
+            spool=spool,
+            outbox=outbox,
+            pipeline=Pipeline(stream, scorer, ledger, [] if sink is None else [sink], watchers),
+            scorer=scorer,
+            stream=stream,
+            watchers=watchers,
+            sources=make(config, means),
+            sink=sink,
+        )
+
+
+def _watchers(
+    config: Config,
+    agent: Agent,
+    stream: WindowStream,
+    ledger: Ledger,
+    outbox: Outbox,
+    epoch: int,
+) -> Watchers:
+    drift = DriftWatch()
+
+    def levels() -> Levels:
+        return Levels(
+            samples_received=stream.counts.received,
+            samples_gaps=stream.counts.gaps,
+            window_last=ledger.emitted,
+            outbox_waiting=outbox.waiting,
+            drift_height=drift.height,
+            clock=clock_quality(),
+        )
+
+    def budget() -> int:
+        desired = agent.record.desired
+        return REVIEW_BUDGET if desired is None else desired.review_budget
+
+    router = ReviewRouter(config.review, config.serial, epoch)
+    return Watchers(
+        health=HealthSums(epoch, utc_now),
+        drift=drift,
+        meters=Meters(config.serial, config.site, levels),
+        review=Review(router, stream, config.units, budget, time.monotonic),
+    )

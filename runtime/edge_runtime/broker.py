@@ -1,0 +1,54 @@
+"""Dials an MQTT broker, as the sink and two kinds of source do."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edge_core.contracts.errors import ConfigurationError
+from edge_runtime.config import MqttConfig, SinkConfig, SparkplugConfig
+from edge_runtime.errors import ExtraMissingError, PayloadError
+
+if TYPE_CHECKING:
+    import aiomqtt
+
+
+def dial(config: SinkConfig | MqttConfig | SparkplugConfig) -> "aiomqtt.Client":
+    """A client that connects when it is entered as a context.
+
+    Raises:
+        ConfigurationError: a file that is named cannot be read.
+        ExtraMissingError: aiomqtt is not installed.
+    """
+    try:
+        import aiomqtt  # noqa: PLC0415 - a gateway without MQTT never loads it
+    except ImportError:
+        raise ExtraMissingError(
+            "MQTT: expected the library aiomqtt, found none; install edge-mlops[gateway]"
+        ) from None
+    tls = None if config.ca is None else aiomqtt.TLSParameters(ca_certs=str(config.ca))
+    return aiomqtt.Client(
+        config.host,
+        config.port,
+        username=config.user,
+        password=None if config.password is None else _secret(config.password),
+        tls_params=tls,
+    )
+
+
+def payload_bytes(payload: object, bytes_max: int) -> bytes:
+    """The payload of a message.
+
+    Raises:
+        PayloadError: it is longer than *bytes_max*, or no bytes at all.
+    """
+    if not isinstance(payload, bytes | bytearray):
+        raise PayloadError(f"message: expected bytes, found {type(payload).__name__}")
+    if len(payload) > bytes_max:
+        raise PayloadError(f"message: expected at most {bytes_max} bytes, found {len(payload)}")
+    return bytes(payload)
+
+
+def _secret(path: Path) -> str:
+    try:
+        return path.read_text().strip()
+    except OSError as error:
+        raise ConfigurationError(f"{path}: expected a password file: {error.strerror}") from None

@@ -1,0 +1,97 @@
+"""Numbers windows for good, and counts what became of them, through any end of the process.
+
+Eight numbers in a mapped file: writing one costs no system call, a killed process loses none, and
+a power cut loses at most what the kernel had not written yet. A number that comes back after that
+carries another epoch, so a window is never mistaken for another.
+"""
+
+import mmap
+import os
+import struct
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+from edge_core.contracts.gateway import WindowCounts
+
+_FORM: Final = struct.Struct("<8sQQQQQQQ")
+_MAGIC: Final = b"EDGEWIN1"
+
+
+class Ledger:
+    """The window numbers of one gateway; use it as a context.
+
+    Attributes:
+        cut: how many numbers were ever given out; the next one is one higher.
+        emitted: the highest number that came out of scoring.
+        last_end_ns: source time of the last row of the last window cut.
+    """
+
+    def __init__(self, path: Path) -> None:
+        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            os.ftruncate(handle, _FORM.size)
+            self._map = mmap.mmap(handle, _FORM.size)
+        finally:
+            os.close(handle)
+        magic, *numbers = _FORM.unpack_from(self._map)
+        known = magic == _MAGIC and numbers[0] >= numbers[1]
+        read: list[int] = numbers if known else [0] * 7
+        self.cut, self.emitted, self.last_end_ns = read[:3]
+        self._scored, self._no_verdict, self._dropped, self._doubled = read[3:]
+        # What was cut and never came out when the process ended is lost; say so, do not hide it.
+        self._dropped += self.cut - self.emitted
+        self.emitted = self.cut
+        self._write()
+
+    def give(self, end_ns: int) -> int:
+        """The number of the window that ends at *end_ns*."""
+        self.cut += 1
+        self.last_end_ns = end_ns
+        self._write()
+        return self.cut
+
+    def out(self, number: int, *, scored: bool) -> None:
+        """Window *number* came out of scoring, with a verdict or without."""
+        if number <= self.emitted:
+            self._doubled += 1
+        else:
+            self._dropped += number - self.emitted - 1
+            self.emitted = number
+        if scored:
+            self._scored += 1
+        else:
+            self._no_verdict += 1
+        self._write()
+
+    @property
+    def counts(self) -> WindowCounts:
+        """As reported to the site; a window under way is not dropped."""
+        return WindowCounts(
+            cut=self.cut,
+            scored=self._scored,
+            no_verdict=self._no_verdict,
+            dropped=self._dropped,
+            doubled=self._doubled,
+        )
+
+    def close(self) -> None:
+        """Flush and let go."""
+        self._map.flush()
+        self._map.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _write(self) -> None:
+        numbers = (self.cut, self.emitted, self.last_end_ns)
+        counts = (self._scored, self._no_verdict, self._dropped, self._doubled)
+        _FORM.pack_into(self._map, 0, _MAGIC, *numbers, *counts)

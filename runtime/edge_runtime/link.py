@@ -1,0 +1,106 @@
+"""The link to the site: enrols when it must, renews when it is due, and is down in between.
+
+Whoever asks while there is no link hears that the site is unreachable, as if the WAN were cut, and
+goes on alone.
+"""
+
+import asyncio
+from collections.abc import Callable
+from datetime import datetime
+from typing import Final
+
+import structlog
+
+from edge_core.contracts.errors import EdgeError
+from edge_core.contracts.gateway import (
+    Desired,
+    PermitReply,
+    PermitRequest,
+    StatusReply,
+    StatusReport,
+)
+from edge_core.contracts.telemetry import BatchId
+from edge_core.oci.source import Source
+from edge_runtime.config import ProxyConfig
+from edge_runtime.enrolment import enrol_once, renew_once
+from edge_runtime.errors import SiteUnreachableError
+from edge_runtime.identity import IdentityFolder
+from edge_runtime.site import SiteClient, connect
+
+log = structlog.get_logger(__name__)
+
+LOOK_S: Final = 30.0  # between two looks at the certificate's age
+RETRY_S: Final = 2.0
+RETRY_S_MAX: Final = 300.0
+
+
+class SiteLink:
+    """The site proxy, when it can be spoken to."""
+
+    def __init__(
+        self, config: ProxyConfig, identity: IdentityFolder, now: Callable[[], datetime]
+    ) -> None:
+        self._config = config
+        self._identity = identity
+        self._now = now
+        self._client: SiteClient | None = None
+
+    async def run(self) -> None:
+        """Hold the link for ever."""
+        await self._enrolled()
+        async with connect(self._config, self._identity) as client:
+            self._client = client
+            try:
+                await self._renew_when_due(client)
+            finally:
+                self._client = None
+
+    async def status(self, report: StatusReport) -> StatusReply:
+        """The heartbeat."""
+        return await self._site.status(report)
+
+    async def desired(self) -> Desired:
+        """What the site wants of us."""
+        return await self._site.desired()
+
+    async def permit(self, request: PermitRequest) -> PermitReply:
+        """May I activate?"""
+        return await self._site.permit(request)
+
+    async def metrics(self, batch: BatchId, crc32c: int, body: bytes) -> None:
+        """Hand over one OTLP batch."""
+        await self._site.metrics(batch, crc32c, body)
+
+    async def review(self, window: bytes) -> None:
+        """Hand over one encoded suspect window."""
+        await self._site.review(window)
+
+    def source(self, repository: str) -> Source:
+        """Where releases come from."""
+        return self._site.source(repository)
+
+    @property
+    def _site(self) -> SiteClient:
+        if self._client is None:
+            raise SiteUnreachableError("site proxy: not enrolled yet")
+        return self._client
+
+    async def _enrolled(self) -> None:
+        wait_s = RETRY_S
+        while not self._identity.enrolled():
+            try:
+                await enrol_once(self._config, self._identity)
+            except EdgeError as error:
+                log.warning("enrolment.failed", reason=str(error), again_s=wait_s)
+                await asyncio.sleep(wait_s)
+                wait_s = min(2 * wait_s, RETRY_S_MAX)
+
+    async def _renew_when_due(self, client: SiteClient) -> None:
+        while True:
+            try:
+                if self._identity.due(self._now()):
+                    await renew_once(client, self._identity)
+            except EdgeError as error:
+                left = self._identity.life_left(self._now())
+                log.warning("renewal.failed", reason=str(error), life_left_s=left.total_seconds())
+            await asyncio.sleep(LOOK_S)

@@ -1,0 +1,108 @@
+"""A verified release made ready to score: contract, domain, drift charts and worker."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_core.contracts.artefact import Digest, DriftReference, ModelSignature, ReleaseRef
+from edge_core.drift.domain import TrainedDomain
+from edge_core.drift.wcusum import Monitor, monitor
+from edge_core.features.contract import Conversion, conversion
+from edge_core.features.statistics import Extractor
+from edge_core.features.window import Assessment, Window, assess
+from edge_runtime.inference.worker import Worker
+
+ROLE_COMMITTED = "committed"
+ROLE_TRIAL = "trial"
+ROLE_SHADOW = "shadow"
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """One loaded model and everything its contract needs of this gateway's windows.
+
+    Attributes:
+        release: which one.
+        signature: its contract.
+        reference: what normal looked like, None where the release has none.
+        columns: where each of its roles stands in a window of this gateway, shape (role,).
+        regime_column: where the recipe stands, None where its line has none.
+        worker: the process that runs it.
+    """
+
+    release: ReleaseRef
+    signature: ModelSignature
+    reference: DriftReference | None
+    columns: NDArray[np.intp]
+    regime_column: int | None
+    conversion: Conversion
+    extractor: Extractor
+    domain: TrainedDomain | None
+    monitor: Monitor | None
+    worker: Worker
+
+    @property
+    def digest(self) -> Digest:
+        """The release's."""
+        return self.release.digest
+
+    def own(self, window: Window) -> Window:
+        """The window with this model's columns only, in its units."""
+        return replace(
+            window,
+            values=self.conversion.apply(window.values[:, self.columns]),
+            quality=window.quality[:, self.columns],
+            good_share=window.good_share[self.columns],
+            uncertain_share=window.uncertain_share[self.columns],
+            gap_rows=window.gap_rows[self.columns],
+        )
+
+    def assess(self, own: Window) -> Assessment:
+        """Whether a window of its own columns may be scored."""
+        return assess(own, self.signature.windowing, self.signature.roles)
+
+    def regime(self, window: Window) -> str | None:
+        """The recipe of a window: "" where the line has none, None where it changed."""
+        if self.regime_column is None:
+            return ""
+        values = window.values[:, self.regime_column]
+        if np.isnan(values).any() or np.any(values != values[0]):
+            return None
+        return f"{float(values[0]):g}"
+
+
+def ready(
+    release: ReleaseRef,
+    signature: ModelSignature,
+    reference: DriftReference | None,
+    units: dict[str, str],
+    worker: Worker,
+) -> Model:
+    """Put a model together for the tags of this gateway.
+
+    Args:
+        release: which one.
+        signature: from the release.
+        reference: from the release.
+        units: the unit of each role, in the order of this gateway's columns.
+        worker: has loaded it.
+
+    Raises:
+        ContractError: the tags cannot supply what it asks for.
+        ReferenceRefusedError: its reference contradicts itself.
+    """
+    places = {role: column for column, role in enumerate(units)}
+    regime = signature.regime_role
+    return Model(
+        release=release,
+        signature=signature,
+        reference=reference,
+        conversion=conversion(signature, units),
+        columns=np.array([places[role] for role in signature.roles], np.intp),
+        regime_column=None if regime is None else places[regime],
+        extractor=Extractor(signature),
+        domain=None if reference is None else TrainedDomain(reference.domain),
+        monitor=None if reference is None else monitor(reference),
+        worker=worker,
+    )

@@ -1,0 +1,102 @@
+"""Drives the sample's trip: cut windows when they are due, score them, tell everybody.
+
+Windows are scored one after the other and in order. What decides is published at once; the model
+that looks on, health, drift, review and telemetry come after it.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import Final
+
+import structlog
+
+from edge_core.contracts.plant import Serial
+from edge_runtime.ledger import Ledger
+from edge_runtime.scoring import Route, Scorer
+from edge_runtime.sinks import Sink
+from edge_runtime.verdict import NO_MODEL, Verdict
+from edge_runtime.watchers import Watchers
+from edge_runtime.windows import CutWindow, WindowStream
+
+log = structlog.get_logger(__name__)
+
+TICK_S_MAX: Final = 0.25  # how late a window may be noticed
+TICK_S_MIN: Final = 0.02
+TICKS_A_STRIDE: Final = 4
+RECENT_MAX: Final = 200  # verdicts kept for a snapshot
+
+
+class Pipeline:
+    """From samples to verdicts.
+
+    Attributes:
+        recent: the last verdicts, newest last.
+    """
+
+    def __init__(
+        self,
+        stream: WindowStream,
+        scorer: Scorer,
+        ledger: Ledger,
+        sinks: Sequence[Sink],
+        watchers: Watchers,
+    ) -> None:
+        self._stream = stream
+        self._scorer = scorer
+        self._ledger = ledger
+        self._sinks = sinks
+        self._watchers = watchers
+        self.recent: deque[Verdict] = deque(maxlen=RECENT_MAX)
+
+    async def run(self, serial: Serial, epoch: int, now: Callable[[], datetime]) -> None:
+        """Score for ever."""
+        modelless = False
+        while True:
+            async with self._scorer.turn() as route:
+                await self.tick(route)
+            if route.effective is None and not modelless:
+                self._tell(_no_model(serial, epoch, now()))
+            modelless = route.effective is None
+            await asyncio.sleep(self._tick_s)
+
+    async def tick(self, route: Route) -> None:
+        """Everything that is due now, on one route."""
+        model = route.effective
+        self._stream.follow(None if model is None else model.signature.windowing)
+        for cut in self._stream.cut():
+            await self._one(cut, route)
+
+    async def _one(self, cut: CutWindow, route: Route) -> None:
+        scored = await self._scorer.score(cut, route)
+        self._ledger.out(cut.number, scored=scored.decisive is not None)
+        self._tell(scored.verdict)
+        self._watchers.take(await self._scorer.compare(scored))
+
+    def _tell(self, verdict: Verdict) -> None:
+        self.recent.append(verdict)
+        for sink in self._sinks:
+            sink.put(verdict)
+
+    @property
+    def _tick_s(self) -> float:
+        windowing = self._stream.windowing
+        if windowing is None:
+            return TICK_S_MAX
+        stride_s = windowing.period_s * windowing.stride_rows
+        return min(TICK_S_MAX, max(TICK_S_MIN, stride_s / TICKS_A_STRIDE))
+
+
+def _no_model(serial: Serial, epoch: int, now: datetime) -> Verdict:
+    """What holds while nothing is loaded; window 0 is no window."""
+    return Verdict(
+        serial=serial,
+        epoch=epoch,
+        window=0,
+        started=now,
+        ended=now,
+        decided=False,
+        label=None,
+        reason=NO_MODEL,
+    )

@@ -1,0 +1,280 @@
+"""Scores each window once: one routing decision a window, whatever is swapped meanwhile.
+
+The route says which model decides and which one only looks on. A swap replaces the route between
+two windows; a window keeps the route it started with. In a trial the committed model looks on,
+and answers where the candidate fails, so a bad candidate costs its trial and not the line.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_core.contracts.plant import Serial
+from edge_core.features.window import Window
+from edge_runtime.inference.errors import (
+    ModelFailedError,
+    WindowQuarantinedError,
+    WindowRefusedError,
+    WorkerBusyError,
+    WorkerLostError,
+)
+from edge_runtime.model import ROLE_COMMITTED, ROLE_SHADOW, Model
+from edge_runtime.verdict import NO_MODEL, SAFE_MODE, Verdict
+from edge_runtime.windows import CutWindow
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(slots=True)
+class Exposure:
+    """What the model under watch has been through since its route began."""
+
+    scored: int = 0
+    errors: int = 0
+    pairs: int = 0
+    disagreed: int = 0
+    lost: str = ""
+
+    @property
+    def error_share(self) -> float:
+        """Errors among all windows it was asked about."""
+        return self.errors / max(1, self.errors + self.scored)
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """Who decides, who looks on, and what the model under watch has shown so far.
+
+    `effective` plays `role` (committed or trial). `shadow` scores the same windows and decides
+    nothing. `exposure` belongs to whichever of the two is not the committed model.
+    """
+
+    effective: Model | None = None
+    role: str = ROLE_COMMITTED
+    shadow: Model | None = None
+    safe_mode: bool = False
+    exposure: Exposure = field(default_factory=Exposure)
+
+
+@dataclass(frozen=True, slots=True)
+class Opinion:
+    """What one model said of one window."""
+
+    model: Model
+    role: str
+    label: str | None
+    scores: tuple[float, ...] = ()
+    inside: bool | None = None
+    features: NDArray[np.float32] | None = None
+    latency_us: int = 0
+    error: str = ""
+
+    @property
+    def margin(self) -> float:
+        """Best score minus second best."""
+        best = sorted(self.scores, reverse=True)[:2]
+        return best[0] - best[1] if len(best) == 2 else 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """Everything that became of one window.
+
+    `opinions` has the effective model's first, then the one looking on. `bad_input` says why
+    nobody was asked; `mode` is the recipe.
+    """
+
+    cut: CutWindow
+    route: Route
+    verdict: Verdict
+    opinions: tuple[Opinion, ...] = ()
+    bad_input: str = ""
+    mode: str | None = ""
+
+    @property
+    def decisive(self) -> Opinion | None:
+        """The opinion behind the verdict, None where there was none."""
+        return next((each for each in self.opinions if each.label is not None), None)
+
+
+class Scorer:
+    """Holds the route and turns windows into verdicts, one at a time and in order."""
+
+    def __init__(self, serial: Serial, epoch: int, monotonic: Callable[[], float]) -> None:
+        self._serial = serial
+        self._epoch = epoch
+        self._monotonic = monotonic
+        self._turn = asyncio.Lock()
+        self.route = Route()
+
+    @asynccontextmanager
+    async def turn(self) -> AsyncIterator[Route]:
+        """The route for all windows that are cut and scored inside this block."""
+        async with self._turn:
+            yield self.route
+
+    async def settled(self) -> None:
+        """Return when no window is under way on a route that was replaced."""
+        async with self._turn:
+            return
+
+    async def score(self, cut: CutWindow, route: Route) -> Scored:
+        """The verdict of a window; never fails, what goes wrong is a verdict of its own kind."""
+        if route.effective is None:
+            return self._undecided(cut, route, NO_MODEL)
+        own = route.effective.own(cut.window)
+        found = route.effective.assess(own)
+        mode = route.effective.regime(cut.window)
+        if not found.scorable:
+            return self._undecided(cut, route, found.reason, bad_input=True, mode=mode)
+        first = await self._ask(route.effective, route.role, own, route.exposure)
+        opinions: tuple[Opinion, ...] = (first,)
+        shadow = _comparable(route)
+        if first.label is None and shadow is not None:
+            opinions = (first, await self._look_on(route, shadow, cut.window))
+        scored = Scored(cut, route, self._empty(cut, route), opinions, mode=mode)
+        verdict = self._decided(scored, list(found.uncertain))
+        return replace(scored, verdict=verdict)
+
+    async def compare(self, scored: Scored) -> Scored:
+        """Let the model that looks on score the same window, if it has not already."""
+        route = scored.route
+        shadow = _comparable(route)
+        if shadow is None or len(scored.opinions) != 1:
+            return scored
+        second = await self._look_on(route, shadow, scored.cut.window)
+        both = (*scored.opinions, second)
+        if all(opinion.label is not None for opinion in both):
+            route.exposure.pairs += 1
+            route.exposure.disagreed += int(both[0].label != both[1].label)
+        return replace(scored, opinions=both)
+
+    async def _look_on(self, route: Route, shadow: Model, window: Window) -> Opinion:
+        own = shadow.own(window)
+        if not shadow.assess(own).scorable:
+            return Opinion(shadow, ROLE_SHADOW, None)
+        # Only the newcomer is under watch: in a trial that is the effective one.
+        watch = route.exposure if route.role == ROLE_COMMITTED else Exposure()
+        return await self._ask(shadow, ROLE_SHADOW, own, watch)
+
+    async def _ask(self, model: Model, role: str, own: Window, watch: Exposure) -> Opinion:
+        features = model.extractor.vector(own.values)
+        begun_s = self._monotonic()
+        try:
+            scores = await model.worker.infer(features.reshape(1, -1))
+        except WorkerBusyError as error:
+            return Opinion(model, role, None, features=features, error=str(error))
+        except (ModelFailedError, WindowRefusedError, WindowQuarantinedError) as error:
+            watch.errors += 1
+            return Opinion(model, role, None, features=features, error=str(error))
+        except WorkerLostError as error:
+            watch.errors += 1
+            watch.lost = str(error)
+            return Opinion(model, role, None, features=features, error=str(error))
+        latency_us = int((self._monotonic() - begun_s) * 1e6)
+        watch.scored += 1
+        return _opinion(model, role, scores, features, latency_us)
+
+    def _decided(self, scored: Scored, uncertain: list[str]) -> Verdict:
+        opinion = scored.decisive
+        if opinion is None:
+            return _with_reason(scored.verdict, f"model failed: {scored.opinions[0].error}")
+        if scored.route.safe_mode:
+            return _with_reason(scored.verdict, SAFE_MODE)
+        model = opinion.model
+        return Verdict(
+            serial=self._serial,
+            epoch=self._epoch,
+            window=scored.cut.number,
+            started=scored.verdict.started,
+            ended=scored.verdict.ended,
+            decided=True,
+            label=opinion.label,
+            classes=model.signature.classes,
+            scores=list(opinion.scores),
+            confidence=min(1.0, max(0.0, *opinion.scores)),
+            domain=_domain(opinion.inside),
+            digest=model.digest,
+            model=model.release.model,
+            version=model.release.version,
+            role=opinion.role,
+            quality=scored.verdict.quality,
+            uncertain=uncertain,
+        )
+
+    def _undecided(
+        self,
+        cut: CutWindow,
+        route: Route,
+        reason: str,
+        *,
+        bad_input: bool = False,
+        mode: str | None = "",
+    ) -> Scored:
+        verdict = _with_reason(self._empty(cut, route), reason)
+        return Scored(cut, route, verdict, bad_input=reason if bad_input else "", mode=mode)
+
+    def _empty(self, cut: CutWindow, route: Route) -> Verdict:
+        """The verdict before anybody was asked: the safe output."""
+        model = route.effective
+        columns = slice(None) if model is None else model.columns
+        shares = cut.window.good_share[columns]
+        return Verdict(
+            serial=self._serial,
+            epoch=self._epoch,
+            window=cut.number,
+            started=instant(cut.window.start_ns),
+            ended=instant(cut.window.end_ns),
+            decided=False,
+            label=None if model is None else model.signature.safe_output,
+            digest=None if model is None else model.digest,
+            model=None if model is None else model.release.model,
+            version=None if model is None else model.release.version,
+            role=None if model is None else route.role,
+            quality=float(shares.min()) if shares.size else 0.0,
+        )
+
+
+def instant(unix_ns: int) -> datetime:
+    """Source time as an instant, to the microsecond."""
+    return _EPOCH + timedelta(microseconds=unix_ns // 1000)
+
+
+def _comparable(route: Route) -> Model | None:
+    """The model looking on, if it can be shown the very same windows."""
+    first, second = route.effective, route.shadow
+    if first is None or second is None:
+        return None
+    same = first.signature.windowing == second.signature.windowing
+    return second if same else None
+
+
+def _opinion(
+    model: Model,
+    role: str,
+    scores: NDArray[np.float32],
+    features: NDArray[np.float32],
+    latency_us: int,
+) -> Opinion:
+    values = tuple(float(value) for value in scores.ravel())
+    classes = model.signature.classes
+    if len(values) != len(classes):
+        error = f"expected {len(classes)} scores, found {len(values)}"
+        return Opinion(model, role, None, features=features, error=error)
+    inside = None if model.domain is None else model.domain.judge(features).inside
+    label = classes[int(np.argmax(values))]
+    return Opinion(model, role, label, values, inside, features, latency_us)
+
+
+def _domain(inside: bool | None) -> str:  # noqa: FBT001 - three values, of which None is one
+    return {None: "unknown", True: "inside", False: "outside"}[inside]
+
+
+def _with_reason(verdict: Verdict, reason: str) -> Verdict:
+    return msgspec.structs.replace(verdict, reason=reason[:500])

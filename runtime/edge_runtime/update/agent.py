@@ -1,0 +1,215 @@
+"""The update agent of a gateway: looks at the record, does the one thing that is due, looks again.
+
+The machine decides; each event is durable before anything is done about it. The agent is woken,
+not told: a new desired state or an order sets the wake, and every pass looks at everything again.
+So a restart is not a special case, and an order interrupts whatever can be interrupted.
+"""
+
+import asyncio
+
+import structlog
+
+from edge_core.contracts.artefact import Digest
+from edge_core.contracts.errors import EdgeError, NotFoundError, RefusedError
+from edge_core.contracts.gateway import Desired, RollbackOrder, UpdateState
+from edge_runtime.errors import NothingToRollBackError, StoreError
+from edge_runtime.model import ROLE_COMMITTED, ROLE_TRIAL
+from edge_runtime.update import events
+from edge_runtime.update.ascent import Ascent, Means
+from edge_runtime.update.keeper import RecordKeeper
+from edge_runtime.update.loader import NICE_COMMITTED
+from edge_runtime.update.moves import AIRBORNE, BEFORE
+from edge_runtime.update.record import Record
+from edge_runtime.update.references import Cause, rollback_target
+from edge_runtime.wake import Wake
+
+log = structlog.get_logger(__name__)
+
+
+class Agent:
+    """One gateway's updates."""
+
+    def __init__(self, keeper: RecordKeeper, means: Means) -> None:
+        self.keeper = keeper
+        self._means = means
+        self._lineup = means.lineup
+        self._wake = Wake()
+        self._ascent = Ascent(keeper, means, self._wake)
+        self._desired: Desired | None = None
+        self._orders: list[RollbackOrder] = []
+        self._untidy = True
+
+    @property
+    def record(self) -> Record:
+        """As it stands now."""
+        return self.keeper.record
+
+    def submit(self, desired: Desired, *, seen: int) -> None:
+        """Hear the site's desired state, once after every heartbeat that it answered.
+
+        Args:
+            desired: as fetched, or as known to be unchanged.
+            seen: sequence of the record that the heartbeat showed. How an attempt ended must have
+                been told before the next one takes its place.
+        """
+        ended = self.keeper.state not in BEFORE | AIRBORNE
+        if ended and seen < self.record.sequence and desired.rollback is None:
+            return
+        self._desired = desired
+        if desired != self.record.desired:
+            self._wake.set()
+
+    def order_back(self, reason: str) -> Digest | None:
+        """A person at this gateway wants what runs left; gives where it will go.
+
+        None means that nothing was committed before, so the gateway goes back to no model.
+
+        Raises:
+            NothingToRollBackError: there is no other verified version here.
+        """
+        order, target = order_from(self.record, reason)
+        self._orders.append(order)
+        self._wake.set()
+        return target
+
+    async def begin(self, cause: Cause, kernel_boot: str) -> None:
+        """Take up where the last run ended.
+
+        Raises:
+            StoreError: the record cannot be written, so nothing may be counted on.
+        """
+        await self.keeper.save(events.Restarted(cause, kernel_boot))
+        # The restart has paid for the load that follows.
+        self._ascent.paid = self.keeper.state is UpdateState.ACTIVATING
+
+    async def run(self) -> None:
+        """Look and act, for ever."""
+        while True:
+            self._wake.clear()
+            try:
+                await self._hear()
+                await self._pass()
+            except StoreError:
+                # The keeper has raised the alarm; what runs goes on running.
+                await asyncio.sleep(self._means.pace.retry_s)
+
+    async def _hear(self) -> None:
+        while self._orders:
+            await self.keeper.save(events.OrderedBack(self._orders[0], local=True))
+            self._orders.pop(0)
+        desired = self._desired
+        if desired is None:
+            return
+        record = self.record
+        if desired.generation < record.generation_seen or desired.epoch < record.epoch_seen:
+            self.keeper.fault(
+                "stale",
+                f"desired state: expected generation {record.generation_seen} and epoch "
+                f"{record.epoch_seen} or later, found {desired.generation} and {desired.epoch}",
+            )
+        else:
+            self.keeper.mend("stale")
+            await self.keeper.save(events.Told(desired))
+        self._desired = None
+
+    async def _pass(self) -> None:
+        """The one thing that is due."""
+        if not await self._committed_runs():
+            return
+        if self.keeper.state is UpdateState.ROLLING_BACK:
+            self._decide(self.record.slots.committed)
+            await self.keeper.save(events.TargetRunning())
+            self._untidy = True
+            return
+        self._route()
+        if not await self._ascent.step():
+            await self._tidy()
+            await self._wake.sleep(self._means.pace.look_s)
+        elif self.keeper.state not in BEFORE | AIRBORNE:
+            self._untidy = True
+
+    def _route(self) -> None:
+        slots, state = self.record.slots, self.keeper.state
+        # A record that cannot be written could not undo the trial either: the line is safer back.
+        writable = "store" not in self.keeper.faults
+        if state is UpdateState.TRIAL and slots.candidate is not None and writable:
+            self._decide(slots.candidate, slots.committed, role=ROLE_TRIAL)
+        else:
+            self._decide(slots.committed, self._staged())
+
+    def _staged(self) -> Digest | None:
+        """The release that looks on while it waits for its permit, if it is loaded."""
+        attempt = self.record.attempt
+        waiting = {UpdateState.STAGED, UpdateState.AWAITING_PERMIT}
+        if attempt is None or attempt.state not in waiting:
+            return None
+        return attempt.digest if self._lineup.has(attempt.digest) else None
+
+    def _decide(
+        self, effective: Digest | None, shadow: Digest | None = None, role: str = ROLE_COMMITTED
+    ) -> None:
+        desired = self.record.desired
+        safe_mode = desired is not None and desired.safe_mode
+        self._lineup.decide(effective, shadow, role=role, safe_mode=safe_mode)
+
+    # What is committed runs, or something else that is verified does, or nothing.
+
+    async def _committed_runs(self) -> bool:
+        digest = self.record.slots.committed
+        if self.record.fail_safe:
+            self._decide(None)
+            self.keeper.fault("fail_safe", "no verified version can be loaded; safe output only")
+        if digest is None or self._lineup.has(digest):
+            return True
+        entry = self.record.entries.get(digest)
+        if entry is None:
+            await self._lost(digest, "its bytes are not on this disk")
+            return self.record.fail_safe
+        try:
+            await self._lineup.ensure(entry, nice=NICE_COMMITTED)
+        except (RefusedError, NotFoundError) as error:
+            await self._lost(digest, f"{entry.release.version}: {error}")
+        except EdgeError as error:
+            # An accident and no verdict on the version: nobody toggles, we try again.
+            self.keeper.fault("model", f"{entry.release.version}: {error}")
+            await self._ascent.back_off()
+        else:
+            self.keeper.mend("model")
+            self.keeper.mend("fail_safe")
+        return self._lineup.has(digest)
+
+    async def _lost(self, digest: Digest, reason: str) -> None:
+        self.keeper.fault("integrity", f"{digest}: {reason}")
+        await self.keeper.save(events.EntryLost(digest, reason[:500]))
+
+    async def _tidy(self) -> None:
+        """Retire and collect what no reference and no attempt needs any more."""
+        record = self.record
+        needed = set(record.slots.referenced)
+        loaded = {record.slots.committed, record.slots.candidate}
+        await self._lineup.retire_others(frozenset(each for each in loaded if each is not None))
+        if not self._untidy:
+            return
+        await self.keeper.save(events.Collected(frozenset(record.entries) - needed))
+        kept = list(self.record.entries.values())
+        gone = await asyncio.to_thread(self._means.shelf.collect, kept)
+        self._untidy = False
+        if gone:
+            log.info("store.collected", blobs=gone)
+
+
+def order_from(record: Record, reason: str) -> tuple[RollbackOrder, Digest | None]:
+    """A local order to leave what is effective, and where it will lead.
+
+    Raises:
+        NothingToRollBackError: there is no other verified version.
+    """
+    slots = record.slots
+    leaving = slots.effective
+    target = slots.committed if slots.candidate else rollback_target(slots, record.verified)
+    if leaving is None or (target is None and slots.candidate is None):
+        raise NothingToRollBackError(
+            "rollback: expected another verified version on this gateway, found none"
+        )
+    order = RollbackOrder(from_digest=leaving, epoch=record.epoch_seen, reason=reason[:500])
+    return order, target

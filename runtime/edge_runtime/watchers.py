@@ -1,0 +1,100 @@
+"""Everybody who looks at a scored window after its verdict is out; none of them can change it."""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+import msgspec
+import structlog
+
+from edge_core.contracts.errors import EdgeError
+from edge_core.drift.errors import ReferenceRefusedError
+from edge_core.drift.wcusum import DriftScore
+from edge_runtime.monitor import DriftWatch, HealthSums
+from edge_runtime.review import ReviewRouter, suspect
+from edge_runtime.scoring import Scored
+from edge_runtime.telemetry import Meters
+from edge_runtime.windows import WindowStream
+
+log = structlog.get_logger(__name__)
+
+WAITING_MAX: Final = 16  # suspect windows on their way to the outbox; more are let go
+RETRY_S: Final = 5.0
+
+
+class Keeps(Protocol):
+    """Where suspect windows are kept until the site has them."""
+
+    async def add_window(self, body: bytes) -> None:
+        """Returns once it is safe."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Watchers:
+    """Health, drift, telemetry and review of one gateway."""
+
+    health: HealthSums
+    drift: DriftWatch
+    meters: Meters
+    review: "Review"
+
+    def take(self, scored: Scored) -> None:
+        """Look at one window with all its opinions."""
+        self.health.take(scored)
+        self.meters.take(scored)
+        try:
+            score = self.drift.take(scored)
+        except ReferenceRefusedError as error:
+            # The reference came with the release: a bad one costs its charts, not the verdicts.
+            log.warning("drift.refused", reason=str(error))
+            score = None
+        self.review.take(scored, score)
+
+
+class Review:
+    """Sends picked windows to the outbox."""
+
+    def __init__(
+        self,
+        router: ReviewRouter,
+        stream: WindowStream,
+        units: dict[str, str],
+        budget: Callable[[], int],
+        monotonic: Callable[[], float],
+    ) -> None:
+        self._router = router
+        self._stream = stream
+        self._units = units
+        self._budget = budget
+        self._monotonic = monotonic
+        self._waiting: deque[bytes] = deque(maxlen=WAITING_MAX)
+        self._filled = asyncio.Event()
+        self.picked = 0
+
+    def take(self, scored: Scored, drift: DriftScore | None) -> None:
+        """Pick the window, or do not."""
+        pick = self._router.consider(scored, drift, budget=self._budget(), now_s=self._monotonic())
+        window = None
+        if pick is not None:
+            window = suspect(scored, pick, self._stream.roles, self._units)
+        if window is not None:
+            self.picked += 1
+            self._waiting.append(msgspec.json.encode(window))
+            self._filled.set()
+
+    async def run(self, keeps: Keeps) -> None:
+        """Hand picked windows on, for ever."""
+        while True:
+            await self._filled.wait()
+            self._filled.clear()
+            while self._waiting:
+                try:
+                    await keeps.add_window(self._waiting[0])
+                except EdgeError as error:
+                    log.warning("review.unkept", reason=str(error))
+                    await asyncio.sleep(RETRY_S)
+                    continue
+                self._waiting.popleft()

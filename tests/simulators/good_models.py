@@ -112,11 +112,12 @@ def mlp(hidden: int = 16, seed: int = 0) -> GoodModel:
 
 
 def open_batch() -> GoodModel:
-    """As exporters write it: the batch is left open, quantisers' domain is declared."""
+    """As exporters write it: an open batch, a quantiser's domain, an opset said twice."""
     proto = mlp_proto()
     proto.graph.input[0].type.tensor_type.shape.dim[0].dim_param = "N"
     proto.graph.output[0].type.tensor_type.shape.dim[0].dim_param = "N"
     proto.opset_import.append(helper.make_opsetid("com.microsoft", 1))
+    proto.opset_import.append(helper.make_opsetid("", 17))
     return GoodModel(proto.SerializeToString(), signature())
 
 

@@ -109,9 +109,12 @@ def _opsets(name: str, model: Proto, limits: GateLimits) -> dict[str, int]:
                 f"{name}: opset of {domain or 'ai.onnx'}: expected {low} to {high}, "
                 f"found {declared.version}"
             )
-        if domain in opsets:
-            raise ModelRefusedError(f"{name}: domain {domain or 'ai.onnx'} is declared twice")
-        opsets[domain] = declared.version
+        # Converters do write the same line twice; two versions would be read either way.
+        if opsets.setdefault(domain, declared.version) != declared.version:
+            raise ModelRefusedError(
+                f"{name}: opset of {domain or 'ai.onnx'}: expected one, found "
+                f"{opsets[domain]} and {declared.version}"
+            )
     if "" not in opsets:
         raise ModelRefusedError(f"{name}: expected an opset of ai.onnx, found none")
     return opsets

@@ -4,6 +4,7 @@ It answers rings on its doorbell until the other end is closed. It never decides
 goes wrong is either written into the slot or ends the process.
 """
 
+import math
 import os
 import socket
 import time
@@ -87,8 +88,7 @@ def _answer_rings(ring: Ring, doorbell: socket.socket, backend: Backend) -> int:
 
 def _answer(ring: Ring, slot: int, backend: Backend) -> int:
     """Score the window in *slot*; non-zero if this process must end over it."""
-    sequence = ring.header(slot)[0]
-    ring.mark(slot, sequence, SlotStatus.RUNNING)
+    sequence = ring.begin(slot)
     began = time.perf_counter_ns()
     try:
         made = backend.run(ring.inputs[slot])
@@ -110,7 +110,14 @@ def _put(ring: Ring, slot: int, made: Sequence[NDArray[np.generic]]) -> str:
     for view, values, spec in zip(ring.outputs[slot], made, ring.plan.outputs, strict=True):
         if values.shape != view.shape or values.dtype != view.dtype:
             return f"output {spec.name} is {values.dtype} {values.shape}, not as signed"
-        if values.dtype.kind == "f" and not np.isfinite(values).all():
+        if not _finite(values):
             return f"output {spec.name} holds NaN or infinity"
-        np.copyto(view, values)
+        view[...] = values
     return ""
+
+
+def _finite(values: NDArray[np.generic]) -> bool:
+    flat = values.reshape(-1)
+    # One product is a fraction of the cost of asking each value, and it is finite only if all
+    # are. It may overflow on very large scores, and only then each is asked.
+    return math.isfinite(flat.dot(flat)) or bool(np.isfinite(flat).all())

@@ -9,6 +9,7 @@ import asyncio
 import os
 import signal
 import socket
+from pathlib import Path
 from typing import Protocol
 
 import msgspec
@@ -20,6 +21,8 @@ from edge_runtime.inference.spec import SLOTS_MAX, Loss, LossKind
 from edge_runtime.inference.starter import SERVER_LOST, Starter
 
 RINGS_MAX = 256
+_RINGS = tuple(bytes((slot,)) for slot in range(SLOTS_MAX))
+PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 
 class Listener(Protocol):
@@ -71,7 +74,7 @@ class Process:
         """Put a window into *slot* and ring."""
         self.ring.give(slot, sequence, inputs)
         try:
-            self._bell.send(bytes((slot,)))
+            self._bell.send(_RINGS[slot])
         except OSError:
             return  # it is dying, which the reader is about to see; the window will be replayed
 
@@ -79,6 +82,14 @@ class Process:
         """Whether it was at work on that very window when last seen."""
         found, _, status = self.ring.header(slot)
         return found == sequence and status == SlotStatus.RUNNING
+
+    def resident_bytes(self) -> int:
+        """How much memory it holds, from the kernel; 0 when it is gone."""
+        try:
+            pages = Path(f"/proc/{self.pid}/statm").read_text(encoding="ascii").split()[1]
+        except (OSError, IndexError):
+            return 0
+        return int(pages) * PAGE_BYTES
 
     def kill(self, kind: LossKind, detail: str) -> None:
         """End it at once and take nothing more from it. Never waits."""

@@ -26,6 +26,9 @@ _TEXT_AT = 32
 _HEADER_BYTES = 256
 _LINE = 64  # a cache line: two tensors never share one
 
+_SEQUENCE = struct.Struct("=Q")
+_STATUS_AT = 16
+
 Arrays = Sequence[NDArray[np.generic]]
 
 
@@ -36,6 +39,10 @@ class SlotStatus(IntEnum):
     RUNNING = 1
     DONE = 2
     FAILED = 3
+
+
+# Members of an enum cost a look-up each, and these two are written for every window.
+_GIVEN, _RUNNING = int(SlotStatus.GIVEN), int(SlotStatus.RUNNING)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +90,7 @@ class Ring:
     def __init__(self, fd: int, plan: Layout) -> None:
         self.plan = plan
         self._memory = mmap.mmap(fd, plan.ring_bytes)
+        self._at = [plan.slot_at(slot) for slot in range(plan.slots)]
 
     @classmethod
     def create(cls, plan: Layout) -> tuple["Ring", int]:
@@ -120,14 +128,21 @@ class Ring:
     def give(self, slot: int, sequence: int, inputs: Arrays) -> None:
         """The daemon writes a window."""
         for view, values in zip(self.inputs[slot], inputs, strict=True):
-            np.copyto(view, values)
-        self.mark(slot, sequence, SlotStatus.GIVEN)
+            view[...] = values
+        _HEADER.pack_into(self._memory, self._at[slot], sequence, 0, _GIVEN, 0)
+
+    def begin(self, slot: int) -> int:
+        """The worker starts on *slot*; the sequence of its window."""
+        at = self._at[slot]
+        self._memory[at + _STATUS_AT] = _RUNNING
+        sequence: int = _SEQUENCE.unpack_from(self._memory, at)[0]
+        return sequence
 
     def mark(
         self, slot: int, sequence: int, status: SlotStatus, taken_ns: int = 0, text: bytes = b""
     ) -> None:
         """Write the header of *slot*."""
-        at = self.plan.slot_at(slot)
+        at = self._at[slot]
         if text:
             text = text[:TEXT_BYTES_MAX]
             self._memory[at + _TEXT_AT : at + _TEXT_AT + len(text)] = text
@@ -135,12 +150,12 @@ class Ring:
 
     def header(self, slot: int) -> tuple[int, int, int]:
         """Sequence, nanoseconds taken, and status of *slot*; the status is unchecked."""
-        sequence, taken_ns, status, _ = _HEADER.unpack_from(self._memory, self.plan.slot_at(slot))
+        sequence, taken_ns, status, _ = _HEADER.unpack_from(self._memory, self._at[slot])
         return sequence, taken_ns, status
 
     def text(self, slot: int) -> str:
         """What the worker said about *slot*, inert."""
-        at = self.plan.slot_at(slot)
+        at = self._at[slot]
         length = min(_HEADER.unpack_from(self._memory, at)[3], TEXT_BYTES_MAX)
         return ascii(self._memory[at + _TEXT_AT : at + _TEXT_AT + length].decode("latin-1"))[1:-1]
 

@@ -6,7 +6,6 @@ open, in order, once. A window that ends a process twice is set aside with the r
 
 import asyncio
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -35,7 +34,7 @@ from edge_runtime.inference.spec import (
 
 log = structlog.get_logger(__name__)
 
-PAGE_BYTES = 4096
+SPARE_PAUSE_S = 0.05  # starting one takes a core for some 20 ms
 
 Outputs = tuple[NDArray[np.generic], ...]
 
@@ -43,7 +42,7 @@ Outputs = tuple[NDArray[np.generic], ...]
 @dataclass(slots=True, eq=False)
 class _Window:
     inputs: Arrays
-    answer: asyncio.Future[Outputs]
+    answer: asyncio.Future[Outputs] = field(init=False)
 
 
 @dataclass(slots=True)
@@ -85,10 +84,12 @@ class Worker:
         self._ledger: Ledger[_Window] = Ledger(plan.slots, config.quarantine_after)
         self._counts = _Counts()
         self._wanted = [
-            (np.dtype(spec.dtype.value), int(np.prod(spec.shape))) for spec in plan.inputs
+            (spec, tuple(spec.shape), np.dtype(spec.dtype.value), int(np.prod(spec.shape)))
+            for spec in plan.inputs
         ]
         self._nice = spec.nice
         self._timer: asyncio.TimerHandle | None = None
+        self._spare_timer: asyncio.TimerHandle | None = None
         self._last_loss: Loss | None = None
         self._lost: WorkerLostError | None = None
         self._spare: Process | None = None
@@ -119,31 +120,36 @@ class Worker:
         """As `infer`, with every input and every output in the signature's order."""
         if self._lost is not None:
             raise self._lost
-        window = _Window(self._fitting(inputs), self._loop.create_future())
+        window = _Window(self._fitting(inputs))
         taken = self._ledger.take(window, self._loop.time())
         if taken is None:
             self._counts.busy += 1
-            raise WorkerBusyError(
-                f"model {self.spec.digest}: all {self.plan.slots} slots hold windows without "
-                "an answer"
-            )
+            slots = self.plan.slots
+            raise WorkerBusyError(f"model {self.spec.digest}: all {slots} slots hold windows")
         slot, entry = taken
-        if self._current is not None and self._current.loaded:
-            self._current.give(slot, entry.sequence, window.inputs)
+        # The bell first: the other process takes a while to wake up, and we go on meanwhile.
+        current = self._current
+        if current is not None and current.loaded:
+            current.give(slot, entry.sequence, window.inputs)
+        answer: asyncio.Future[Outputs] = self._loop.create_future()
+        window.answer = answer
+        if self._timer is None:
             self._arm()
-        return await window.answer
+        return await answer
 
     def _fitting(self, inputs: Arrays) -> Arrays:
-        specs = self.plan.inputs
-        if len(inputs) != len(specs):
-            raise WindowRefusedError(f"window: expected {len(specs)} inputs, found {len(inputs)}")
-        for values, spec, (dtype, size) in zip(inputs, specs, self._wanted, strict=True):
+        wanted = self._wanted
+        if len(inputs) != len(wanted):
+            raise WindowRefusedError(f"window: expected {len(wanted)} inputs, found {len(inputs)}")
+        fitting = []
+        for values, (spec, shape, dtype, size) in zip(inputs, wanted, strict=True):
             if values.dtype != dtype or values.size != size:
                 raise WindowRefusedError(
                     f"window: input {spec.name}: expected {spec.dtype} {spec.shape}, found "
                     f"{values.dtype} {list(values.shape)}"
                 )
-        return [values.reshape(spec.shape) for values, spec in zip(inputs, specs, strict=True)]
+            fitting.append(values if values.shape == shape else values.reshape(shape))
+        return fitting
 
     async def renice(self, nice: int) -> None:
         """Go on in a fresh process at *nice*; no window is lost or scored twice over it.
@@ -174,7 +180,7 @@ class Worker:
             last_loss=self._last_loss,
             last_us=counts.taken_us,
             spare_ready=self._spare is not None and self._spare.loaded,
-            rss_bytes=_resident_bytes(current.pid) if current else 0,
+            rss_bytes=current.resident_bytes() if current else 0,
         )
 
     @property
@@ -227,7 +233,7 @@ class Worker:
         if answer.done():
             return
         if status == SlotStatus.DONE:
-            answer.set_result(tuple(view.copy() for view in process.ring.outputs[slot]))
+            answer.set_result(tuple([view.copy() for view in process.ring.outputs[slot]]))
         else:
             answer.set_exception(ModelFailedError(process.ring.text(slot)))
 
@@ -303,7 +309,6 @@ class Worker:
                 self._current = self._origin.begin(self, self._nice)
         elif self._current.loaded:
             self._replay()
-            self._want_spare()
 
     def _replay(self) -> None:
         """Give the current process all that is open, oldest first."""
@@ -340,9 +345,14 @@ class Worker:
         process.kill(LossKind.EXIT, "retired")
 
     def _want_spare(self) -> None:
-        wanted = self.spec.spare and self._lost is None and self._spare is None
+        """Have another one started, a little later: what just took over has windows to answer."""
+        if self.spec.spare and self._lost is None and self._spare_timer is None:
+            self._spare_timer = self._loop.call_later(SPARE_PAUSE_S, self._begin_spare)
+
+    def _begin_spare(self) -> None:
+        self._spare_timer = None
         hopeful = self._counts.deaths_in_row <= self._config.restarts_max
-        if wanted and hopeful and self._current is not None and self._current.loaded:
+        if hopeful and self._spare is None and self._current is not None and self._current.loaded:
             self._spare = self._origin.begin(self, self._nice)
 
     def _arm(self) -> None:
@@ -370,8 +380,9 @@ class Worker:
         if self._lost is not None:
             return
         self._lost = reason
-        if self._timer is not None:
-            self._timer.cancel()
+        for timer in (self._timer, self._spare_timer):
+            if timer is not None:
+                timer.cancel()
         for entry in self._ledger.clear():
             if not entry.window.answer.done():
                 entry.window.answer.set_exception(reason)
@@ -387,10 +398,3 @@ class Worker:
         for entry, _ in self._counts.blamed.values():
             if not entry.window.answer.done():
                 entry.window.answer.set_exception(reason)
-
-
-def _resident_bytes(pid: int) -> int:
-    try:
-        return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * PAGE_BYTES
-    except (OSError, IndexError):
-        return 0

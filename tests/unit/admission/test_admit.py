@@ -15,7 +15,7 @@ from edge_core.admission.errors import ModelRefusedError
 from edge_core.admission.limited import Answered, Ended, EndKind, run_limited
 from edge_core.admission.model import MIB, AdmissionLimits, ChildLimits, ModelFile
 from edge_core.contracts.artefact import SmokeCase, SmokeVectors
-from tests.simulators.bad_models import bomb_pair, good_pair
+from tests.simulators.bad_pairs import bomb_pair, good_pair
 from tests.simulators.good_models import CLASSES, WIDTH, forest, mill, mlp, signature, smoke
 
 pytestmark = pytest.mark.anyio

@@ -9,7 +9,8 @@ from edge_core.admission.gate import static_gate
 from edge_core.admission.model import GateLimits
 from edge_core.admission.openvino_topology import read_topology
 from edge_core.admission.wire import walk
-from tests.simulators.bad_models import BadModel, bad_models, good_pair
+from tests.simulators.bad_models import bad_models
+from tests.simulators.bad_pairs import BadModel, good_pair
 from tests.simulators.good_models import (
     GoodModel,
     cnn,

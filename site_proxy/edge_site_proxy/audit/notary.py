@@ -55,7 +55,7 @@ class Notary:
         root = await self._store.read(lambda db: audit_log.root_of(db, said.size))
         if root != said.root:
             raise LogBrokenError(
-                f"audit log at {said.size}: expected the root {said.root.hex()}, found {root.hex()}"
+                f"audit log at {said.size}: expected {said.root.hex()}, found {root.hex()}"
             )
 
     async def sign(self) -> Checkpoint:

@@ -113,7 +113,7 @@ def _rest(name: str, left: Sequence[GatewayPlace], before: frozenset[str]) -> li
         chosen = _fill(waiting, len(waiting), blocked, one_a_line=False)
         blocked = _groups(chosen)
         if not chosen:
-            continue  # one wave of nobody frees the groups of the cohort before
+            continue  # only partners are left; the cohort before is over when theirs begins
         number = len(made) + 1
         made.append(
             Cohort(

@@ -26,6 +26,7 @@ FAILED = frozenset(
         UpdateState.CANCELLED,
     }
 )
+SHADOW_GATES = frozenset({"disagreement", "domain"})
 STUCK = frozenset({UpdateState.ROLLBACK_FAILED, UpdateState.FAIL_SAFE})
 
 
@@ -101,6 +102,18 @@ def staged(rollout: Rollout, standing: Standing) -> bool:
     alone = rollout.plan.rollback_to is None  # there is nothing to be seen beside
     needed = 0 if alone or waived else rollout.plan.policy.shadow_pairs_min
     return standing.state in STAGED and standing.pairs >= needed
+
+
+def looks_bad(report: GateReport | None) -> bool:
+    """Whether what was seen beside the present model is over its limit, proved or not yet.
+
+    Such a release is watched for longer and not put in charge meanwhile.
+    """
+    rows = [] if report is None else report.measurements
+    return any(
+        row.gate in SHADOW_GATES and row.value is not None and row.value >= row.limit
+        for row in rows
+    )
 
 
 def committed(standing: Standing) -> bool:

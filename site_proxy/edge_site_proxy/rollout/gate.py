@@ -16,8 +16,8 @@ from edge_site_proxy.rollout.evidence import EMPTY, Tally, pooled
 from edge_site_proxy.rollout.statistics import (
     WORSE,
     Arms,
+    log_wealth_any,
     log_wealth_better,
-    log_wealth_mean,
     log_wealth_ratio,
 )
 
@@ -83,9 +83,9 @@ def judge(case: Case) -> GateReport:
     shadow = pooled(subject.shadow for subject in case.subjects.values())
     both = pooled([running, shadow])
     rows = [_vetoes(case), *_exposure(case, running), _coverage(case)]
-    rows += [_errors(case, running), _latency(case.limits, running), _domain(case.limits, both)]
+    rows += [_errors(case, running), _latency(case, running), _domain(case, both)]
     if case.shadow_needed:
-        rows.append(_disagreement(case.limits, both))
+        rows.append(_disagreement(case, both))
     rows.extend(_worst(case))
     failed = [row.gate for row in rows if row.verdict is Verdict.FAIL]
     waiting = [row for row in rows if row.verdict is Verdict.INCONCLUSIVE]
@@ -180,35 +180,46 @@ def _errors(case: Case, running: Tally) -> Measurement:
         (running.errors, tried),
         limits.error_share_max,
         limits,
-        max(log_wealth_mean(np.asarray(running.error_bets)), against),
+        max(_harm(case, running, "error_bets"), against),
         "worse than its own history" if against >= _log_fail(limits) else "",
     )
 
 
-def _domain(limits: GateLimits, both: Tally) -> Measurement:
+def _domain(case: Case, both: Tally) -> Measurement:
     return _share_row(
         "domain",
         (both.out_of_domain, both.scored + both.errors),
-        limits.out_of_domain_share_max,
-        limits,
-        log_wealth_mean(np.asarray(both.domain_bets)),
+        case.limits.out_of_domain_share_max,
+        case.limits,
+        _harm(case, both, "domain_bets"),
         "outside the training domain",
     )
 
 
-def _disagreement(limits: GateLimits, both: Tally) -> Measurement:
+def _disagreement(case: Case, both: Tally) -> Measurement:
     return _share_row(
         "disagreement",
         (both.disagreed, both.pairs),
-        limits.disagreement_share_max,
-        limits,
-        log_wealth_mean(np.asarray(both.disagreement_bets)),
+        case.limits.disagreement_share_max,
+        case.limits,
+        _harm(case, both, "disagreement_bets"),
         "classed otherwise than the present model",
     )
 
 
-def _latency(limits: GateLimits, running: Tally) -> Measurement:
-    harm = log_wealth_mean(np.asarray(running.slow_bets))
+def _harm(case: Case, pool: Tally, name: str) -> float:
+    """Wealth of the harm test on all windows, and on each gateway's, beside and in charge."""
+    parts: list[Tally] = []
+    for subject in case.subjects.values():
+        parts += [part for part in (subject.running, subject.shadow) if part.windows]
+    return log_wealth_any(
+        np.asarray(getattr(pool, name)), [np.asarray(getattr(part, name)) for part in parts]
+    )
+
+
+def _latency(case: Case, running: Tally) -> Measurement:
+    limits = case.limits
+    harm = _harm(case, running, "slow_bets")
     good = log_wealth_better(running.slow_windows, running.windows, TYPICAL)
     verdict, explanation = Verdict.INCONCLUSIVE, "more windows to trust the latency"
     if harm >= _log_fail(limits):

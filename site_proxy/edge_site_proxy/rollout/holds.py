@@ -9,7 +9,7 @@ from datetime import datetime
 from edge_core.contracts.api import Priority
 from edge_core.contracts.rollout import GateReport, Hold, RolloutState, Verdict
 from edge_site_proxy.audit.events import Event
-from edge_site_proxy.rollout.facts import FAILED, STAGED, Facts, current, quorum, staged
+from edge_site_proxy.rollout.facts import FAILED, STAGED, Facts, current, looks_bad, quorum, staged
 from edge_site_proxy.rollout.records import AlarmCall, Rollout, Step, moved
 from edge_site_proxy.rollout.windows import describe, open_span
 
@@ -112,6 +112,8 @@ def _undecided(rollout: Rollout, facts: Facts) -> str | None:
     if staging and facts.phase_s >= policy.stage_deadline_s:
         standings = [facts.standing(serial) for serial in current(rollout).members]
         unseen = [each for each in standings if each.state in STAGED]
+        if looks_bad(facts.gates.get(number)):
+            return "beside the present model it is over a limit, and nothing proves it good or bad"
         if len(unseen) >= quorum(rollout) and not any(staged(rollout, each) for each in unseen):
             return f"too few shadow pairs: {policy.shadow_pairs_min} wanted on each gateway"
     return None

@@ -11,7 +11,15 @@ from datetime import datetime
 from edge_core.contracts.api import Priority
 from edge_core.contracts.rollout import Plan, RolloutState, Verdict
 from edge_site_proxy.audit.events import Event
-from edge_site_proxy.rollout.facts import STUCK, Facts, committed, current, quorum, staged
+from edge_site_proxy.rollout.facts import (
+    STUCK,
+    Facts,
+    committed,
+    current,
+    looks_bad,
+    quorum,
+    staged,
+)
 from edge_site_proxy.rollout.holds import gate_failed, gate_key, numbers, own_holds
 from edge_site_proxy.rollout.records import MOVING, AlarmCall, Rollout, Step, moved, plan_digest
 
@@ -99,6 +107,9 @@ def _stage(rollout: Rollout, facts: Facts, now: datetime) -> Step | None:
     reachable = [serial for serial in waiting if facts.standing(serial).reachable]
     enough = len(ready) >= quorum(rollout)
     overdue = facts.phase_s >= policy.stage_deadline_s
+    waived = rollout.header.cohort in rollout.header.waived
+    if looks_bad(facts.gates.get(rollout.header.cohort)) and not waived:
+        return None
     if enough and (overdue or not reachable):
         late = [*rollout.header.late, *waiting]
         return _to(rollout, now, RolloutState.ACTIVATING, "activating", late=late, why="")

@@ -94,6 +94,20 @@ def log_wealth_mean(bets: Floats) -> float:
     return _mix([float(bet) for bet in bets], [1 / len(BETS)] * len(BETS))
 
 
+def log_wealth_any(pool: Floats, parts: Sequence[Floats]) -> float:
+    """Half the stake on the pool, half spread over its parts: a small bad part is found too.
+
+    A mean of e-processes is one, so nothing need be paid for looking at each part.
+    """
+    if not parts:
+        return log_wealth_mean(pool)
+    each = 0.5 / len(parts)
+    return _mix(
+        [log_wealth_mean(pool), *(log_wealth_mean(part) for part in parts)],
+        [0.5, *(each for _ in parts)],
+    )
+
+
 def _share(ratio: float, expected: Floats, control: Floats) -> Floats:
     share = ratio * expected / (ratio * expected + control)
     return np.asarray(np.clip(share, _EDGE, 1 - _EDGE))

@@ -1,0 +1,98 @@
+"""`/v1/queue` and `/v1/alarms`: what waits for a person."""
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from edge_core.contracts.api import (
+    AckRequest,
+    Action,
+    LabelRequest,
+    LeaseRequest,
+    ShelveRequest,
+)
+from edge_core.contracts.review import ItemState
+from edge_site_proxy.api.operator.door import Desk
+from edge_site_proxy.api.operator.wire import answer, body_of, limit_of, parameter
+
+
+class QueueCalls:
+    """Handlers about the review queue and the alarm list."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+        self._queue = desk.site.queue
+        self._alarms = desk.site.alarms
+
+    def routes(self) -> list[Route]:
+        """Paths and who answers them."""
+        return [
+            Route("/v1/queue", self.items),
+            Route("/v1/queue/summary", self.summary),
+            Route("/v1/queue/export", self.export),
+            Route("/v1/queue/lease", self.lease, methods=["POST"]),
+            Route("/v1/queue/{item:int}/label", self.label, methods=["POST"]),
+            Route("/v1/queue/{item:int}/undo", self.undo, methods=["POST"]),
+            Route("/v1/alarms", self.alarms),
+            Route("/v1/alarms/{alarm:int}/ack", self.ack, methods=["POST"]),
+            Route("/v1/alarms/{alarm:int}/shelve", self.shelve, methods=["POST"]),
+        ]
+
+    async def items(self, request: Request) -> Response:
+        """Items of the queue; `state`, `line` and `limit` choose."""
+        await self._desk.caller(request)
+        state = parameter(request, "state", ItemState | None, None)  # type: ignore[arg-type]  # a union is no `type`, and msgspec takes it
+        line = request.query_params.get("line")
+        return answer(request, await self._queue.items(state, line, limit_of(request, 100)))
+
+    async def summary(self, request: Request) -> Response:
+        """How much work there is."""
+        await self._desk.caller(request)
+        return answer(request, await self._queue.summary())
+
+    async def export(self, request: Request) -> Response:
+        """Labelled windows as JSON lines."""
+        await self._desk.caller(request)
+        lines = await self._queue.export()
+        return Response(b"".join(line + b"\n" for line in lines), media_type="application/jsonl")
+
+    async def lease(self, request: Request) -> Response:
+        """The next items, for a while."""
+        sender = await self._desk.sender(request, Action.LABEL)
+        order = await body_of(request, LeaseRequest)
+        items = await self._queue.lease(sender.who, order.count, order.seconds, order.line)
+        return answer(request, items)
+
+    async def label(self, request: Request) -> Response:
+        """Say what a window was."""
+        sender = await self._desk.sender(request, Action.LABEL)
+        order = await body_of(request, LabelRequest)
+        item = request.path_params["item"]
+        return answer(request, await self._queue.label(item, sender.who, order))
+
+    async def undo(self, request: Request) -> Response:
+        """Take one's newest label back."""
+        sender = await self._desk.sender(request, Action.LABEL)
+        return answer(request, await self._queue.undo(request.path_params["item"], sender.who))
+
+    async def alarms(self, request: Request) -> Response:
+        """Alarms that stand; with `all`, those that are over too."""
+        await self._desk.caller(request)
+        if parameter(request, "all", bool, default=False):
+            return answer(request, await self._alarms.every(limit_of(request, 500)))
+        return answer(request, await self._alarms.standing())
+
+    async def ack(self, request: Request) -> Response:
+        """I have seen it."""
+        sender = await self._desk.sender(request, Action.ACK)
+        order = await body_of(request, AckRequest)
+        number = request.path_params["alarm"]
+        return answer(request, await self._alarms.ack(number, sender.who, order.reason))
+
+    async def shelve(self, request: Request) -> Response:
+        """Not now."""
+        sender = await self._desk.sender(request, Action.SHELVE)
+        order = await body_of(request, ShelveRequest)
+        number = request.path_params["alarm"]
+        alarm = await self._alarms.shelve(number, sender.who, order.minutes, order.reason)
+        return answer(request, alarm)

@@ -10,7 +10,6 @@ import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
-from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -84,6 +83,30 @@ def _padded(spec: TensorSpec) -> int:
     return -(-size // _LINE) * _LINE
 
 
+class _Views(dict[int, list[NDArray[np.generic]]]):
+    """The arrays of each slot, views of the memory; made when a slot is first used."""
+
+    def __init__(
+        self, memory: mmap.mmap, plan: Layout, skip: int, specs: Sequence[TensorSpec]
+    ) -> None:
+        super().__init__()
+        self._memory = memory
+        self._plan = plan
+        self._skip = skip
+        self._specs = specs
+
+    def __missing__(self, slot: int) -> list[NDArray[np.generic]]:
+        views: list[NDArray[np.generic]] = []
+        at = self._plan.slot_at(slot) + self._skip
+        for spec in self._specs:
+            count = int(np.prod(spec.shape))
+            flat = np.frombuffer(self._memory, spec.dtype.value, count, at)
+            views.append(flat.reshape(spec.shape))
+            at += _padded(spec)
+        self[slot] = views
+        return views
+
+
 class Ring:
     """A mapped memory file with its slots as arrays; *fd* is only needed to build it."""
 
@@ -91,6 +114,9 @@ class Ring:
         self.plan = plan
         self._memory = mmap.mmap(fd, plan.ring_bytes)
         self._at = [plan.slot_at(slot) for slot in range(plan.slots)]
+        after_inputs = _HEADER_BYTES + sum(_padded(spec) for spec in plan.inputs)
+        self.inputs = _Views(self._memory, plan, _HEADER_BYTES, plan.inputs)
+        self.outputs = _Views(self._memory, plan, after_inputs, plan.outputs)
 
     @classmethod
     def create(cls, plan: Layout) -> tuple["Ring", int]:
@@ -98,32 +124,6 @@ class Ring:
         fd = os.memfd_create("windows", os.MFD_CLOEXEC)
         os.ftruncate(fd, plan.ring_bytes)
         return cls(fd, plan), fd
-
-    @cached_property
-    def inputs(self) -> list[list[NDArray[np.generic]]]:
-        """The input arrays of each slot, views of the memory."""
-        return [
-            self._views(self.plan.slot_at(slot) + _HEADER_BYTES, self.plan.inputs)
-            for slot in range(self.plan.slots)
-        ]
-
-    @cached_property
-    def outputs(self) -> list[list[NDArray[np.generic]]]:
-        """The output arrays of each slot, views of the memory."""
-        skip = _HEADER_BYTES + sum(_padded(spec) for spec in self.plan.inputs)
-        return [
-            self._views(self.plan.slot_at(slot) + skip, self.plan.outputs)
-            for slot in range(self.plan.slots)
-        ]
-
-    def _views(self, at: int, specs: Sequence[TensorSpec]) -> list[NDArray[np.generic]]:
-        views: list[NDArray[np.generic]] = []
-        for spec in specs:
-            count = int(np.prod(spec.shape))
-            flat = np.frombuffer(self._memory, spec.dtype.value, count, at)
-            views.append(flat.reshape(spec.shape))
-            at += _padded(spec)
-        return views
 
     def give(self, slot: int, sequence: int, inputs: Arrays) -> None:
         """The daemon writes a window."""

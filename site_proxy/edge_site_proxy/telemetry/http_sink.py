@@ -23,10 +23,9 @@ class HttpSink:
     """Posts batches to *url*`/v1/<signal>`.
 
     Args:
-        session: the caller's; it owns the connections.
+        session: the caller's; it owns connections and proxy settings.
         url: scheme, host, port and any prefix, without a slash at its end.
         now: wall clock, for a `Retry-After` that is a date.
-        proxy: forward proxy on the way out, if there is one.
         ssl: trust and client certificate; None takes the system's trust.
         authorization: gives the header's value at every request, so that it may change.
     """
@@ -37,14 +36,12 @@ class HttpSink:
         url: str,
         *,
         now: Callable[[], datetime],
-        proxy: str | None = None,
         ssl: SSLContext | None = None,
         authorization: Callable[[], str] | None = None,
     ) -> None:
         self._session = session
         self._url = url
         self._now = now
-        self._proxy = proxy
         self._ssl: SSLContext | bool = True if ssl is None else ssl
         self._authorization = authorization
 
@@ -61,7 +58,6 @@ class HttpSink:
                 data=batch.body,
                 headers=self._headers(batch),
                 allow_redirects=False,
-                proxy=self._proxy,
                 ssl=self._ssl,
             ) as answer:
                 said = await answer.content.read(_ANSWER_BYTES_MAX)

@@ -95,7 +95,7 @@ class TelemetryStatus:
             priority,
             f"telemetry buffer: {stats.state.value}, {stats.bytes} of {stats.bytes_max} bytes",
             "gateways keep their batches once it is full; nothing acknowledged is lost",
-            "telemetry.md",
+            "telemetry",
         )
 
 

@@ -9,7 +9,7 @@ import structlog
 from edge_core.contracts.api import Priority
 
 _log = structlog.get_logger(__name__)
-_RUNBOOKS = "telemetry.md"
+_RUNBOOK = "telemetry"
 
 
 class Alarms(Protocol):
@@ -86,7 +86,7 @@ class Wan:
             return
         self._raised.add(key)
         consequence = "telemetry stays on this host; gates, rollouts and labelling go on"
-        await self._alarms.raise_alarm(key, priority, what[:500], consequence, _RUNBOOKS)
+        await self._alarms.raise_alarm(key, priority, what[:500], consequence, _RUNBOOK)
 
     async def _clear(self, key: str) -> None:
         if key in self._raised:

@@ -1,0 +1,33 @@
+"""What a site accepts: whose channel, and which rule of the trust policy a release must meet."""
+
+from dataclasses import dataclass
+
+from edge_core.contracts.plant import SafetyClass
+from edge_core.oci import Offer
+from edge_core.trust import Trust, Verified, verify_release
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What this site accepts.
+
+    Attributes:
+        site: whose channel.
+        trust: the policy.
+        stage: of the policy, for example `production`.
+        safety_class: of the policy: the strictest that a mirrored release must meet.
+    """
+
+    site: str
+    trust: Trust
+    stage: str
+    safety_class: SafetyClass
+
+    def verify(self, offer: Offer) -> Verified:
+        """Verify the signatures on a release.
+
+        Raises:
+            NotVerifiedError: names the step that failed.
+        """
+        rule = self.trust.rule(self.stage, self.safety_class)
+        return verify_release(offer.index.digest, offer.bundles, rule, self.trust.keyring)

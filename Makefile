@@ -6,7 +6,7 @@ REAL_PACKAGES := docker-registry mosquitto openssh-server tmux e2fsprogs
 PYTEST := $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-check test check bench setup pins wheelhouse mutants real-parts
+.PHONY: help demo demo-check test check bench docs setup pins wheelhouse mutants real-parts
 
 help: ## what there is to type
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -28,6 +28,9 @@ check: $(READY) ## formatting, lint, types, architecture
 
 bench: $(READY) ## every benchmark   (one alone: .venv/bin/python -m bench.journal --quick)
 	@for name in inference journal console; do $(BIN)/python -m bench.$$name $(ARGS) || exit 1; done
+
+docs: $(READY) ## write docs/reference anew from the code; a test fails while it is stale
+	$(BIN)/python -m tests.architecture.reference
 
 setup: $(READY) ## build .venv from the pins
 $(READY): pyproject.toml constraints.txt

@@ -7,7 +7,7 @@ import structlog
 
 
 def configure() -> None:
-    """Log from INFO on; libraries from WARNING on."""
+    """Log from INFO on; what libraries log from WARNING on is Python's own last resort."""
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,
@@ -16,7 +16,7 @@ def configure() -> None:
             structlog.processors.JSONRenderer(),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        # Looked up at each event: whoever turns stderr elsewhere gets the log, too.
+        logger_factory=lambda *_: structlog.PrintLogger(sys.stderr),
         cache_logger_on_first_use=False,
     )
-    logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(name)s: %(message)s")

@@ -12,6 +12,7 @@ from typing import Protocol
 import structlog
 from sqlite_utils import Database
 
+from edge_core.contracts.errors import TryAgainError
 from edge_site_proxy.audit.events import Event
 from edge_site_proxy.identity import drops, ledger
 from edge_site_proxy.identity.authority import Authority
@@ -152,7 +153,11 @@ class Register:
     async def run(self, now: Callable[[], dt.datetime]) -> None:
         """Look for drops until cancelled."""
         while True:
-            await self.take_drops(now())
+            try:
+                await self.take_drops(now())
+            except (TryAgainError, OSError) as error:
+                # Nothing is lost: the files are still there for the next look.
+                _log.warning("drop.waited", reason=str(error))
             await asyncio.sleep(_LOOK_S)
 
     async def _take(self, dropped: Dropped, now: dt.datetime) -> None:

@@ -109,7 +109,7 @@ class Mirror:
         carried: Path | None = None,
     ) -> None:
         self._layout = Layout.create(folder)
-        self._notebook = Notebook(folder, rules.trust.digest)
+        self._notebook = Notebook(folder, rules.fingerprint)
         self._channels = ChannelDesk(self._layout, self._notebook, rules, now)
         self._carried = carried
         self._source = source
@@ -142,7 +142,11 @@ class Mirror:
     async def run(self, interval: timedelta, random: Random) -> None:
         """Poll until cancelled."""
         while True:
-            await self.poll()
+            try:
+                await self.poll()
+            except TryAgainError as error:
+                # The database's disk is full: what is here is served, and told later.
+                self._say("mirror.waiting", str(error))
             spread = 1 + random.uniform(-_JITTER, _JITTER)
             await asyncio.sleep(interval.total_seconds() * spread)
 

@@ -31,7 +31,7 @@ class Notebook:
 
     Args:
         folder: exists.
-        policy: digest of the trust policy; under another one a refusal is looked at again.
+        policy: fingerprint of what is accepted; under another one a refusal is looked at again.
     """
 
     def __init__(self, folder: Path, policy: Digest) -> None:

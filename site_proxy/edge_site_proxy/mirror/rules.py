@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass
 
+from edge_core.contracts.artefact import Digest
 from edge_core.contracts.plant import SafetyClass
-from edge_core.oci import Offer
+from edge_core.oci import Offer, digest_of
 from edge_core.trust import Trust, Verified, verify_release
 
 
@@ -22,6 +23,13 @@ class Rules:
     trust: Trust
     stage: str
     safety_class: SafetyClass
+
+    @property
+    def fingerprint(self) -> Digest:
+        """Changes whenever a release that was refused might pass: other rules, or other keys."""
+        parts = [self.trust.digest, self.stage, self.safety_class.value]
+        parts += sorted(self.trust.keyring.by_hint)
+        return digest_of("\n".join(parts).encode())
 
     def verify(self, offer: Offer) -> Verified:
         """Verify the signatures on a release.

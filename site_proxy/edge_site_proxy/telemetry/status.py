@@ -5,10 +5,14 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Final, Protocol
 
+import structlog
+
 from edge_core.contracts.api import Priority, TelemetryView
+from edge_core.contracts.errors import TryAgainError
 from edge_core.journal import JournalState, JournalStats
 from edge_site_proxy.telemetry.wan import Alarms, Wan
 
+_log = structlog.get_logger(__name__)
 _LOOK_S: Final = 5.0
 _ALARM: Final = "telemetry-buffer"
 _PRIORITY: Final = {
@@ -77,7 +81,10 @@ class TelemetryStatus:
     async def watch(self, alarms: Alarms) -> None:
         """Raise and clear the buffer's alarm until cancelled."""
         while True:
-            await self.look(alarms)
+            try:
+                await self.look(alarms)
+            except TryAgainError as error:
+                _log.warning("alarm.waited", key=_ALARM, reason=str(error))
             await asyncio.sleep(_LOOK_S)
 
     async def look(self, alarms: Alarms) -> None:
@@ -85,11 +92,14 @@ class TelemetryStatus:
         stats = self._buffer.stats()
         if stats.state is self._said:
             return
-        self._said = stats.state
         priority = _PRIORITY.get(stats.state)
         if priority is None:
             await alarms.clear_alarm(_ALARM)
-            return
+        else:
+            await self._raise(alarms, priority, stats)
+        self._said = stats.state
+
+    async def _raise(self, alarms: Alarms, priority: Priority, stats: JournalStats) -> None:
         await alarms.raise_alarm(
             _ALARM,
             priority,

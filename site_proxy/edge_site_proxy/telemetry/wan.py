@@ -7,6 +7,7 @@ from typing import Protocol
 import structlog
 
 from edge_core.contracts.api import Priority
+from edge_core.contracts.errors import TryAgainError
 
 _log = structlog.get_logger(__name__)
 _RUNBOOK = "telemetry"
@@ -84,11 +85,21 @@ class Wan:
     async def _raise(self, key: str, priority: Priority, what: str) -> None:
         if key in self._raised:
             return
-        self._raised.add(key)
         consequence = "telemetry stays on this host; gates, rollouts and labelling go on"
-        await self._alarms.raise_alarm(key, priority, what[:500], consequence, _RUNBOOK)
+        try:
+            await self._alarms.raise_alarm(key, priority, what[:500], consequence, _RUNBOOK)
+        except TryAgainError as error:
+            # The database's disk is full: shipping goes on, and the alarm is tried again.
+            _log.warning("alarm.waited", key=key, reason=str(error))
+        else:
+            self._raised.add(key)
 
     async def _clear(self, key: str) -> None:
-        if key in self._raised:
-            self._raised.discard(key)
+        if key not in self._raised:
+            return
+        try:
             await self._alarms.clear_alarm(key)
+        except TryAgainError as error:
+            _log.warning("alarm.waited", key=key, reason=str(error))
+        else:
+            self._raised.discard(key)

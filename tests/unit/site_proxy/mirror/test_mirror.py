@@ -141,6 +141,16 @@ async def test_healed(upstream: Upstream) -> None:
     assert ear.versions == ["1.0.0", "2.0.0"]
 
 
+async def test_key_arrives(upstream: Upstream) -> None:
+    """A release that was refused passes once the policy knows its key."""
+    upstream.publish("2.0.0", 2, signer=upstream.stranger)
+    upstream.channel()
+    await mirror_of(upstream, Ear()).poll()
+    ear = Ear()
+    await mirror_of(upstream, ear, upstream.trust(upstream.signer, upstream.stranger)).poll()
+    assert ear.versions == ["1.0.0", "2.0.0"]
+
+
 async def test_policy_changes(upstream: Upstream) -> None:
     """Under a policy without its key a mirrored release is withheld; under the old it is back."""
     await mirror_of(upstream, Ear()).poll()

@@ -43,6 +43,13 @@ def end(
     except EdgeError as error:
         tell(program, str(error))
         return error.exit_code
+    except ExceptionGroup as group:
+        # A TaskGroup wraps what went wrong in one of its tasks; people want the thing itself.
+        ours = _first_of_ours(group)
+        if ours is None:
+            raise
+        tell(program, str(ours))
+        return ours.exit_code
     except BrokenPipeError:
         # Whoever read us has left, as `head` does; the interpreter would complain at exit.
         sys.stderr.close()
@@ -54,6 +61,16 @@ def end(
         thing = error.filename or "the system"
         tell(program, f"{thing}: {error.strerror or error}")
         return EdgeError.exit_code
+
+
+def _first_of_ours(group: ExceptionGroup) -> EdgeError | None:
+    """The first error of ours in *group*, if every error in it is one of ours."""
+    if group.split(EdgeError)[1] is not None:
+        return None
+    error: BaseException = group
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error if isinstance(error, EdgeError) else None
 
 
 def tell(program: str, words: str) -> None:

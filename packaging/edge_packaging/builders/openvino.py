@@ -14,8 +14,12 @@ from edge_packaging.errors import NotBuildableError
 
 CONVERT_S_MAX = 300.0  # a conversion that long has hung
 
+# The converter reports its use to its maker and writes below the home folder unless it cannot
+# find the module that does so.
 CONVERT = """
-import sys, openvino
+import sys
+sys.modules["openvino_telemetry"] = None
+import openvino
 model = openvino.convert_model(sys.argv[1])
 for port in model.inputs:
     if port.partial_shape.is_dynamic:

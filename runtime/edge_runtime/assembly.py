@@ -1,7 +1,7 @@
 """Puts the parts of one gateway together; starts nothing."""
 
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -23,7 +23,7 @@ from edge_runtime.outbox import Outbox, open_outbox
 from edge_runtime.pipeline import Pipeline
 from edge_runtime.review import ReviewRouter
 from edge_runtime.scoring import Scorer
-from edge_runtime.sinks import MqttSink, topic
+from edge_runtime.sinks import MqttSink, Sink, topic
 from edge_runtime.sources.factory import SourceMeans, make
 from edge_runtime.sources.sample import Source
 from edge_runtime.spool import HealthSpool
@@ -113,8 +113,12 @@ def utc_now() -> datetime:
 
 
 @asynccontextmanager
-async def assemble(config: Config) -> AsyncIterator[Gateway]:
+async def assemble(config: Config, sinks: Sequence[Sink] = ()) -> AsyncIterator[Gateway]:
     """The gateway that *config* describes; the caller alone uses its data folder.
+
+    Args:
+        config: what it is and where things are.
+        sinks: take every verdict, beside the sink that is configured.
 
     Raises:
         ConfigurationError: a file that is named cannot be used.
@@ -161,6 +165,7 @@ async def assemble(config: Config) -> AsyncIterator[Gateway]:
         )
         watchers = _watchers(config, agent, stream, ledger, outbox, epoch)
         sink = None if config.sink is None else MqttSink(config.sink, topic(config))
+        every = [*sinks, *([] if sink is None else [sink])]
         spool = HealthSpool(config.data / "health.json")
         spool.load()
         looks = Looks(
@@ -181,7 +186,7 @@ async def assemble(config: Config) -> AsyncIterator[Gateway]:
             heart=heart,
             spool=spool,
             outbox=outbox,
-            pipeline=Pipeline(stream, scorer, ledger, [] if sink is None else [sink], watchers),
+            pipeline=Pipeline(stream, scorer, ledger, every, watchers),
             scorer=scorer,
             stream=stream,
             watchers=watchers,

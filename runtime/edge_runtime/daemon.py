@@ -5,6 +5,7 @@ It ends by cancellation; whatever must be closed is closed by the contexts it wa
 
 import asyncio
 import signal
+import time
 from collections.abc import Coroutine
 from contextlib import suppress
 from typing import Any, Final
@@ -26,6 +27,7 @@ log = structlog.get_logger(__name__)
 
 SETTING_RETRY_S: Final = 10.0  # a server that lacks a node today may have it tomorrow
 SNAPSHOT_LOOK_S: Final = 1.0
+HEALTH_LOOK_S: Final = 1.0
 
 
 async def serve(config: Config, logs: RecentLogs) -> None:
@@ -122,8 +124,14 @@ async def _measure(gateway: Gateway) -> None:
 
 async def _close_health_windows(gateway: Gateway) -> None:
     """One health window a model and period, kept until the site has it."""
+    begun_s = time.monotonic()
     while True:
-        await asyncio.sleep(gateway.health_window_s)
+        # The site may shorten the period while we wait for the end of a long one.
+        left_s = begun_s + gateway.health_window_s - time.monotonic()
+        if left_s > 0:
+            await asyncio.sleep(min(left_s, HEALTH_LOOK_S))
+            continue
+        begun_s = time.monotonic()
         windows = gateway.watchers.health.close()
         if not windows:
             continue

@@ -52,19 +52,18 @@ class Pipeline:
 
     async def run(self, serial: Serial, epoch: int, now: Callable[[], datetime]) -> None:
         """Score for ever."""
-        modelless = False
+        if self._ledger.cut == 0:
+            self._tell(_no_model(serial, epoch, now()))
         while True:
             async with self._scorer.turn() as route:
                 await self.tick(route)
-            if route.effective is None and not modelless:
-                self._tell(_no_model(serial, epoch, now()))
-            modelless = route.effective is None
             await asyncio.sleep(self._tick_s)
 
     async def tick(self, route: Route) -> None:
         """Everything that is due now, on one route."""
-        model = route.effective
-        self._stream.follow(None if model is None else model.signature.windowing)
+        # Without a model windows go on as they were, so that the line hears of it each time.
+        if route.effective is not None:
+            self._stream.follow(route.effective.signature.windowing)
         for cut in self._stream.cut():
             await self._one(cut, route)
 
@@ -89,7 +88,7 @@ class Pipeline:
 
 
 def _no_model(serial: Serial, epoch: int, now: datetime) -> Verdict:
-    """What holds while nothing is loaded; window 0 is no window."""
+    """What holds on a gateway that never had a model; window 0 is no window."""
     return Verdict(
         serial=serial,
         epoch=epoch,

@@ -75,10 +75,10 @@ class WindowStream:
 
     @property
     def windowing(self) -> Windowing | None:
-        """How windows are being cut; None while no model is in charge."""
+        """How windows are being cut; None before the first model was in charge."""
         return self._windowing
 
-    def follow(self, windowing: Windowing | None) -> None:
+    def follow(self, windowing: Windowing) -> None:
         """Cut as the model in charge wants it, from the next row on."""
         if windowing != self._windowing:
             self._windowing = windowing

@@ -81,6 +81,7 @@ class TelemetryConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         journal: bounds of the write-ahead log.
         order: what goes first after an outage; an upstream that needs order wants `fifo`.
         deadline_s: for one batch.
+        backoff_max_s: the longest wait between two tries while the WAN is away.
         outage_alarm_s: a WAN that is away for this long is an alarm.
     """
 
@@ -88,6 +89,7 @@ class TelemetryConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     journal: JournalConfig = JournalConfig()
     order: Order = Order.FRESH_FIRST
     deadline_s: Seconds = 30.0
+    backoff_max_s: Seconds = 60.0
     outage_alarm_s: Seconds = 900.0
 
 

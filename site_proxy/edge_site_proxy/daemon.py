@@ -171,12 +171,17 @@ async def _telemetry(
     sink = outbound.sink_of(chosen.upstream, http, clocks.now)
     outage = dt.timedelta(seconds=chosen.outage_alarm_s)
     wan = Wan(sink.name, site, now=clocks.now, outage_alarm=outage)
+    draining = Draining(
+        order=chosen.order,
+        deadline=dt.timedelta(seconds=chosen.deadline_s),
+        backoff_max=dt.timedelta(seconds=chosen.backoff_max_s),
+    )
     shipper = Shipper(
         journal,
         sink,
         DeadLetters(paths.quarantine),
         wan,
-        draining=Draining(chosen.order, dt.timedelta(seconds=chosen.deadline_s)),
+        draining=draining,
         random=SystemRandom(),
     )
     return shipper, TelemetryStatus(journal, shipper, wan, now=clocks.now)

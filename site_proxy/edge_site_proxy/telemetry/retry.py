@@ -12,7 +12,6 @@ from random import Random
 
 RETRY_AFTER_MAX = timedelta(minutes=15)  # an upstream that asks for more is forgotten about
 BACKOFF_FIRST_S = 1.0
-BACKOFF_MAX_S = 60.0
 TRIES_MAX = 8  # with full jitter some four minutes: enough for a deploy, not for ever
 WINDOW_MAX = 32
 
@@ -83,9 +82,9 @@ def wait_asked(header: str | None, now: datetime) -> timedelta | None:
     return max(timedelta(0), min(wait, RETRY_AFTER_MAX))
 
 
-def backoff(failures: int, random: Random) -> timedelta:
-    """Full jitter: anything up to a bound that doubles with every failure in a row."""
-    bound_s = min(BACKOFF_MAX_S, BACKOFF_FIRST_S * 2 ** min(failures - 1, 16))
+def backoff(failures: int, random: Random, longest: timedelta) -> timedelta:
+    """Full jitter: anything up to a bound that doubles with every failure, to *longest*."""
+    bound_s = min(longest.total_seconds(), BACKOFF_FIRST_S * 2 ** min(failures - 1, 16))
     return timedelta(seconds=random.uniform(0, bound_s))
 
 

@@ -23,7 +23,6 @@ from edge_site_proxy.telemetry.sink import Sink
 from edge_site_proxy.telemetry.wan import Wan
 
 _log = structlog.get_logger(__name__)
-_PAUSE = timedelta(seconds=60)  # a wrong setting is not put right by asking more often
 
 
 class Queue(Protocol):
@@ -53,11 +52,13 @@ class Draining:
     Attributes:
         order: what goes first after an outage.
         deadline: for one batch; past it nobody knows whether it arrived, so it is sent again.
+        backoff_max: the longest wait between two tries; the upstream's own wish may be longer.
         read_bytes: what is held in memory, whatever the length of the backlog.
     """
 
     order: Order = Order.FRESH_FIRST
     deadline: timedelta = timedelta(seconds=30)
+    backoff_max: timedelta = timedelta(seconds=60)
     read_bytes: int = 1 * MIB
 
 
@@ -226,8 +227,9 @@ class Shipper:
         self._pace = self._pace.after_failure()
         setting = trouble.verdict is Verdict.PAUSE
         await self._wan.down(trouble.reason, setting=setting)
-        wait = trouble.after or (_PAUSE if setting else backoff(self._pace.failures, self._random))
-        await self._sleep(wait.total_seconds())
+        longest = self._draining.backoff_max
+        wait = longest if setting else backoff(self._pace.failures, self._random, longest)
+        await self._sleep((trouble.after or wait).total_seconds())
 
 
 def _waiting(records: Sequence[Record], after: int) -> list[_Waiting]:

@@ -8,7 +8,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge_site_proxy.telemetry.retry import (
-    BACKOFF_MAX_S,
     RETRY_AFTER_MAX,
     WINDOW_MAX,
     Pace,
@@ -79,11 +78,12 @@ def test_any_header(header: str) -> None:
     assert wait is None or dt.timedelta(0) <= wait <= RETRY_AFTER_MAX
 
 
-@given(st.integers(1, 10_000), st.integers())
-def test_backoff(failures: int, seed: int) -> None:
+@given(st.integers(1, 10_000), st.integers(), st.integers(1, 600))
+def test_backoff(failures: int, seed: int, longest_s: int) -> None:
     """The wait is random up to a bound that grows and then stays."""
-    wait_s = backoff(failures, Random(seed)).total_seconds()
-    assert 0 <= wait_s <= min(BACKOFF_MAX_S, 2.0 ** min(failures - 1, 16))
+    longest = dt.timedelta(seconds=longest_s)
+    wait_s = backoff(failures, Random(seed), longest).total_seconds()
+    assert 0 <= wait_s <= min(longest_s, 2.0 ** min(failures - 1, 16))
 
 
 @given(st.lists(st.booleans(), max_size=60))

@@ -1,13 +1,24 @@
 """What every test shares: the one event loop we support, and Hypothesis without a stopwatch."""
 
+import os
+
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 
 # A busy machine is slow, not wrong; how fast things are is what `bench` says.
 settings.register_profile(
     "house", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True
 )
-settings.load_profile("house")
+# The same few examples for each of hundreds of mutants, and no search for the smallest that fails.
+settings.register_profile(
+    "mutants",
+    parent=settings.get_profile("house"),
+    max_examples=25,
+    derandomize=True,
+    database=None,
+    phases=[Phase.explicit, Phase.generate],
+)
+settings.load_profile(os.environ.get("EDGE_HYPOTHESIS_PROFILE", "house"))
 
 
 @pytest.fixture

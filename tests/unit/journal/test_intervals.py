@@ -39,7 +39,7 @@ def test_covers(added: list[tuple[int, int]], asked: tuple[int, int]) -> None:
 
 def test_ends() -> None:
     """The lowest range says how far all is known, the highest what is the newest."""
-    intervals = Intervals([(1, 4), (9, 9)])
+    intervals = Intervals([(1, 4), (6, 7), (9, 9)])
     assert (intervals.end_of_first(), intervals.end_of_last()) == (4, 9)
     assert (Intervals().end_of_first(), Intervals().end_of_last()) == (0, 0)
 
@@ -50,6 +50,14 @@ def test_bounds() -> None:
     intervals.keep_highest(3)
     intervals.keep_lowest(2)
     assert list(intervals) == [(3, 3), (5, 5)]
+
+
+def test_wide_bound() -> None:
+    """A bound above the number of ranges forgets nothing."""
+    intervals = Intervals([(1, 1), (3, 3)])
+    intervals.keep_highest(3)
+    intervals.keep_lowest(3)
+    assert list(intervals) == [(1, 1), (3, 3)]
 
 
 def test_upside_down() -> None:

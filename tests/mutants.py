@@ -1,0 +1,312 @@
+"""Change what decides, one expression at a time: for every change some test must fail.
+
+    python -m tests.mutants                     every module below, in order
+    python -m tests.mutants gate permits        those whose path ends so
+    python -m tests.mutants --list              which there are, with their tests and floors
+
+mutmut makes the changes, in a flat copy below `.mutants/` because it knows no other layout than
+`src/`. A module with more than `MUTANTS_MAX` mutants is sampled, the same ones every time
+(`--all` takes every one). Changes to sentences for people are not tried: a test that pins every
+word would only say each thing twice. Prints what survived as `file:line` with the change; the last
+line is one JSON object. Exit 1 if a module falls below its floor.
+"""
+
+import argparse
+import ast
+import contextlib
+import difflib
+import hashlib
+import io
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tokenize
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+COPIES = ROOT / ".mutants"
+COMPONENTS = ("core", "packaging", "site_proxy", "runtime", "edgetui", "fixtures")
+MUTANTS_MAX = 150  # a module is then done in a minute or two on one core
+
+CORE = "core/edge_core"
+GATEWAY = "runtime/edge_runtime"
+SITE = "site_proxy/edge_site_proxy"
+
+
+@dataclass(frozen=True, slots=True)
+class Aim:
+    """Which tests must notice a change to a module, and what share of changes they must notice."""
+
+    tests: tuple[str, ...]
+    floor: float = 0.95
+
+
+AIMS: dict[str, Aim] = {
+    f"{GATEWAY}/update/references.py": Aim(("runtime/update/test_references.py",)),
+    f"{CORE}/features/window.py": Aim(("features/test_window.py",)),
+    f"{CORE}/drift/wcusum.py": Aim(("drift/test_wcusum.py",)),
+    f"{CORE}/trust/release.py": Aim(("trust/test_release.py",)),
+    f"{CORE}/features/grid.py": Aim(("features/test_grid.py",)),
+    f"{CORE}/features/quality.py": Aim(("features/test_quality.py",)),
+    f"{CORE}/features/statistics.py": Aim(("features/test_statistics.py",)),
+    f"{CORE}/features/contract.py": Aim(("features/test_contract.py",)),
+    f"{CORE}/drift/charts.py": Aim(("drift/test_charts.py",)),
+    f"{CORE}/drift/psi.py": Aim(("drift/test_psi.py",)),
+    f"{CORE}/drift/domain.py": Aim(("drift/test_domain.py",)),
+    f"{CORE}/trust/bundle.py": Aim(("trust/test_bundle.py",)),
+    f"{CORE}/trust/policy.py": Aim(("trust/test_policy.py",)),
+    f"{CORE}/trust/channel.py": Aim(("trust/test_channel.py",)),
+    f"{CORE}/journal/marks.py": Aim(("journal/test_marks.py",)),
+    f"{CORE}/journal/intervals.py": Aim(("journal/test_intervals.py",)),
+    f"{CORE}/admission/gate.py": Aim(("admission/test_gate.py",)),
+}
+
+# Changes that change nothing: (module, the changed line) and why no test could tell.
+EQUIVALENT: dict[tuple[str, str], str] = {
+    (f"{CORE}/journal/intervals.py", "if not self._firsts or first > self._lasts[-1] + 2:"): (
+        "the way for numbers in order is only quicker: the general one ends the same"
+    ),
+    (f"{CORE}/journal/intervals.py", "if not self._firsts or first >= self._lasts[-1] + 1:"): (
+        "a range that touches was added one line above"
+    ),
+}
+
+
+class Fate(StrEnum):
+    """What became of a mutant."""
+
+    KILLED = "killed"
+    SURVIVED = "survived"
+    TIMEOUT = "timeout"
+
+
+# By exit code: pytest's, mutmut's own 33 for what no test calls, and a signal for too much CPU.
+FATES = {
+    1: Fate.KILLED,
+    3: Fate.KILLED,
+    0: Fate.SURVIVED,
+    33: Fate.SURVIVED,
+    -signal.SIGXCPU: Fate.TIMEOUT,
+    -signal.SIGKILL: Fate.TIMEOUT,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Mutant:
+    """One changed expression: mutmut's name for it, and the line before and after."""
+
+    name: str
+    line: int
+    before: str
+    after: str
+
+    @property
+    def rank(self) -> bytes:
+        """The order in which mutants are taken into a sample; the same every time."""
+        return hashlib.sha256(self.name.encode()).digest()
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the modules that *arguments* name; 0 if each reached its floor."""
+    parser = argparse.ArgumentParser(prog="python -m tests.mutants", description=__doc__)
+    parser.add_argument("modules", nargs="*", metavar="MODULE")
+    parser.add_argument("--list", action="store_true", help="name the modules and their tests")
+    parser.add_argument("--all", action="store_true", help="take no sample of a large module")
+    asked = parser.parse_args(arguments)
+    chosen = {module: aim for module, aim in AIMS.items() if _asked(module, asked.modules)}
+    if not chosen:
+        parser.error(f"no such module: {' '.join(asked.modules)}; --list names them")
+    if asked.list:
+        for module, aim in chosen.items():
+            print(f"{module}  {' '.join(aim.tests)}  at least {aim.floor:.0%}")  # noqa: T201  # a command
+        return 0
+    mutants_max = sys.maxsize if asked.all else MUTANTS_MAX
+    total: Counter[str] = Counter()
+    below = []
+    for module, aim in chosen.items():
+        fates = run(module, aim, mutants_max)
+        _show(module, fates)
+        count = Counter(fates.values())
+        total += count
+        if count[Fate.SURVIVED] > (1 - aim.floor) * len(fates):
+            below.append(f"{module} is below its floor of {aim.floor:.0%}")
+    say(*below)
+    say(json.dumps({"mutants": total.total()} | {fate: total[fate] for fate in Fate}))
+    return 1 if below else 0
+
+
+def run(module: str, aim: Aim, mutants_max: int) -> dict[Mutant, Fate]:
+    """Try the mutants of *module*, one at a time, and say what became of each."""
+    copy = COPIES / module.removesuffix(".py").replace("/", ".")
+    source = _lay_out(copy, module, aim)
+    mutants = sorted(_mutants(copy, module, source), key=lambda mutant: mutant.rank)[:mutants_max]
+    if not mutants:
+        return {}
+    mutmut = Path(sys.executable).with_name("mutmut")
+    ran = subprocess.run(
+        [mutmut, "run", "--max-children", "1", *(mutant.name for mutant in mutants)],
+        cwd=copy,
+        env={**os.environ, "EDGE_HYPOTHESIS_PROFILE": "mutants"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if ran.returncode != 0:
+        raise SystemExit(f"{module}: mutmut gave up\n{ran.stdout[-2000:]}{ran.stderr[-2000:]}")
+    results = json.loads((copy / "mutants" / f"{source}.meta").read_text(encoding="utf-8"))
+    codes: dict[str, int] = results["exit_code_by_key"]
+    strange = {codes[mutant.name] for mutant in mutants} - FATES.keys()
+    if strange:
+        raise SystemExit(f"{module}: pytest itself failed, with exit codes {sorted(strange)}")
+    return {mutant: FATES[codes[mutant.name]] for mutant in mutants}
+
+
+def pytest_sessionstart() -> None:
+    """Import every test module anew; this module is a plugin of the copy's pytest.
+
+    A mutant runs in a fork of a process that ran the tests before. What a test module made while
+    it was imported, or cached, would come from unchanged code.
+    """
+    for name in [name for name in sys.modules if name.startswith("tests.")]:
+        if name not in {__name__, "tests.conftest"}:
+            del sys.modules[name]
+
+
+def _asked(module: str, names: Sequence[str]) -> bool:
+    stem = f"/{module.removesuffix('.py')}"
+    return not names or any(stem.endswith(f"/{name.removesuffix('.py')}") for name in names)
+
+
+def _lay_out(copy: Path, module: str, aim: Aim) -> Path:
+    """Make the flat copy anew; where the module lies in it."""
+    shutil.rmtree(copy, ignore_errors=True)
+    sweepings = shutil.ignore_patterns("__pycache__", "*.egg-info")
+    for component in COMPONENTS:
+        shutil.copytree(ROOT / component, copy / "src", ignore=sweepings, dirs_exist_ok=True)
+    shutil.copytree(ROOT / "tests", copy / "tests", ignore=sweepings)
+    source = Path("src", *Path(module).parts[1:])
+    settings = {
+        "source_paths": ["src"],
+        "only_mutate": [str(source)],
+        "pytest_add_cli_args": ["-p", "no:cacheprovider", "-p", "tests.mutants"],
+        "pytest_add_cli_args_test_selection": [f"tests/unit/{test}" for test in aim.tests],
+        "timeout_constant": 5.0,
+        "track_dependencies": False,
+        "use_git_change_detection": False,
+    }
+    house = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    # JSON's lists, strings, numbers and booleans are TOML's.
+    lines = [f"{key} = {json.dumps(value)}" for key, value in settings.items()]
+    text = "\n".join([house, "[tool.mutmut]", *lines, ""])
+    (copy / "pyproject.toml").write_text(text, encoding="utf-8")
+    return source
+
+
+def _mutants(copy: Path, module: str, source: Path) -> Iterator[Mutant]:
+    """What mutmut would change, less the words and what is known to change nothing."""
+    with contextlib.chdir(copy):
+        # mutmut reads its settings from the current folder when it is imported.
+        from mutmut.mutation.file_mutation import (  # noqa: PLC0415  # see above
+            mutate_file_contents,
+        )
+        from mutmut.utils.format_utils import get_mutant_name  # noqa: PLC0415  # see above
+
+        text = source.read_text(encoding="utf-8")
+        mutated = mutate_file_contents(str(source), text)
+    lines = mutated.code.splitlines()
+    starts = _starts(text)
+    for name in mutated.mutant_names:
+        key = name.partition("__mutmut_")[0]
+        spans = mutated.line_span_by_function_name
+        original, changed = (
+            lines[spans[each].start - 1 : spans[each].end]
+            for each in (f"{key}__mutmut_orig", name)
+        )
+        offset, before, after = _change(original, changed, key)
+        if _words(before, after) or _idle(before, after) or (module, after) in EQUIVALENT:
+            continue
+        yield Mutant(get_mutant_name(source, name), starts[key] + offset, before, after)
+
+
+def _starts(text: str) -> dict[str, int]:
+    """The line on which each function starts, by the name that mutmut gives it."""
+    starts = {}
+    for node in ast.parse(text).body:
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            starts[f"x_{node.name}"] = node.lineno
+        elif isinstance(node, ast.ClassDef):
+            for method in node.body:
+                if isinstance(method, ast.FunctionDef | ast.AsyncFunctionDef):
+                    starts[f"xǁ{node.name}ǁ{method.name}"] = method.lineno
+    return starts
+
+
+def _change(original: list[str], changed: list[str], key: str) -> tuple[int, str, str]:
+    """How far below its `def` a function was changed, and the lines before and after."""
+    head = next(at for at, line in enumerate(original) if f"def {key}__" in line)
+    old, new = original[head + 1 :], changed[head + 1 :]
+    edits = difflib.SequenceMatcher(None, old, new, autojunk=False).get_opcodes()
+    moved = [edit for edit in edits if edit[0] != "equal"]
+    if not moved:  # only the `def` line differs: a default value
+        return 0, original[head].strip(), changed[head].strip().replace(f"{key}__", "")
+    _, start, _, new_start, _ = moved[0]
+    _, _, end, _, new_end = moved[-1]
+    before, after = (
+        " ".join(line.strip() for line in part)
+        for part in (old[start:end], new[new_start:new_end])
+    )
+    return start + 1, before, after
+
+
+def _idle(before: str, after: str) -> bool:
+    """Whether only what guards against our own mistakes was changed: zip's `strict`."""
+    old, new = (re.sub(r",\s*strict=\w+|,?\s*(?=\))", "", line) for line in (before, after))
+    return old == new
+
+
+def _words(before: str, after: str) -> bool:
+    """Whether only a sentence was changed; a code, unlike a sentence, has no space in it."""
+    old, new = _tokens(before), _tokens(after)
+    edits = difflib.SequenceMatcher(None, old, new, autojunk=False).get_opcodes()
+    lost = [
+        token for kind, start, end, _, _ in edits if kind != "equal" for token in old[start:end]
+    ]
+    strings = [token for token in lost if token[-1:] in {'"', "'"}]
+    sentences = any(" " in token for token in strings)
+    return sentences and all(token in {*strings, ","} for token in lost)
+
+
+def _tokens(code: str) -> list[str]:
+    with contextlib.suppress(tokenize.TokenError, IndentationError):
+        return [token.string for token in tokenize.generate_tokens(io.StringIO(code).readline)]
+    return code.split()
+
+
+def _show(module: str, fates: dict[Mutant, Fate]) -> None:
+    count = Counter(fates.values())
+    say(f"{module}: {len(fates)} mutants, " + ", ".join(f"{count[fate]} {fate}" for fate in Fate))
+    for mutant, fate in sorted(fates.items(), key=lambda item: item[0].line):
+        if fate is not Fate.KILLED:
+            say(
+                f"  {module}:{mutant.line} {fate}",
+                f"    - {mutant.before}",
+                f"    + {mutant.after}",
+            )
+
+
+def say(*lines: str) -> None:
+    """Print *lines*, at once."""
+    for line in lines:
+        print(line, flush=True)  # noqa: T201  # this is a command
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

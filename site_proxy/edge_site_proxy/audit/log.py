@@ -5,7 +5,6 @@ SHA-256 of the leaf before it, so a plain `sha256sum` can walk the log without a
 """
 
 import hashlib
-from collections.abc import Sequence
 from datetime import UTC, datetime
 
 import msgspec
@@ -107,13 +106,12 @@ def leaves_after(db: Database, after: int, limit: int) -> list[bytes]:
     return [bytes(row[0]) for row in rows]
 
 
-def events_of(db: Database, kinds: Sequence[str], subject: str) -> list[AuditEvent]:
-    """Every event of one of *kinds* about *subject*, in order."""
-    marks = ",".join("?" * len(kinds))
+def events_about(db: Database, noun: str, subject: str) -> list[AuditEvent]:
+    """Every event about *subject* whose kind begins with *noun*, in order."""
     rows = db.execute(
-        f"SELECT leaf FROM audit_events WHERE kind IN ({marks})"  # noqa: S608 - marks only
-        " AND subject = ? ORDER BY sequence",
-        [*kinds, subject],
+        "SELECT leaf FROM audit_events WHERE kind >= ? AND kind < ? AND subject = ?"
+        " ORDER BY sequence",
+        [f"{noun}.", f"{noun}/", subject],
     ).fetchall()
     return [parse(bytes(row[0])) for row in rows]
 

@@ -39,22 +39,60 @@ def verify(lines: Iterable[bytes], notes: Sequence[str], public: str) -> Verifie
     roots = sorted((open_note(note, public) for note in notes), key=lambda root: root.size)
     if not roots:
         raise LogBrokenError("export: expected at least one checkpoint, found none")
-    peaks: list[tuple[int, bytes]] = []
-    previous, size, proved = NO_PREVIOUS, 0, 0
-    proved = _reached(roots, 0, peaks, proved)
+    walk = _Walk(roots)
+    walk.compare()
     for line in lines:
-        leaf = line.rstrip(b"\r\n")
-        _check_entry(leaf, size, previous)
-        previous = leaf_digest(leaf)
-        _push(peaks, tree.leaf_hash(leaf))
-        size += 1
-        proved = _reached(roots, size, peaks, proved)
+        walk.add(line.rstrip(b"\r\n"))
+        walk.compare()
+    walk.end()
+    size = walk.size
     last = roots[-1]
     if last.size > size:
         raise LogBrokenError(
             f"export: expected {last.size} entries, found {size}; entry {size} is missing", size
         )
     return Verified(last.size, last.root, size - last.size)
+
+
+class _Walk:
+    """Goes through an export once, with as much memory as the tree is high."""
+
+    def __init__(self, roots: Sequence[Root]) -> None:
+        self._roots = {state.size: state for state in roots}
+        self._peaks: list[tuple[int, bytes]] = []
+        self._previous = NO_PREVIOUS
+        self._proved = 0
+        self._doubt: LogBrokenError | None = None
+        self.size = 0
+
+    def add(self, leaf: bytes) -> None:
+        """One more entry."""
+        _check_entry(leaf, self.size, self._previous)
+        # The successor did not contradict what a checkpoint did: the rewrite was made to fit.
+        self.end()
+        self._previous = leaf_digest(leaf)
+        _push(self._peaks, tree.leaf_hash(leaf))
+        self.size += 1
+
+    def compare(self) -> None:
+        """See whether a checkpoint of this size agrees; a doubt waits for the next entry."""
+        state = self._roots.get(self.size)
+        if state is None:
+            return
+        found = _root(self._peaks)
+        if found == state.root:
+            self._proved = self.size
+            return
+        self._doubt = LogBrokenError(
+            f"entries {self._proved} to {self.size - 1}: expected the root {state.root.hex()}, "
+            f"found {found.hex()}; the log was rewritten from one of them on",
+            self._proved,
+        )
+
+    def end(self) -> None:
+        """Nothing more says which entry it was."""
+        if self._doubt is not None:
+            raise self._doubt
 
 
 def _check_entry(leaf: bytes, position: int, previous: str) -> None:
@@ -72,23 +110,6 @@ def _check_entry(leaf: bytes, position: int, previous: str) -> None:
         raise LogBrokenError(
             f"entry {bad}: expected the hash {event.previous}, found {previous}", bad
         )
-
-
-def _reached(
-    roots: Sequence[Root], size: int, peaks: Sequence[tuple[int, bytes]], proved: int
-) -> int:
-    for state in roots:
-        if state.size != size:
-            continue
-        found = _root(peaks)
-        if found != state.root:
-            raise LogBrokenError(
-                f"entries {proved} to {size - 1}: expected the root {state.root.hex()}, "
-                f"found {found.hex()}; the log was rewritten from one of them on",
-                proved,
-            )
-        proved = size
-    return proved
 
 
 def _push(peaks: list[tuple[int, bytes]], digest: bytes) -> None:

@@ -53,6 +53,7 @@ def _verify(rollout: Rollout, facts: Facts, now: datetime) -> Step | None:
 
 
 def _planned(rollout: Rollout, plan: Plan, now: datetime) -> Step:
+    digest = plan_digest(plan)
     return moved(
         Rollout(header=rollout.header, plan=plan),
         now,
@@ -60,13 +61,14 @@ def _planned(rollout: Rollout, plan: Plan, now: datetime) -> Step:
             "rollout.planned",
             rollout.id,
             {
-                "plan": plan_digest(plan),
+                "plan": digest,
                 "release": plan.release.digest,
                 "rollback_to": plan.rollback_to.digest if plan.rollback_to else None,
                 "cohorts": {part.name: part.members for part in plan.cohorts},
             },
         ),
         state=RolloutState.AWAITING_APPROVAL,
+        plan_digest=digest,
         approvals=[],
         why="",
     )

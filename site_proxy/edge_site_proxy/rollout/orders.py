@@ -18,7 +18,7 @@ from edge_site_proxy.rollout.errors import (
     TooLateError,
 )
 from edge_site_proxy.rollout.facts import current
-from edge_site_proxy.rollout.records import IN_PROGRESS, Rollout, Step, etag_of, moved, plan_digest
+from edge_site_proxy.rollout.records import IN_PROGRESS, Rollout, Step, etag_of, moved
 from edge_site_proxy.rollout.windows import describe, open_span
 
 BY_HAND = frozenset(
@@ -88,7 +88,7 @@ def approve(
             f"rollout {rollout.id}: expected awaiting_approval, found {rollout.state.value}"
         )
     check_seen(rollout, sender)
-    digest = plan_digest(rollout.plan)
+    digest = rollout.plan_digest
     if request.plan_digest != digest:
         raise RolloutChangedError(
             f"rollout {rollout.id}: expected the plan {digest}, found {request.plan_digest}"

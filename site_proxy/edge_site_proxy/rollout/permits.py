@@ -15,7 +15,7 @@ from edge_core.contracts.plant import GatewayPlace
 from edge_core.contracts.rollout import Approval, RolloutState
 from edge_site_proxy.fleet.sightings import IN_FLIGHT
 from edge_site_proxy.rollout.facts import FAILED
-from edge_site_proxy.rollout.records import Grant, Rollout, plan_digest
+from edge_site_proxy.rollout.records import Grant, Rollout
 from edge_site_proxy.rollout.windows import describe, fits
 
 DRIFT = 0.01  # bound on how much a gateway's clock may run slower than ours
@@ -92,10 +92,22 @@ def decide(ask: Ask) -> Granted | Deferred:
     if reason is not None:
         return Deferred(f"DEFER: {reason}"[:500], _retry_s(rollout))
     if ask.grant is not None:
-        if ask.grant.digest == ask.request.digest and ask.left_s >= USEFUL_S:
+        if _same(ask.grant, ask.request) and ask.left_s >= USEFUL_S:
             return Granted(ask.left_s, renewed=True)
         return Deferred("DEFER: an earlier permit of this gateway is not settled", 5.0)
     return Granted(rollout.plan.policy.permit_valid_s)
+
+
+def _same(grant: Grant, request: PermitRequest) -> bool:
+    """Whether the very attempt that was granted asks again.
+
+    Not after a restart: its first report would settle the grant, while a renewed permit was used.
+    """
+    return (grant.digest, grant.attempt, grant.boot_epoch) == (
+        request.digest,
+        request.attempt,
+        request.boot_epoch,
+    )
 
 
 def _refusal(ask: Ask, rollout: Rollout) -> str | None:
@@ -125,7 +137,7 @@ def _not_ready(ask: Ask, rollout: Rollout) -> str | None:
 
 
 def _unapproved(rollout: Rollout) -> str | None:
-    digest = plan_digest(rollout.plan)
+    digest = rollout.plan_digest
     valid: list[Approval] = [
         each for each in rollout.header.approvals if each.plan_digest == digest
     ]

@@ -71,6 +71,7 @@ class Header(Struct, frozen=True, kw_only=True):
     why: str = ""
     created: Instant
     changed: Instant
+    plan_digest: Digest | None = None
     rollback_epoch: int | None = None
     rollback_reason: str = ""
 
@@ -95,6 +96,11 @@ class Rollout(Struct, frozen=True, kw_only=True):
     def digest(self) -> Digest:
         """The release that it brings."""
         return self.plan.release.digest
+
+    @property
+    def plan_digest(self) -> Digest:
+        """Of the plan; counted once, when it was made."""
+        return self.header.plan_digest or plan_digest(self.plan)
 
     @property
     def open(self) -> bool:
@@ -155,7 +161,7 @@ def etag_of(rollout: Rollout) -> str:
         "cohort": header.cohort,
         "holds": sorted(hold.value for hold in header.holds),
         "approvals": [[each.who, each.plan_digest] for each in header.approvals],
-        "plan": plan_digest(rollout.plan),
+        "plan": rollout.plan_digest,
         "waived": header.waived,
         "attempts": header.attempts,
     }
@@ -163,6 +169,15 @@ def etag_of(rollout: Rollout) -> str:
 
 
 def moved(rollout: Rollout, now: datetime, event: Event, **changes: object) -> Step:
-    """The step that gives the header *changes*, at *now*."""
+    """The step that gives the header *changes*, at *now*.
+
+    Every event of a rollout carries where it then stands, so the log alone tells that (S16).
+    """
     header = msgspec.structs.replace(rollout.header, changed=now, **changes)
-    return Step(msgspec.structs.replace(rollout, header=header), event)
+    stands = {
+        "state": header.state.value,
+        "cohort_number": header.cohort,
+        "holds": sorted(hold.value for hold in header.holds),
+    }
+    recorded = Event(event.kind, event.subject, {**event.facts, **stands})
+    return Step(msgspec.structs.replace(rollout, header=header), recorded)

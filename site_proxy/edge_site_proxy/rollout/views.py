@@ -6,7 +6,7 @@ from edge_site_proxy.fleet.sightings import IN_FLIGHT
 from edge_site_proxy.rollout import outlook
 from edge_site_proxy.rollout.orders import lines_of, touches_safety
 from edge_site_proxy.rollout.planner import waits_for
-from edge_site_proxy.rollout.records import PENDING, Rollout, etag_of, plan_digest
+from edge_site_proxy.rollout.records import PENDING, Rollout, etag_of
 from edge_site_proxy.rollout.world import World
 
 
@@ -38,7 +38,7 @@ def view(world: World, rollout: Rollout) -> RolloutView:
         why=_why(world, rollout)[:500],
         created=header.created,
         changed=header.changed,
-        plan_digest=plan_digest(plan),
+        plan_digest=rollout.plan_digest,
     )
 
 

@@ -77,9 +77,7 @@ def test_rules_hold(places: list[GatewayPlace], seed: int) -> None:
 
 
 @given(fleets())
-def test_order_of_the_inventory_does_not_matter(
-    places: list[GatewayPlace], random: object
-) -> None:
+def test_inventory_order_does_not_matter(places: list[GatewayPlace]) -> None:
     """Membership is a function of rollout id, members and policy alone (S13)."""
     try:
         made = cohorts("r", places, RULES, safety=SAFETY, serving=True)

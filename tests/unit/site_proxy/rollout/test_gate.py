@@ -89,7 +89,7 @@ ROWS = {
         Subject(shadow=tally(6, pairs=60, disagreed=36)), Verdict.FAIL, "disagreement"
     ),
     "silent blindness, alarm rate fine, outside the domain: fail": Row(
-        replace(GOOD, shadow=tally(6, pairs=60, outside=60)), Verdict.FAIL, "domain"
+        replace(GOOD, shadow=tally(8, pairs=60, outside=60)), Verdict.FAIL, "domain"
     ),
     "half of the windows never came: wait": Row(
         replace(GOOD, running=tally(40, skip=2)), Verdict.INCONCLUSIVE, "coverage"

@@ -164,13 +164,20 @@ GRANT = Grant(
 
 def test_a_repeat_gets_what_is_left() -> None:
     """The same question again renews nothing: the lease stays as long as it was."""
-    answer = decide(replace(ASK, grant=GRANT, left_s=7.5))
+    again = msgspec.structs.replace(REQUEST, boot_epoch=GRANT.boot_epoch)
+    answer = decide(replace(ASK, request=again, grant=GRANT, left_s=7.5))
     assert answer == Granted(7.5, renewed=True)
+
+
+def test_a_lease_does_not_survive_a_restart() -> None:
+    """Asked again after a restart: not before the first report of the new start has come."""
+    assert isinstance(decide(replace(ASK, grant=GRANT, left_s=7.5)), Deferred)
 
 
 def test_a_lease_nearly_over_is_not_given_again() -> None:
     """What is left would not reach the gateway in time; it asks again when it is settled."""
-    assert isinstance(decide(replace(ASK, grant=GRANT, left_s=0.2)), Deferred)
+    again = msgspec.structs.replace(REQUEST, boot_epoch=GRANT.boot_epoch)
+    assert isinstance(decide(replace(ASK, request=again, grant=GRANT, left_s=0.2)), Deferred)
 
 
 def said(state: UpdateState, attempt: int = 1) -> UpdateReport:

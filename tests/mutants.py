@@ -71,6 +71,19 @@ AIMS: dict[str, Aim] = {
 
 # Changes that change nothing: (module, the changed line) and why no test could tell.
 EQUIVALENT: dict[tuple[str, str], str] = {
+    (
+        f"{CORE}/features/window.py",
+        "self._values = np.full((3 * self._length, tags), np.nan, np.float32)",
+    ): "only memory: the third part of the ring is never used",
+    (
+        f"{CORE}/features/window.py",
+        "self._quality = np.full((3 * self._length, tags), CellQuality.GAP, np.uint8)",
+    ): "only memory: the third part of the ring is never used",
+    (
+        f"{CORE}/features/window.py",
+        "self._values[at] = self._values[at - self._length] = values",
+    ): "the same cell of a ring of twice the length",
+    (f"{CORE}/features/window.py", "self._held = 1"): "the first row sets it to nought",
     (f"{CORE}/journal/intervals.py", "if not self._firsts or first > self._lasts[-1] + 2:"): (
         "the way for numbers in order is only quicker: the general one ends the same"
     ),

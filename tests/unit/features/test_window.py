@@ -47,7 +47,9 @@ def same(one: Window, other: Window) -> None:
     np.testing.assert_array_equal(one.values, other.values)
     np.testing.assert_array_equal(one.quality, other.quality)
     np.testing.assert_array_equal(one.good_share, other.good_share)
+    np.testing.assert_array_equal(one.uncertain_share, other.uncertain_share)
     np.testing.assert_array_equal(one.gap_rows, other.gap_rows)
+    assert (one.values.dtype, one.quality.dtype) == (np.float32, np.uint8)
 
 
 @given(
@@ -91,6 +93,15 @@ def test_any_arrival_order_same_windows(listed: list[Record], random: Random) ->
     assert len(cut) == len(expected)
     for one, other in zip(cut, expected, strict=True):
         same(one, other)
+
+
+def test_times_are_those_of_the_first_and_the_last_row() -> None:
+    """Window 4 of rows one second apart, five a stride, ten long: seconds 20 to 29."""
+    second_ns = 10**9
+    cut = list(WindowCutter(windowing(10, 5, 1), 2).push(rows(20, 10)))
+    assert [(window.start_ns, window.end_ns) for window in cut] == [
+        (20 * second_ns, 29 * second_ns)
+    ]
 
 
 def test_restart_doubles_nothing() -> None:
@@ -200,6 +211,22 @@ def test_assess(case: Case) -> None:
     assert assess(window, windowing(10, 1, 2), ROLES) == case.verdict
 
 
+SECOND: dict[str, tuple[CellQuality, float, str]] = {
+    "empty at the end": (GAP, float("nan"), "flow has no good value yet"),
+    "too often bad": (BAD, 1.0, "flow 30 % good, 80 % needed (bad status or impossible value)"),
+}
+
+
+@pytest.mark.parametrize("name", SECOND)
+def test_the_tag_at_fault_is_named(name: str) -> None:
+    """The reason names the tag that is at fault, wherever it stands and whenever it failed."""
+    cause, value, reason = SECOND[name]
+    quality, values = np.zeros((10, 2), np.uint8), np.ones((10, 2), np.float32)
+    quality[3:, 1], values[3:, 1] = cause, value
+    window = next(windows(Rows(0, 10**9, values, quality), windowing(10, 1, 2)))
+    assert assess(window, windowing(10, 1, 2), ROLES) == refused(reason)
+
+
 def test_gap_too_long_is_refused_even_with_enough_good_rows() -> None:
     """A hole longer than the contract allows is never scored over."""
     window = window_of([GOOD] * 40 + [GAP] * 4 + [GOOD] * 6)
@@ -214,4 +241,6 @@ def test_longest_runs(marks: list[bool]) -> None:
     """The longest run equals the longest piece of a split string."""
     text = "".join("x" if mark else " " for mark in marks)
     longest = max((len(piece) for piece in text.split()), default=0)
-    assert longest_runs(np.array(marks)[:, None]).tolist() == [longest]
+    runs = longest_runs(np.array(marks)[:, None])
+    assert runs.tolist() == [longest]
+    assert runs.dtype == np.int64

@@ -8,6 +8,7 @@ from functools import cache
 import pytest
 
 from edge_runtime.update.references import (
+    BAD_MAX,
     REFUNDS_MAX,
     Activate,
     Cause,
@@ -18,6 +19,7 @@ from edge_runtime.update.references import (
     Slots,
     TakeTry,
     barred,
+    forbid,
     rollback_target,
     step,
 )
@@ -194,6 +196,16 @@ CASES: dict[str, tuple[Slots, Event, Slots | None]] = {
         Activate("c", 2, 3),
         Slots(committed="a", golden="a", candidate="c", tries_left=3),
     ),
+    "an activation starts with all its refunds and nothing held against it": (
+        Slots(golden="g", committed="a", refunds=2, bad={"b": 1, "c": 1}),
+        Activate("c", attempt=2, tries=3),
+        Slots(golden="g", committed="a", candidate="c", tries_left=3, bad={"b": 1}),
+    ),
+    "a commit clears what the trial had left": (
+        Slots(golden="g", candidate="c", tries_left=2, refunds=2),
+        Commit(),
+        Slots(golden="g", committed="c"),
+    ),
     "a commit moves everything up by one": (
         Slots(golden="g", previous_good="b", committed="a", candidate="c", tries_left=1),
         Commit(),
@@ -208,6 +220,31 @@ CASES: dict[str, tuple[Slots, Event, Slots | None]] = {
         Slots(golden="g", previous_good="b", committed="a", candidate="c"),
         RollBack(attempt=4),
         Slots(golden="g", previous_good="b", committed="a", bad={"c": 4}),
+    ),
+    "a failed trial clears what it had left": (
+        Slots(golden="g", committed="a", candidate="c", tries_left=2, refunds=2),
+        RollBack(),
+        Slots(golden="g", committed="a", bad={"c": 1}),
+    ),
+    "a failed candidate is no longer the previous good version": (
+        Slots(golden="g", previous_good="c", committed="a", candidate="c"),
+        RollBack(),
+        Slots(golden="g", committed="a", bad={"c": 1}),
+    ),
+    "a version that failed keeps its latest attempt": (
+        Slots(golden="g", committed="a", candidate="c", bad={"b": 1, "c": 7}),
+        RollBack(attempt=3),
+        Slots(golden="g", committed="a", bad={"b": 1, "c": 7}),
+    ),
+    "rotten bytes bar no attempt": (
+        FOUR,
+        RollBack(attempt=0),
+        Slots(golden="g", committed="b", bad={"a": 0}),
+    ),
+    "a return to a version that once failed says that it may run": (
+        Slots(golden="g", previous_good="b", committed="a", bad={"b": 1}),
+        RollBack(),
+        Slots(golden="g", committed="b", bad={"a": 1}),
     ),
     "a rollback goes to the previous good version": (
         FOUR,
@@ -248,3 +285,29 @@ def test_step(name: str) -> None:
     before, event, expected = CASES[name]
     after = step(before, event, ALL)
     assert isinstance(after, Refusal) if expected is None else after == expected
+
+
+BARRED: dict[str, tuple[dict[str, int], int, dict[str, int]]] = {
+    "a first time": ({}, 1, {"c": 1}),
+    "others stay barred, and come before it": ({"c": 1, "b": 4}, 2, {"b": 4, "c": 2}),
+    "a later attempt that failed stays barred": ({"c": 5}, 2, {"c": 5}),
+}
+
+
+@pytest.mark.parametrize("name", BARRED)
+def test_forbid(name: str) -> None:
+    """An order bars a version up to and including an attempt, and moves no reference."""
+    bad, attempt, expected = BARRED[name]
+    before = Slots(golden="g", previous_good="b", committed="a", tries_left=1, bad=bad)
+    after = forbid(before, "c", attempt)
+    assert after == Slots(golden="g", previous_good="b", committed="a", tries_left=1, bad=expected)
+    assert list(after.bad) == list(expected)
+    assert barred(after, "c", attempt)
+
+
+def test_the_oldest_failure_is_forgotten_first() -> None:
+    """Only so many failed versions are remembered, the latest ones."""
+    slots = Slots()
+    for number in range(BAD_MAX + 2):
+        slots = forbid(slots, f"v{number}", 1)
+    assert list(slots.bad) == [f"v{number}" for number in range(2, BAD_MAX + 2)]

@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import os
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -14,6 +15,15 @@ from edgetui.commands.context import Context, socket_path
 from edgetui.commands.parser import parser
 
 ANSWER_S_MAX = 30.0  # a subcommand that waits longer should say so and be run again
+
+# Textual reads these when it is imported. Escape needs its delay: over a slow link the bytes of
+# one key come apart. Kitty's protocol makes every key longer, and gives us nothing that we bind.
+TEXTUAL_SETTINGS = {
+    "ESCDELAY": "400",
+    "TEXTUAL_ANIMATIONS": "none",
+    "TEXTUAL_DISABLE_KITTY_KEY": "1",
+    "TEXTUAL_SMOOTH_SCROLL": "0",
+}
 
 PLAIN = {
     "status": look.status,
@@ -58,6 +68,10 @@ def _terminal(chosen: argparse.Namespace) -> int:
         raise UsageError(
             "the terminal UI needs a terminal; try: edgetui --plain, or edgetui status"
         )
+    if os.environ.get("TERM") == "dumb":
+        raise UsageError("terminal `dumb` cannot move its cursor; try: edgetui --plain")
+    for name, value in TEXTUAL_SETTINGS.items():
+        os.environ.setdefault(name, value)
     try:
         from edgetui.app import run  # noqa: PLC0415 - subcommands must start without Textual
     except ModuleNotFoundError as error:

@@ -84,16 +84,22 @@ class Operator:
         raw = await self._call("POST", path, data=msgspec.json.encode(body), headers=headers)
         return msgspec.json.decode(raw, type=kind)
 
-    async def changes(self, after: int) -> AsyncIterator[Change]:
+    async def changes(self, after: int) -> AsyncIterator[Change | None]:
         """What changes from cursor *after* on, for as long as the connection holds.
+
+        None is word that everything may have changed: the console was away for too long.
 
         Raises:
             UnreachableError: the feed ended; go on from the last cursor.
         """
+        anew = False
         async with self._answer("GET", f"/v1/events?after={after}") as answer:
             async for line in answer.content:
-                if line.startswith(b"data:"):
-                    yield msgspec.json.decode(line[5:], type=Change)
+                if line.startswith(b"event:"):
+                    anew = line[6:].strip() == b"resync"
+                elif line.startswith(b"data:"):
+                    yield None if anew else msgspec.json.decode(line[5:], type=Change)
+                    anew = False
         raise errors.UnreachableError(f"site proxy at {self.socket}: the live feed ended")
 
     async def _call(self, method: str, path: str, **settings: object) -> bytes:

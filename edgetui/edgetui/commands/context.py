@@ -11,6 +11,7 @@ from pathlib import Path
 
 from edge_core.command import emit
 from edgetui.client import SOCKET_DEFAULT, Operator
+from edgetui.present.lines import Line, texts
 
 WIDTH_REPORT = 160  # where nobody's terminal says how wide it is, as in a file
 
@@ -30,12 +31,12 @@ class Context:
             return int(self.chosen.width)
         return shutil.get_terminal_size((WIDTH_REPORT, 24)).columns
 
-    def answer(self, document: object, lines: Callable[[int], Sequence[str]]) -> int:
+    def answer(self, document: object, lines: Callable[[int], Sequence[Line | str]]) -> int:
         """Print *document* as JSON, or *lines* for people."""
         if self.chosen.json:
             emit(document)
         else:
-            sys.stdout.write("\n".join(lines(self.cells)) + "\n")
+            sys.stdout.write("\n".join(texts(lines(self.cells))) + "\n")
         return 0
 
     def keeps(self, *texts: str) -> bool:

@@ -10,11 +10,12 @@ from edge_core.contracts.api import (
     Overview,
     WhoAmI,
 )
+from edge_core.contracts.gateway import Checkpoint
 from edge_core.contracts.review import ReviewItem
 from edge_core.contracts.rollout import GateReport, RolloutView
 from edgetui.client import part
 from edgetui.commands.context import Context
-from edgetui.present.fleet_page import gateway_page, gateways_page, overview_page
+from edgetui.present.fleet_page import gateway_page, gateways_page, status_page
 from edgetui.present.ops_page import alarms_page, audit_page, queue_page
 from edgetui.present.rollout_page import gates_page, rollout_page, rollouts_page
 
@@ -22,7 +23,7 @@ from edgetui.present.rollout_page import gates_page, rollout_page, rollouts_page
 async def status(context: Context) -> int:
     """The whole site on one page."""
     view = await context.site.fetch("/v1/overview", Overview)
-    return context.answer(view, lambda cells: overview_page(view, cells))
+    return context.answer(view, lambda cells: status_page(view, cells))
 
 
 async def gateways(context: Context) -> int:
@@ -87,7 +88,9 @@ async def alarms(context: Context) -> int:
     """What is wrong; `--all` shows what has cleared as well."""
     views = [
         view
-        for view in await context.site.fetch("/v1/alarms", list[AlarmView])
+        for view in await context.site.fetch(
+            "/v1/alarms", list[AlarmView], all="true" if context.chosen.all else None
+        )
         if (context.chosen.all or view.state is not AlarmState.CLEARED)
         and context.keeps(view.source, view.what, view.priority.value)
     ]
@@ -96,10 +99,14 @@ async def alarms(context: Context) -> int:
 
 async def audit(context: Context) -> int:
     """The tail of the audit log."""
+    after, limit = context.chosen.after, context.chosen.limit
+    if after is None:
+        size = (await context.site.fetch("/v1/audit/checkpoint", Checkpoint)).size
+        after = max(-1, size - limit - 1)
     events = [
         event
         for event in await context.site.fetch(
-            "/v1/audit", list[AuditEvent], after=context.chosen.after, limit=context.chosen.limit
+            "/v1/audit", list[AuditEvent], after=after, limit=limit
         )
         if context.keeps(event.who, event.kind, event.subject)
     ]

@@ -58,8 +58,15 @@ def _shared(to: argparse.ArgumentParser) -> None:
 Commands = argparse._SubParsersAction  # noqa: SLF001 - argparse gives this type no public name
 
 
-def _command(commands: "Commands[Parser]", name: str, body: Body) -> Parser:
-    words = (body.__doc__ or "").strip()
+ROLLOUT_HELP = {
+    "hold": "Hold a rollout: no more permits are granted until it is resumed.",
+    "resume": "Resume a rollout: take the operator's hold away; other holds stay.",
+    "cancel": "Cancel a rollout: no gateway is moved any more; who has committed stays.",
+}
+
+
+def _command(commands: "Commands[Parser]", name: str, body: Body, words: str = "") -> Parser:
+    words = words or (body.__doc__ or "").strip()
     made = commands.add_parser(name, help=words, description=words)
     _shared(made)
     made.set_defaults(body=body)
@@ -96,8 +103,8 @@ def _acting(commands: "Commands[Parser]") -> None:
         "--plan", metavar="DIGEST", help="refuse if another plan stands there now"
     )
     _reason(approve)
-    for name in ("hold", "resume", "cancel"):
-        made = _command(commands, name, act.on_rollout)
+    for name, words in ROLLOUT_HELP.items():
+        made = _command(commands, name, act.on_rollout, words)
         made.add_argument("id", metavar="ID")
         _reason(made)
     rollback = _command(commands, "rollback", act.rollback)

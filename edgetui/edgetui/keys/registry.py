@@ -1,8 +1,9 @@
 """Every key of the console, once: what it does, where it works, and who may press it.
 
-Rules: function keys change the screen and nothing else; a digit is a label, never navigation;
-whatever changes the plant is a capital letter that is dead until armed; Escape changes nothing.
-Keys that terminals, tmux or Docker take for themselves are not used.
+Rules: function keys change the screen and nothing else; a digit is a label, or the number of what
+needs somebody; what changes a model is a capital letter that is dead until armed, and F9 in the
+dialog after it; Escape changes nothing. A letter means one thing on all screens but the label
+screen, which has a hand's map of its own. Keys that terminals, tmux or Docker take are not used.
 """
 
 from collections.abc import Iterable
@@ -46,7 +47,7 @@ def _on(*screens: str) -> frozenset[str]:
 
 
 REGISTRY: Final[tuple[Bound, ...]] = (
-    Bound("overview", "f9", "F9", "overview", "The whole site on one page."),
+    Bound("overview", "f8", "F8", "overview", "The whole site on one page."),
     Bound("rollouts", "f2", "F2", "rollouts", "Rollouts, their cohorts and their gates."),
     Bound("gateways", "f3", "F3", "gateways", "Every gateway with its four references."),
     Bound("alarms", "f4", "F4", "alarms", "What is wrong, what it means, what to do."),
@@ -55,7 +56,7 @@ REGISTRY: Final[tuple[Bound, ...]] = (
     Bound("help", "f1,question_mark", "?", "help", "The keys of this screen, and its words."),
     Bound(
         "palette",
-        "ctrl+p",
+        "colon,ctrl+p,f10",
         "^p",
         "palette",
         "Find an action or go to a thing by name.",
@@ -75,15 +76,49 @@ REGISTRY: Final[tuple[Bound, ...]] = (
         "enter",
         "open",
         "Go down to the thing under the cursor.",
-        screens=_on("overview", "rollouts", "gateways", "alarms"),
+        screens=_on("overview", "rollouts", "rollout", "gateways", "alarms"),
+    ),
+    Bound(
+        "needed",
+        "1,2,3,4,5,6,7,8,9",
+        "1-9",
+        "do it",
+        "Go to that number of what needs somebody.",
+        screens=_on("overview"),
+    ),
+    Bound(
+        "sort",
+        "s",
+        "s",
+        "sort",
+        "Sort by the next thing: name, age, latency, state.",
+        screens=_on("gateways"),
+    ),
+    Bound(
+        "members",
+        "g",
+        "g",
+        "gateways",
+        "The gateways of this rollout or line.",
+        screens=_on("overview", "rollouts", "rollout"),
+        footer=False,
+    ),
+    Bound(
+        "copy",
+        "y",
+        "y",
+        "copy",
+        "Copy this line to your own clipboard (OSC 52), digests whole.",
+        screens=_on("rollouts", "rollout", "gateways", "gateway", "alarms", "audit"),
+        footer=False,
     ),
     Bound(
         "up", "escape", "esc", "back", "Go up one level; it never changes the plant.", footer=False
     ),
     Bound(
         "freeze",
-        "f",
-        "f",
+        "space",
+        "space",
         "freeze",
         "Hold the screen still; the banner says since when.",
         screens=_on("overview", "rollouts", "rollout", "gateways", "gateway", "alarms", "audit"),
@@ -183,6 +218,15 @@ REGISTRY: Final[tuple[Bound, ...]] = (
         action=Action.SHELVE,
     ),
     Bound(
+        "say",
+        "0,1,2,3,4,5,6,7,8,9",
+        "0-9",
+        "label",
+        "What it was: 0 is normal, 1 to 9 are the classes in their order.",
+        screens=_on("label"),
+        action=Action.LABEL,
+    ),
+    Bound(
         "accept",
         "enter",
         "enter",
@@ -216,7 +260,6 @@ REGISTRY: Final[tuple[Bound, ...]] = (
         "skip",
         "Leave this window for somebody else.",
         screens=_on("label"),
-        action=Action.LABEL,
     ),
     Bound(
         "proposal",
@@ -242,10 +285,30 @@ def permitted(bound: Bound, who: WhoAmI | None) -> bool:
 
 
 def footer(screen: str, who: WhoAmI | None, *, armed: bool) -> list[Bound]:
-    """What the last line shows: only what works here, now, for this person."""
-    return [
+    """What the last line shows: only what works here, now, for this person; its own keys first."""
+    shown = [
         b for b in on_screen(screen) if b.footer and permitted(b, who) and (armed or not b.armed)
     ]
+    return sorted(shown, key=lambda b: (not b.armed, b.screens == ANYWHERE))
+
+
+def find(name: str, screen: str) -> Bound | None:
+    """The key called *name*, if it works on *screen*."""
+    return next((b for b in on_screen(screen) if b.id == name), None)
+
+
+def at_key(key: str, screen: str) -> Bound | None:
+    """What *key* does on *screen*."""
+    return next((b for b in on_screen(screen) if key in b.key.split(",")), None)
+
+
+def why_not(bound: Bound, who: WhoAmI | None, *, armed: bool) -> str:
+    """Why a key does nothing now, and what would help; empty where it works."""
+    if not permitted(bound, who):
+        return f"{bound.words.rstrip('…')}: your roles do not allow it; another person must"
+    if bound.armed and not armed:
+        return f"{bound.shown} is dead until you press e (arm)"
+    return ""
 
 
 def clashes(bounds: Iterable[Bound]) -> list[str]:

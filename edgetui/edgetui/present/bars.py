@@ -49,7 +49,12 @@ def curve(values: Sequence[float | None], cells: int, rows: int) -> tuple[list[s
         bottom = levels - 1 - round((min(under) - low) / span * (levels - 1))
         for level in range(top, bottom + 1):
             grid[level // 4][column // 2] |= DOTS[column % 2][level % 4]
-    return ["".join(chr(BRAILLE + dots) for dots in line) for line in grid], low, high
+    return ["".join(_letter(dots) for dots in line) for line in grid], low, high
+
+
+def _letter(dots: int) -> str:
+    """A cell of the curve; an empty one is a blank, a third of the bytes of empty braille."""
+    return chr(BRAILLE + dots) if dots else " "
 
 
 def _under(values: Sequence[float | None], column: int, columns: int) -> list[float]:

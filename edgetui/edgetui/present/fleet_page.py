@@ -1,26 +1,56 @@
 """The pages about the plant: overview, gateways, one gateway; each a list of lines."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from edge_core.contracts.api import GatewayView, LineView, Overview
 from edge_core.contracts.gateway import HealthWindow
+from edge_core.contracts.rollout import TERMINAL
 from edgetui.present.bars import trend
+from edgetui.present.lines import BLANK, Line, Target, Tone, join, say, whole
 from edgetui.present.ops_page import alarm_banner, needs_you
-from edgetui.present.rollout_page import ladder
+from edgetui.present.rollout_page import rollout_line
 from edgetui.present.tables import Column, table
-from edgetui.present.words import UNKNOWN, age, clock, fit, inert, named, share, short
+from edgetui.present.words import UNKNOWN, age, clock, named, share, short
 
-LINE_COLUMNS: Sequence[Column[LineView]] = (
-    Column("LINE", lambda v: v.line, 20),
-    Column("GW", lambda v: str(v.gateways), 5, right=True),
-    Column("online", lambda v: str(v.online), 6, right=True),
-    Column("trial", lambda v: str(v.trial), 5, right=True, rank=2),
-    Column("safe", lambda v: str(v.safe_mode), 4, right=True, rank=3),
-    Column("model", lambda v: ", ".join(v.models) or UNKNOWN, 30),
-    Column("alarms %", lambda v: share(v.alarms, v.scored), 8, right=True, rank=1),
-    Column("queue", lambda v: str(v.queue), 5, right=True),
-    Column("oldest data", lambda v: age(v.oldest_age_s), 12, right=True),
-)
+ENDED_SHOWN_MAX = 3  # ended rollouts are history: the rollouts screen has all of them
+
+
+def _hands(count: Callable[[LineView], int], tone: Tone) -> Callable[[LineView], Tone]:
+    return lambda view: tone if count(view) else Tone.PLAIN
+
+
+def line_columns(late_s: float) -> Sequence[Column[LineView]]:
+    """The lines in numbers; what was read *late_s* ago is that much older."""
+    oldest: Callable[[LineView], str] = lambda v: age(aged(v.oldest_age_s, late_s))  # noqa: E731 - a column is an expression
+    return (
+        Column("LINE", lambda v: v.line, 20),
+        Column("GW", lambda v: str(v.gateways), 5, right=True),
+        Column(
+            "online",
+            lambda v: str(v.online),
+            6,
+            right=True,
+            tone=_hands(lambda v: v.gateways - v.online, Tone.P3),
+        ),
+        Column("trial", lambda v: str(v.trial), 5, right=True, rank=2),
+        Column(
+            "safe",
+            lambda v: str(v.safe_mode),
+            4,
+            right=True,
+            rank=3,
+            tone=_hands(lambda v: v.safe_mode, Tone.P2),
+        ),
+        Column("alarms %", lambda v: share(v.alarms, v.scored), 8, right=True, rank=1),
+        Column("queue", lambda v: str(v.queue), 5, right=True),
+        Column("oldest data", oldest, 12, right=True),
+        Column("model", lambda v: ", ".join(v.models) or UNKNOWN, 60),
+    )
+
+
+def aged(seconds: float | None, late_s: float) -> float | None:
+    """An age that was true *late_s* ago, as it is now."""
+    return None if seconds is None else seconds + late_s
 
 
 def doing(view: GatewayView) -> str:
@@ -60,91 +90,170 @@ def _latency(view: GatewayView) -> str:
     return UNKNOWN if window is None else f"{window.latency_p99_us / 1000:.1f}"
 
 
-GATEWAY_COLUMNS: Sequence[Column[GatewayView]] = (
-    Column("gateway", lambda v: v.place.serial, 18),
-    Column("line", lambda v: v.place.position.line, 12),
-    Column("cell", lambda v: v.place.position.cell, 12, rank=5),
-    Column("model", lambda v: named(v.effective, v.names), 24),
-    Column("p99 ms", _latency, 7, right=True, rank=2),
-    Column("err %", lambda v: _share_of(v, "errors"), 7, right=True, rank=4),
-    Column("domain %", lambda v: _share_of(v, "out_of_domain"), 8, right=True, rank=3),
-    Column("anom %", lambda v: _share_of(v, "alarms"), 8, right=True, rank=6),
-    Column("age", lambda v: age(v.age_s), 9, right=True),
-    Column("state", doing, 34),
-)
+def doing_tone(view: GatewayView) -> Tone:
+    """What is not as it should be has a colour."""
+    if view.stale or not view.enrolled:
+        return Tone.P3
+    return Tone.P2 if view.safe_mode or view.rollback_wanted or view.faults else Tone.PLAIN
 
 
-def overview_page(view: Overview, cells: int) -> list[str]:
-    """The whole site: banner, lines, what needs somebody, rollouts."""
+def heard_tone(view: GatewayView) -> Tone:
+    """Old values are dimmed."""
+    return Tone.DIM if view.stale else Tone.PLAIN
+
+
+def gateway_columns(late_s: Callable[[GatewayView], float]) -> Sequence[Column[GatewayView]]:
+    """Gateways; *late_s* is how long ago a view was read."""
+    heard: Callable[[GatewayView], str] = lambda v: age(aged(v.age_s, late_s(v)))  # noqa: E731 - a column is an expression
+    return (
+        Column("gateway", lambda v: v.place.serial, 18),
+        Column("line", lambda v: v.place.position.line, 12),
+        Column("cell", lambda v: v.place.position.cell, 12, rank=5),
+        Column("asset", lambda v: v.place.position.asset, 16, rank=7),
+        Column("model", lambda v: named(v.effective, v.names), 24),
+        Column("p99 ms", _latency, 7, right=True, rank=2, tone=heard_tone),
+        Column("err %", lambda v: _share_of(v, "errors"), 7, right=True, rank=4, tone=heard_tone),
+        Column(
+            "domain %",
+            lambda v: _share_of(v, "out_of_domain"),
+            8,
+            right=True,
+            rank=3,
+            tone=heard_tone,
+        ),
+        Column("anom %", lambda v: _share_of(v, "alarms"), 8, right=True, rank=6, tone=heard_tone),
+        Column("age", heard, 9, right=True),
+        Column("state", doing, 60, tone=doing_tone),
+    )
+
+
+def overview_page(view: Overview, cells: int, late_s: float = 0.0) -> list[Line]:
+    """The whole site: lines, what needs somebody, rollouts."""
     telemetry = view.telemetry
     wan = "WAN ok" if telemetry.upstream_ok else "WAN DOWN"
-    lines = [
-        fit(
-            f"site {view.site}  {clock(view.at)}  {wan}, {telemetry.waiting_records} waiting"
-            f"  clock {'ok' if view.clock.synchronised else 'NOT SYNCHRONISED'}"
-            f"  audit #{view.audit_size}",
+    synchronised = "clock ok" if view.clock.synchronised else "clock NOT SYNCHRONISED"
+    going = [r for r in view.rollouts if r.state not in TERMINAL]
+    ended = sorted(
+        (r for r in view.rollouts if r.state in TERMINAL), key=lambda r: r.changed, reverse=True
+    )
+    shown = [*going, *ended[:ENDED_SHOWN_MAX]]
+    return [
+        join(
+            (
+                (f"site {view.site}  {clock(view.at)}  ", Tone.PLAIN),
+                (wan, Tone.PLAIN if telemetry.upstream_ok else Tone.P2),
+                (f", {telemetry.waiting_records} waiting  ", Tone.PLAIN),
+                (synchronised, Tone.PLAIN if view.clock.synchronised else Tone.P2),
+                (f"  audit #{view.audit_size}", Tone.PLAIN),
+            ),
             cells,
-        ).rstrip(),
-        alarm_banner(view.alarms),
-        "",
-        *table(LINE_COLUMNS, view.lines, cells),
-        "",
-        "NEEDS YOU",
-        *(needs_you(view, cells) or ["  nothing"]),
-        "",
-        "ROLLOUTS",
+        ),
+        BLANK,
+        *table(line_columns(late_s), view.lines, cells, lambda v: Target("line", v.line)),
+        BLANK,
+        say("NEEDS YOU", cells, Tone.TITLE),
+        *(needs_you(view, cells) or [say("  nothing", cells)]),
+        BLANK,
+        say("ROLLOUTS", cells, Tone.TITLE),
+        *([rollout_line(r, cells) for r in shown] or [say("  none", cells)]),
     ]
-    return lines + [fit(f"  {ladder(r)}", cells).rstrip() for r in view.rollouts] or ["  none"]
 
 
-def gateways_page(views: Sequence[GatewayView], cells: int) -> list[str]:
+def status_page(view: Overview, cells: int) -> list[Line]:
+    """The overview as a report, with the alarms that a screen has in its banner."""
+    head, *rest = overview_page(view, cells)
+    return [head, alarm_banner(view.alarms, cells), *rest]
+
+
+def target_of(view: GatewayView) -> Target:
+    """Where `enter` goes from a gateway."""
+    return Target("gateway", view.place.serial)
+
+
+def gateways_page(views: Sequence[GatewayView], cells: int) -> list[Line]:
     """One line a gateway."""
-    return table(GATEWAY_COLUMNS, views, cells)
+    return table(gateway_columns(lambda _: 0.0), views, cells, target_of)
 
 
-def gateway_page(view: GatewayView, cells: int) -> list[str]:
+def gateway_page(view: GatewayView, cells: int, late_s: float = 0.0) -> list[Line]:
     """One gateway: its four references, what runs, and how it does."""
-    place = view.place
-    references = view.references
-    window = latest(view)
-    lines = [
-        f"{place.serial}  {place.position.asset}  line {place.position.line}"
-        f"  cell {place.position.cell}  zone {place.zone}"
-        + (f"  pair {place.redundancy_group}" if place.redundancy_group else ""),
-        f"state    {doing(view)}  (heard {age(view.age_s)} ago)",
-        f"running  {named(view.running, view.names)}  {short(view.running)}"
-        + ("" if view.running == view.effective else "  DIFFERS from what its record says"),
-        "",
+    return [
+        *_place(view, cells, late_s),
+        BLANK,
+        *_references(view, cells),
+        *_health(view, cells),
+        *(say(f"FAULT    {fault}", cells, Tone.P2) for fault in view.faults),
+        *(
+            say(
+                f"drift    {notice.kind} on {', '.join(notice.tags)} since {clock(notice.since)}",
+                cells,
+                Tone.P3,
+            )
+            for notice in view.drift
+        ),
     ]
-    if references is not None:
-        for label, digest in (
-            ("golden", references.golden),
-            ("previous good", references.previous_good),
-            ("committed", references.committed),
-            ("candidate", references.candidate),
-        ):
-            lines.append(f"  {label:<14} {named(digest, view.names):<28} {short(digest)}")
+
+
+def _place(view: GatewayView, cells: int, late_s: float) -> list[Line]:
+    place = view.place
+    pair = f"  pair {place.redundancy_group}" if place.redundancy_group else ""
+    where = f"  line {place.position.line}  cell {place.position.cell}  zone {place.zone}{pair}"
+    differs = "" if view.running == view.effective else "  DIFFERS from what its record says"
+    running = f"running  {named(view.running, view.names)}  {short(view.running)}"
+    heard = f"  (heard {age(aged(view.age_s, late_s))} ago)"
+    return [
+        say(f"{place.serial}  {place.position.asset}{where}", cells, Tone.TITLE),
+        join(
+            (("state    ", Tone.PLAIN), (doing(view), doing_tone(view)), (heard, Tone.PLAIN)),
+            cells,
+        ),
+        join(((running, Tone.PLAIN), (differs, Tone.P1)), cells),
+    ]
+
+
+def _references(view: GatewayView, cells: int) -> list[Line]:
+    references = view.references
+    if references is None:
+        return [say("references not reported yet", cells)]
+    named_ones = (
+        ("golden", references.golden),
+        ("previous good", references.previous_good),
+        ("committed", references.committed),
+        ("candidate", references.candidate),
+    )
+    return [say("references", cells, Tone.TITLE)] + [
+        line
+        for label, digest in named_ones
+        for line in whole(
+            f"  {label:<14} {named(digest, view.names):<28} ", digest or UNKNOWN, cells
+        )
+    ]
+
+
+def _health(view: GatewayView, cells: int) -> list[Line]:
+    lines: list[Line] = []
+    window = latest(view)
     if window is not None:
         latencies = [w.latency_p99_us for w in view.health if w.digest == window.digest]
         lines += [
-            "",
-            (
+            BLANK,
+            say(
                 f"last health window #{window.number}: {window.scored} scored, "
                 f"{window.no_verdict} without verdict, {window.errors} errors, "
-                f"{window.alarms} not normal, {window.out_of_domain} out of domain"
+                f"{window.alarms} not normal, {window.out_of_domain} out of domain",
+                cells,
+                heard_tone(view),
             ),
-            f"p99 {window.latency_p99_us / 1000:.2f} ms  {trend(latencies, 24)}",
+            say(f"p99 {window.latency_p99_us / 1000:.2f} ms  {trend(latencies, 24)}", cells),
         ]
     if view.windows is not None:
         counts = view.windows
         lines.append(
-            f"windows since first start: {counts.cut} cut, {counts.scored} scored, "
-            f"{counts.no_verdict} without verdict, {counts.dropped} dropped, "
-            f"{counts.doubled} doubled"
+            say(
+                f"windows since first start: {counts.cut} cut, {counts.scored} scored, "
+                f"{counts.no_verdict} without verdict, {counts.dropped} dropped, "
+                f"{counts.doubled} doubled",
+                cells,
+            )
         )
-    lines += [f"FAULT    {fault}" for fault in view.faults]
-    lines += [
-        f"drift    {notice.kind} on {', '.join(notice.tags)} since {clock(notice.since)}"
-        for notice in view.drift
-    ]
-    return [fit(inert(line), cells).rstrip() for line in lines]
+    return lines

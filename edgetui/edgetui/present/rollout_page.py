@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from edge_core.contracts.gateway import UpdateState
 from edge_core.contracts.rollout import (
+    TERMINAL,
     GateReport,
     Measurement,
     Member,
@@ -12,8 +13,9 @@ from edge_core.contracts.rollout import (
     Verdict,
 )
 from edgetui.present.bars import bar
+from edgetui.present.lines import BLANK, Line, Target, Tone, join, say, whole
 from edgetui.present.tables import Column, table
-from edgetui.present.words import VERDICT_WORDS, age, fit, instant, number, short
+from edgetui.present.words import VERDICT_WORDS, age, instant, number, short
 
 BAR_CELLS = 24
 
@@ -36,10 +38,23 @@ def state_words(view: RolloutView) -> str:
     return f"{word}, HELD: {', '.join(h.value.replace('_', ' ') for h in view.holds)}"
 
 
+def state_tone(view: RolloutView) -> Tone:
+    """A rollout that is held, or went wrong, is not normal."""
+    if view.state in {RolloutState.ROLLBACK_INCOMPLETE, RolloutState.REJECTED}:
+        return Tone.P1
+    return Tone.P2 if view.holds and view.state not in TERMINAL else Tone.PLAIN
+
+
+VERDICT_TONES = {
+    Verdict.PASS: Tone.PLAIN,
+    Verdict.FAIL: Tone.P2,
+    Verdict.INCONCLUSIVE: Tone.P3,
+}
+
 ROLLOUT_COLUMNS: Sequence[Column[RolloutView]] = (
     Column("rollout", lambda r: r.id, 30),
-    Column("model", lambda r: f"{r.release.model} {r.release.version}", 30),
-    Column("state", state_words, 32),
+    Column("model", lambda r: f"{r.release.model} {r.release.version}", 30, rank=4),
+    Column("state", state_words, 32, tone=state_tone),
     Column("cohort", lambda r: r.cohort or "-", 12, rank=2),
     Column("by", lambda r: r.author, 14, rank=3),
     Column("changed", lambda r: instant(r.changed), 20, rank=1),
@@ -66,7 +81,22 @@ def ladder(view: RolloutView) -> str:
         rung = f"{cohort.name} {done}/{all_of}"
         held = " HELD" if view.holds else ""
         rungs.append(f"[ {rung}{held} ]" if cohort.name == view.cohort else rung)
-    return f"{change(view)}  {' --> '.join(rungs)}  {state_words(view)}"
+    return " --> ".join(rungs)
+
+
+def rollout_line(view: RolloutView, cells: int) -> Line:
+    """One rollout on one line: what, how far, in which state."""
+    parts = (
+        (f"  {change(view)}  ", Tone.PLAIN),
+        (state_words(view), state_tone(view)),
+        (f"  {ladder(view)}", Tone.PLAIN),
+    )
+    return join(parts, cells, target_of(view))
+
+
+def target_of(view: RolloutView) -> Target:
+    """Where `enter` goes from a rollout."""
+    return Target("rollout", view.id)
 
 
 def verdict_words(row: Measurement) -> str:
@@ -80,60 +110,64 @@ GATE_COLUMNS: Sequence[Column[Measurement]] = (
     Column("limit", lambda m: number(m.limit, m.unit), 10, right=True),
     Column("bar (limit = |)", lambda m: bar(m.value, m.limit, BAR_CELLS), BAR_CELLS, rank=1),
     Column("n", lambda m: str(m.n), 8, right=True, rank=2),
-    Column("verdict", verdict_words, 60),
+    Column("verdict", verdict_words, 60, tone=lambda m: VERDICT_TONES[m.verdict]),
 )
 
 
-def gates_page(reports: Sequence[GateReport], cells: int) -> list[str]:
+def gates_page(reports: Sequence[GateReport], cells: int) -> list[Line]:
     """The gates of each cohort; a gate that did not pass says why in full below its table."""
-    lines: list[str] = []
+    lines: list[Line] = []
     for report in reports:
         by = f" by {', '.join(g.replace('_', ' ') for g in report.by)}" if report.by else ""
+        verdict = (f"{VERDICT_WORDS[report.verdict]}{by}", VERDICT_TONES[report.verdict])
+        seen = f"  ({report.windows} windows, {report.exposure_s:.0f} s of exposure)"
         lines += [
-            (
-                f"cohort {report.cohort}: {VERDICT_WORDS[report.verdict]}{by}"
-                f"  ({report.windows} windows, {report.exposure_s:.0f} s of exposure)"
-            ),
+            join(((f"cohort {report.cohort}: ", Tone.PLAIN), verdict, (seen, Tone.PLAIN)), cells),
             *table(GATE_COLUMNS, report.measurements, cells),
             *(
-                f"  {row.gate.replace('_', ' ')}: {verdict_words(row)}"
+                say(f"  {row.gate.replace('_', ' ')}: {verdict_words(row)}", cells)
                 for row in report.measurements
                 if row.verdict is not Verdict.PASS
             ),
         ]
         if report.needs:
-            lines.append(f"  needs {report.needs}")
-    return [fit(line, cells).rstrip() for line in lines] or ["no gate has been asked yet"]
+            lines.append(say(f"  needs {report.needs}", cells))
+    return lines or [say("no gate has been asked yet", cells)]
 
 
-def rollouts_page(views: Sequence[RolloutView], cells: int) -> list[str]:
+def rollouts_page(views: Sequence[RolloutView], cells: int) -> list[Line]:
     """One line a rollout."""
-    return table(ROLLOUT_COLUMNS, views, cells)
+    return table(ROLLOUT_COLUMNS, views, cells, target_of)
 
 
-def rollout_page(view: RolloutView, cells: int) -> list[str]:
+def way_back(view: RolloutView) -> str:
+    """What a rollback would go back to."""
+    if view.rollback_to is None:
+        return "nothing before it: gateways would run without a model"
+    return f"{view.rollback_to.version}  {short(view.rollback_to.digest)}"
+
+
+def rollout_page(view: RolloutView, cells: int) -> list[Line]:
     """One rollout: where it stands, its gates, its gateways, who approved it."""
     approvals = [
-        f"  {a.who}  {instant(a.at)}  {a.ticket}  {a.reason}" for a in view.approvals
-    ] or [f"  none yet, {view.approvals_needed} needed"]
-    way_back = (
-        f"{view.rollback_to.version}  {short(view.rollback_to.digest)}"
-        if view.rollback_to
-        else "nothing before it: gateways would run without a model"
-    )
+        say(f"  {a.who}  {instant(a.at)}  {a.ticket}  {a.reason}", cells) for a in view.approvals
+    ] or [say(f"  none yet, {view.approvals_needed} needed", cells)]
     return [
-        fit(ladder(view), cells).rstrip(),
-        fit(f"why       {view.why or '-'}", cells).rstrip(),
-        fit(f"way back  {way_back}", cells).rstrip(),
-        fit(f"release   {view.release.digest}", cells).rstrip(),
-        fit(f"plan      {view.plan_digest}", cells).rstrip(),
-        "",
+        say(change(view), cells, Tone.TITLE),
+        say(ladder(view), cells),
+        join((("state     ", Tone.PLAIN), (state_words(view), state_tone(view))), cells),
+        say(f"why       {view.why or '-'}", cells),
+        say(f"way back  {way_back(view)}", cells),
+        say(f"lines     {', '.join(view.lines) or '-'}", cells),
+        *whole("release   ", view.release.digest, cells),
+        *whole("plan      ", view.plan_digest, cells),
+        BLANK,
         *gates_page(view.gates, cells),
-        "",
-        *table(MEMBER_COLUMNS, view.members, cells),
-        "",
-        "approved by" if view.approvals else "approvals",
-        *(fit(line, cells).rstrip() for line in approvals),
+        BLANK,
+        *table(MEMBER_COLUMNS, view.members, cells, lambda m: Target("gateway", m.serial)),
+        BLANK,
+        say("approved by" if view.approvals else "approvals", cells, Tone.TITLE),
+        *approvals,
     ]
 
 

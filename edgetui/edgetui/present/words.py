@@ -8,6 +8,7 @@ from edge_core.contracts.artefact import Digest
 from edge_core.contracts.rollout import Verdict
 
 STALE_S = 90.0  # three heartbeats in quiet times
+AGE_STEP_S = 10
 UNKNOWN = "-"
 
 # Every state has a letter and a word: colour only ever doubles what is written.
@@ -27,11 +28,20 @@ VERDICT_WORDS = {
 }
 
 
+MARKS_MAX = 2  # accents a letter may bear; more of them would draw over the lines around it
+
+
 def inert(text: str) -> str:
     """*text* without anything that moves a cursor, breaks a line, or hides or reverses letters."""
-    return "".join(
-        c if c.isprintable() and not _deceives(c) else "\N{REPLACEMENT CHARACTER}" for c in text
-    )
+    if text.isascii() and text.isprintable():
+        return text
+    kept, marks = [], 0
+    for character in text:
+        marks = marks + 1 if _is_mark(character) else 0
+        if marks <= MARKS_MAX:
+            deceives = not character.isprintable() or _deceives(character)
+            kept.append("\N{REPLACEMENT CHARACTER}" if deceives else character)
+    return "".join(kept)
 
 
 def _deceives(character: str) -> bool:
@@ -39,13 +49,17 @@ def _deceives(character: str) -> bool:
     return unicodedata.category(character) in {"Cf", "Cc", "Cs", "Co", "Cn", "Zl", "Zp"}
 
 
+def _is_mark(character: str) -> bool:
+    return unicodedata.category(character) in {"Mn", "Me"}
+
+
 def width(text: str) -> int:
     """How many cells *text* takes on a terminal."""
-    return sum(_cells(c) for c in text)
+    return len(text) if text.isascii() else sum(_cells(c) for c in text)
 
 
 def _cells(character: str) -> int:
-    if unicodedata.combining(character):
+    if _is_mark(character):
         return 0
     return 2 if unicodedata.east_asian_width(character) in "WF" else 1
 
@@ -66,11 +80,18 @@ def fit(text: str, cells: int, *, right: bool = False) -> str:
 
 
 def age(seconds: float | None) -> str:
-    """How long ago, in one unit; with a question mark once it is too old to be relied on."""
+    """How long ago, in one unit; with a question mark once it is too old to be relied on.
+
+    Seconds go in tens: a screen full of ages that each change every second is a full link.
+    """
     if seconds is None:
         return "never ?"
+    if seconds < AGE_STEP_S:
+        return f"<{AGE_STEP_S} s"
     mark = " ?" if seconds > STALE_S else ""
-    for limit, size, unit in ((99, 1, "s"), (99 * 60, 60, "min"), (48 * 3600, 3600, "h")):
+    if seconds <= 99:
+        return f"{int(seconds // AGE_STEP_S) * AGE_STEP_S} s{mark}"
+    for limit, size, unit in ((99 * 60, 60, "min"), (48 * 3600, 3600, "h")):
         if seconds <= limit:
             return f"{int(seconds // size)} {unit}{mark}"
     return f"{int(seconds // 86_400)} d{mark}"

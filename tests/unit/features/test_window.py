@@ -49,7 +49,8 @@ def same(one: Window, other: Window) -> None:
     np.testing.assert_array_equal(one.good_share, other.good_share)
     np.testing.assert_array_equal(one.uncertain_share, other.uncertain_share)
     np.testing.assert_array_equal(one.gap_rows, other.gap_rows)
-    assert (one.values.dtype, one.quality.dtype) == (np.float32, np.uint8)
+    assert one.values.dtype == np.dtype(np.float32)
+    assert one.quality.dtype == np.dtype(np.uint8)
 
 
 @given(

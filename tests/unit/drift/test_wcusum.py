@@ -1,6 +1,7 @@
 """The monitor: what alarms, what does not, who is named, and that a restart forgets nothing."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import msgspec
 import numpy as np
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from edge_core.contracts.errors import RefusedError
+from edge_core.drift.charts import RESID, STATISTICS, window_statistics
 from edge_core.drift.errors import StateRefusedError
 from edge_core.drift.fit import fit
 from edge_core.drift.state import DriftState
@@ -98,6 +100,14 @@ def test_nothing_before_settling() -> None:
     values = np.concatenate([plant(5, "low", 3), plant(5, "high", 4)])
     run = watch(READY, values, ["low"] * 4 + [None] + ["high"] * 5)
     assert run.statuses == (["settling"] * 2 + ["scored"] * 2 + ["settling"] * 3 + ["scored"] * 3)
+    told = [(score.number, score.mode, score.reason) for score in run.scores if score.reason]
+    assert told == [
+        (0, "low", "recipe just began"),
+        (1, "low", "recipe just began"),
+        (4, None, "recipe changes inside the window"),
+        (5, "high", "recipe just began"),
+        (6, "high", "recipe just began"),
+    ]
 
 
 def test_tagged_recipe_change_is_no_drift() -> None:
@@ -130,6 +140,78 @@ def test_quiet_ends_and_a_lasting_change_is_told_again() -> None:
     assert run.statuses == (
         ["settling"] * 2 + ["alarm"] + (["quiet"] * 5 + ["alarm"]) * 2 + ["quiet"] * 5
     )
+    # It gathers all through the quiet period, and afresh after it.
+    assert [score.since for score in run.scores[3:9]] == [3, 3, 3, 3, 3, 8]
+
+
+def test_over_the_bar_is_an_alarm() -> None:
+    """A chart over its bar alarms, one at the bar or below does not, and no other thing does."""
+    for sds in (0.5, 1.0, 2.0):
+        for score in watch(READY, shifted("flow", sds)(plant(60, seed=8))).scores:
+            if score.status in {"scored", "alarm"}:
+                assert (score.status == "alarm") is (score.ratio > 1)
+
+
+def test_who_leads_and_since_when() -> None:
+    """The chart nearest to its bar leads, told since it left zero; residuals name the tags."""
+    state, left = begin(READY), np.zeros(begin(READY).charts.shape, np.int64)
+    values, usable = plant(40, seed=8), np.ones(WINDOW_ROWS, np.bool_)
+    low, kinds = READY.modes["low"], set()
+    for number, rows in enumerate(values):
+        state, score = step(READY, state, DriftWindow(number, rows, usable, "low"))
+        if score.status == "settling":
+            continue
+        assert score.status == "scored"
+        left = np.where(state.charts > 0, left, number + 1)
+        ratios = state.charts / READY.scale[:, None] / READY.bar
+        at = np.unravel_index(int(np.argmax(ratios)), ratios.shape)
+        assert score.ratio == ratios[at]
+        assert score.kind == STATISTICS[int(at[2])]
+        assert score.since == min(max(int(left[at]), 2), number)
+        z = (window_statistics(rows, usable, READY.model) - READY.mean[low]) / READY.sd[low]
+        shown = np.abs(z[RESID if score.kind in {"level", "resid"} else int(at[2])])
+        assert score.tags == tuple(ROLES[tag] for tag in np.argsort(-shown, kind="stable"))
+        kinds.add(score.kind)
+    assert {"level", "resid"} & kinds
+    assert kinds - {"level", "resid"}
+
+
+STILL = {
+    "as long as it may": (0, "scored", ""),
+    "a row longer": (1, "alarm", "value frozen"),
+}
+
+
+@pytest.mark.parametrize("name", STILL)
+def test_a_value_that_stands_still(name: str) -> None:
+    """A tag may stand still for as long as it may, over any windows, and not a row longer."""
+    more, status, reason = STILL[name]
+    deaf = replace(READY, bar=1e9)  # no chart alarms, so that only the standing still is left
+    rows = int(deaf.flat_limit[3]) + more
+    values = plant(8, seed=8)
+    flat = values.reshape(-1, len(ROLES))
+    start = 4 * WINDOW_ROWS - 3  # the last three rows of a window, and on into the next
+    flat[start : start + rows, 3] = 0.02
+    assert rows < WINDOW_ROWS
+    run = watch(deaf, values)
+    assert set(run.statuses[2:4]) == {"scored"}
+    score = run.scores[4]
+    assert (score.status, score.reason) == (status, reason)
+    if more:
+        assert (score.kind, score.tags, score.since) == ("flat", ("vibration",), 4)
+
+
+def test_a_window_without_one_good_row() -> None:
+    """It is held, and what was counted before it stays, in a checkpoint too."""
+    values, usable = plant(4, seed=8), np.ones(WINDOW_ROWS, np.bool_)
+    state = begin(READY)
+    for number in range(3):
+        state, _ = step(READY, state, DriftWindow(number, values[number], usable, "low"))
+    after, score = step(READY, state, DriftWindow(3, values[3], ~usable, "low"))
+    assert (score.status, score.reason) == ("held", "0 % good rows, 80 % needed")
+    assert after.to_bytes() == replace(state, next_number=4, age=state.age + 1).to_bytes()
+    empty = DriftWindow(4, values[3][:0], usable[:0], "low")
+    assert step(READY, after, empty)[1].reason == "0 % good rows, 80 % needed"
 
 
 def test_set_point_may_stand_still() -> None:
@@ -210,6 +292,7 @@ def test_row_counts_if_every_tag_is_usable() -> None:
     )
     taken = drift_window(window, "low")
     assert (taken.number, taken.mode, taken.fit.tolist()) == (5, "low", [True, False, True])
+    assert drift_window(window).mode == ""
 
 
 def test_window_of_other_roles_is_refused() -> None:
@@ -219,17 +302,30 @@ def test_window_of_other_roles_is_refused() -> None:
         step(READY, begin(READY), window)
 
 
-DAMAGE = {
-    "a short row mean": {"row_mean": [0.0]},
-    "a ragged ridge": {"ridge": [[1.0], [1.0, 2.0], [], []]},
-    "scales of another shape": {"slow": [[1.0] * 4] * 3},
-    "an sd of zero": {"row_sd": [0.0] * 4},
-    "a number that is none": {"row_mean": [float("nan")] * 4},
+REFERENCE = reference()
+DAMAGE: dict[str, tuple[dict[str, object], str]] = {
+    "a short row mean": ({"row_mean": [0.0]}, "row_mean expected numbers of shape"),
+    "a short row sd": ({"row_sd": [1.0]}, "row_sd expected numbers of shape"),
+    "a ragged ridge": ({"ridge": [[1.0], [1.0, 2.0], [], []]}, "ridge expected shape"),
+    "slow scales of another shape": ({"slow": [[1.0] * 4] * 3}, "slow expected numbers"),
+    "fast scales of another shape": ({"fast": [[1.0] * 4] * 3}, "fast expected numbers"),
+    "longest runs of other roles": ({"flat_run_max": [1]}, "flat_run_max expected numbers"),
+    "counts of other roles": ({"counts": [[1]]}, "counts expected numbers"),
+    "a recipe mean of another shape": (
+        {"modes": [msgspec.structs.replace(REFERENCE.modes[0], mean=[[1.0]])]},
+        "mean expected numbers",
+    ),
+    "a recipe sd of another shape": (
+        {"modes": [msgspec.structs.replace(REFERENCE.modes[0], sd=[[1.0]])]},
+        "sd expected numbers",
+    ),
+    "an sd of zero": ({"row_sd": [0.0] * 4}, "expected sd and scales above zero"),
+    "a number that is none": ({"row_mean": [float("nan")] * 4}, "row_mean expected numbers"),
 }
 
 
-@pytest.mark.parametrize("changes", DAMAGE.values(), ids=DAMAGE.keys())
-def test_reference_at_odds_with_itself_is_refused(changes: dict[str, list[float]]) -> None:
-    """A signed reference is still checked before it is used."""
-    with pytest.raises(RefusedError, match="reference:"):
-        monitor(msgspec.structs.replace(reference(), **changes))
+@pytest.mark.parametrize(("changes", "said"), DAMAGE.values(), ids=DAMAGE.keys())
+def test_reference_at_odds_with_itself_is_refused(changes: dict[str, object], said: str) -> None:
+    """A signed reference is still checked before it is used, and the part at odds is named."""
+    with pytest.raises(RefusedError, match=f"reference: {said}"):
+        monitor(msgspec.structs.replace(REFERENCE, **changes))

@@ -77,6 +77,8 @@ CONVERSIONS = {
     "litres a minute to cubic metres an hour": (100.0, "l/min", "m3/h", 6.0),
     "back again": (6.0, "m3/h", "l/min", 100.0),
     "another spelling": (100.0, "L/min", "m3/h", 6.0),
+    "to another spelling": (2.0, "l/min", "L/h", 120.0),
+    "kelvin to Fahrenheit": (373.15, "K", "degF", 212.0),
     "Celsius to kelvin": (20.0, "degC", "K", 293.15),
     "Fahrenheit to Celsius": (212.0, "degF", "degC", 100.0),
     "bar to kilopascal": (2.5, "bar", "kPa", 250.0),
@@ -101,6 +103,22 @@ def test_conversion_applies_by_column() -> None:
     converted = ready.apply(np.array([[60.0, 2.0]], np.float32))
     assert converted.tolist() == [[60.0, 200.0]]
     assert converted.dtype == np.float32
+
+
+def test_an_offset_is_added() -> None:
+    """Units that differ in where they start are shifted as well as scaled."""
+    asked = signature([("oil", "degC", MEAN), ("flow", "l/min", MEAN)])
+    ready = conversion(asked, {"oil": "K", "flow": "l/min"})
+    np.testing.assert_allclose(
+        ready.apply(np.array([[293.15, 7.0]], np.float32)), [[20.0, 7.0]], rtol=1e-5
+    )
+
+
+def test_features_are_the_last_axis_of_an_input() -> None:
+    """A model may take a batch of sequences: what counts is how wide the last axis is."""
+    made = signature([("flow", "l/min", MEAN), ("pressure", "bar", MEAN)])
+    sequence = msgspec.structs.replace(made.inputs[0], shape=[1, 1, 2])
+    check_signature(msgspec.structs.replace(made, inputs=[sequence]))
 
 
 def test_nothing_to_convert() -> None:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge_core.features.errors import ColumnError
-from edge_core.features.grid import ROWS_MAX, Grid, GridSpec, Rows, place
+from edge_core.features.grid import ROWS_MAX, Grid, GridSpec, Rows, period_ns, place
 from edge_core.features.samples import CellQuality, Samples, join, severity
 from tests.unit.features.strategies import (
     FIRST_ROW,
@@ -188,6 +188,41 @@ def test_counts_name_what_was_lost() -> None:
     grid.advance(1300)
     counts = grid.counts
     assert (counts.late, counts.ahead, counts.unknown_tag, counts.overflow) == (1, 1, 1, 1)
+
+
+BOUNDS: dict[str, tuple[list[Record], tuple[int, int, int, int]]] = {
+    "as many as may wait": ([(0, 1.0, GOOD, 10)] * 3, (0, 0, 0, 0)),
+    "one more than may wait": ([(0, 1.0, GOOD, 10)] * 4, (0, 0, 1, 0)),
+    "as far ahead as may be": ([(0, 1.0, GOOD, 600)], (0, 0, 0, 0)),
+    "farther ahead": ([(0, 1.0, GOOD, 601)], (0, 1, 0, 0)),
+    "on the instant of a closed row": ([(0, 1.0, GOOD, 0)], (1, 0, 0, 0)),
+    "just after it": ([(0, 1.0, GOOD, 1)], (0, 0, 0, 0)),
+    "the first tag there is not": ([(1, 1.0, GOOD, 10)], (0, 0, 0, 1)),
+}
+
+
+@pytest.mark.parametrize("name", BOUNDS)
+def test_bounds(name: str) -> None:
+    """What is still taken and what is not: late, ahead, too much, unknown."""
+    given_samples, lost = BOUNDS[name]
+    grid = Grid(GridSpec(100, (1000,), ahead_ns=500, pending_max=3), 0)
+    grid.advance(0)
+    grid.add(samples(given_samples))
+    grid.advance(100)
+    counts = grid.counts
+    assert (counts.late, counts.ahead, counts.overflow, counts.unknown_tag) == lost
+
+
+def test_an_empty_grid_has_room_for_all_it_may_hold() -> None:
+    """What may wait may come at once, before anything else has."""
+    grid = Grid(GridSpec(100, (1000,), pending_max=3), 0)
+    grid.add(samples([(0, 1.0, GOOD, 10)] * 3))
+    assert grid.counts.overflow == 0
+
+
+def test_periods_are_whole_nanoseconds() -> None:
+    """A period of a signature, in seconds, is rounded to the nanosecond."""
+    assert [period_ns(seconds) for seconds in (1.0, 0.1, 1 / 3)] == [10**9, 10**8, 333_333_333]
 
 
 def test_old_source_time_is_a_gap() -> None:

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from edge_core.features.errors import ColumnError
 from edge_core.features.grid import Rows
-from edge_core.features.quality import SENTINELS, StuckWatch, TagRule, screen
+from edge_core.features.quality import SENTINELS, StuckWatch, TagRule, flat_lengths, screen
 from edge_core.features.samples import CellQuality
 from tests.unit.features.strategies import samples
 
@@ -22,6 +22,7 @@ VALUES = {
     "below the range is impossible": (-10.5, GOOD, BAD),
     "above the range is impossible": (10_001.0, UNCERTAIN, BAD),
     "the end of the range is possible": (-10.0, UNCERTAIN, UNCERTAIN),
+    "so is the other end": (10_000.0, GOOD, GOOD),
     "not a number is impossible": (float("nan"), GOOD, BAD),
     "what is bad already stays what it is": (888.8, GAP, GAP),
 }
@@ -31,6 +32,22 @@ VALUES = {
 def test_screen(value: float, given_as: CellQuality, becomes: CellQuality) -> None:
     """Each row of the table is a rule about one sample."""
     screened = screen(samples([(0, value, given_as, 0)]), (RULE,))
+    assert screened.quality.tolist() == [becomes]
+
+
+NEAR_A_SENTINEL = {
+    "a millionth from zero is zero": (0.0, 1e-6, BAD),
+    "farther from zero is not": (0.0, 1.5e-6, GOOD),
+    "a millionth is absolute below one": (-0.5, -0.5000015, GOOD),
+    "and relative above": (1000.0, 1000.0005, BAD),
+}
+
+
+@pytest.mark.parametrize("name", NEAR_A_SENTINEL)
+def test_how_near_is_a_sentinel(name: str) -> None:
+    """A sentinel that was scaled on its way is recognised, a value beside it is not."""
+    sentinel, value, becomes = NEAR_A_SENTINEL[name]
+    screened = screen(samples([(0, value, GOOD, 0)]), (TagRule(sentinels=(sentinel,)),))
     assert screened.quality.tolist() == [becomes]
 
 
@@ -48,7 +65,7 @@ def test_screen_needs_a_rule_a_tag() -> None:
 
 def column(values: list[float]) -> Rows:
     """Good rows of one tag."""
-    return Rows(0, 1, np.array(values, np.float32)[:, None], np.zeros((len(values), 1), np.uint8))
+    return Rows(7, 10, np.array(values, np.float32)[:, None], np.zeros((len(values), 1), np.uint8))
 
 
 def test_frozen_after_the_limit() -> None:
@@ -57,6 +74,24 @@ def test_frozen_after_the_limit() -> None:
     marked = watch.mark(column([1, 2, 2, 2, 2, 2, 3]))
     assert marked.quality[:, 0].tolist() == [GOOD] * 4 + [STUCK] * 2 + [GOOD]
     assert watch.runs.tolist() == [1]
+    assert (marked.first, marked.period_ns) == (7, 10)
+    assert marked.values[:, 0].tolist() == [1, 2, 2, 2, 2, 2, 3]
+
+
+def test_one_row_at_a_time() -> None:
+    """A row that comes alone counts like one among many."""
+    watch = StuckWatch((TagRule(flat_rows_max=2),))
+    seen = []
+    for value in (4.0, 4.0, 4.0, 5.0):
+        marked = watch.mark(column([value])).quality[0, 0]
+        seen.append((int(watch.runs[0]), CellQuality(marked)))
+    assert seen == [(1, GOOD), (2, GOOD), (3, STUCK), (1, GOOD)]
+
+
+def test_no_rows_no_lengths() -> None:
+    """Nothing stands still for no time, in as many columns as there are."""
+    lengths = flat_lengths(np.empty((0, 2), np.float32), np.zeros(2, np.float32), np.ones(2, int))
+    assert lengths.shape == (0, 2)
 
 
 def test_no_limit_no_mark() -> None:

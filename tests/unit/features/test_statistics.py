@@ -80,6 +80,28 @@ def test_one_is_like_many(count: int, rows: int, tags: int, seed: int) -> None:
     np.testing.assert_array_equal(matrix[0], extractor.vector(wider[:, 1:-1]))
 
 
+def test_sums_run_in_double_precision() -> None:
+    """Small values beside one that fills a float32 still count."""
+    window = np.array([[2.0**24], [1.0], [1.0]], np.float32)
+    mean = Extractor(signature([("flow", "1", Statistic.MEAN)])).vector(window)
+    assert mean.tolist() == [np.float32((2**24 + 2) / 3)]
+
+
+@pytest.mark.parametrize("rows", [9, 70, 500])
+def test_a_lone_column_is_summed_like_one_of_many(rows: int) -> None:
+    """Row by row in order of time, to the last bit, however many columns there are."""
+    columns = np.random.default_rng(rows).normal(20, 5, (rows, 3))
+    in_order = list(itertools.accumulate(columns[:, 0].tolist()))[-1] / rows
+    for width in (1, 2, 3):
+        assert FORMULAS[Statistic.MEAN](columns[:, :width], 1.0)[0] == in_order
+
+
+def test_a_slope_is_a_second() -> None:
+    """With rows half a second apart, one unit a row is two units a second."""
+    columns = np.arange(10.0)[:, None]
+    assert FORMULAS[Statistic.SLOPE](columns, 0.5).tolist() == pytest.approx([2.0])
+
+
 def test_order_of_the_signature() -> None:
     """Features come in the order of the signature, and columns by the first use of a role."""
     asked = signature(

@@ -1,5 +1,7 @@
 """The arithmetic of the charts: plain formulas, monotone sums, clipped steps."""
 
+import math
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -14,6 +16,7 @@ from edge_core.drift.charts import (
     RESID,
     RESIDSPREAD,
     ROUGH,
+    SD_LEAST,
     SLOW,
     SPREAD,
     RowModel,
@@ -94,6 +97,18 @@ def test_dropped_rows_do_not_look_rough() -> None:
     fit[5:9] = False
     whole = window_statistics(ramp, np.ones(20, np.bool_), model)
     assert window_statistics(ramp, fit, model)[ROUGH] == pytest.approx(whole[ROUGH])
+    spoilt = ramp.copy()
+    spoilt[5:9] = 1000.0
+    assert window_statistics(spoilt, fit, model)[ROUGH] == pytest.approx(whole[ROUGH])
+
+
+def test_no_two_rows_in_a_row() -> None:
+    """Where no neighbours are left there is nothing rough: the least that a logarithm takes."""
+    model = RowModel(np.zeros(2), np.ones(2), np.eye(2))
+    rows = np.random.default_rng(3).normal(size=(6, 2)).astype(np.float32)
+    every_other = np.arange(6) % 2 == 0
+    found = window_statistics(rows, every_other, model)
+    assert found[ROUGH].tolist() == [math.log(SD_LEAST)] * 2
 
 
 def test_still_window_is_finite() -> None:

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy import stats
+from scipy.spatial.distance import jensenshannon
 
 from edge_core.drift.errors import BinsError
 from edge_core.drift.psi import (
@@ -128,12 +129,13 @@ def test_other_libraries_agree(reference: list[float], recent: list[float]) -> N
 
 @given(st.data())
 def test_jensen_shannon(data: st.DataObject) -> None:
-    """Between 0 and 1, symmetric, and 1 where the histograms share no bin."""
+    """What SciPy computes: between 0 and 1, symmetric, and 1 where no bin is shared."""
     size = data.draw(st.integers(1, 8))
     sides = st.lists(st.integers(0, 50), min_size=size, max_size=size).filter(any)
     one, other = (np.array(data.draw(sides), np.int64) for _ in range(2))
     distance = js_distance(one, other)
     assert 0 <= distance <= 1 + 1e-12
+    assert distance == pytest.approx(jensenshannon(one, other, base=2), abs=1e-7)
     assert distance == pytest.approx(js_distance(other, one), abs=1e-9)
     assert js_distance(one, one) == pytest.approx(0, abs=1e-7)
     if not np.any((one > 0) & (other > 0)):
@@ -165,11 +167,16 @@ def test_what_is_no_number_is_dropped() -> None:
     assert ks_stat(rows, holed) == 0
 
 
+def test_one_row_is_enough_to_compare_with() -> None:
+    """A reference of one row is poor, and no reason to refuse."""
+    assert psi_refq10_floor(np.ones(1), np.ones(3)) == 0
+
+
 def test_bins() -> None:
     """Edges lie half way between few values, at deciles of many; an edge belongs above."""
     assert inner_edges(np.array([1.0, 3.0, 3.0, 7.0])).tolist() == [2.0, 5.0]
     assert inner_edges(np.array([4.0])).tolist() == []
-    assert len(inner_edges(np.arange(100.0))) == 9
+    assert [len(inner_edges(np.arange(count))) for count in (20.0, 21.0, 100.0)] == [19, 9, 9]
     assert histogram(np.array([1.9, 2.0, 9.0]), np.array([2.0, 5.0])).tolist() == [1, 1, 1]
 
 

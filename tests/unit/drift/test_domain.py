@@ -48,6 +48,64 @@ def test_training_lies_inside() -> None:
     assert trained.share_inside(training(1)) >= 0.98
 
 
+def test_share_inside() -> None:
+    """One vector of four that lies inside is a quarter; of none it is nothing."""
+    trained = TrainedDomain(TRAINED)
+    inside, outside = [30.0, 3.0, 0.0], [76.0, 7.6, 0.0]
+    mixed = np.array([inside, outside, outside, outside], np.float32)
+    assert trained.share_inside(mixed) == 0.25
+    assert trained.share_inside(mixed[:0]) == 0
+
+
+def distances(z: NDArray[np.float64], precision: NDArray[np.float64]) -> NDArray[np.float64]:
+    """sqrt(z' P z / n) of each row."""
+    return np.array([np.sqrt(row @ precision @ row / len(row)) for row in z])
+
+
+def test_what_is_fitted() -> None:
+    """Range and margin, centre and scale of each feature; a tail under shrunk correlations."""
+    table = training().astype(np.float64)
+    low, high = table.min(axis=0), table.max(axis=0)
+    z = (table - table.mean(axis=0)) / table.std(axis=0)
+    shrunk = 0.9 * np.corrcoef(table, rowvar=False) + 0.1 * np.eye(3)
+    precision = np.asarray(np.linalg.inv(shrunk), np.float64)
+    assert TRAINED.low == pytest.approx(low - 0.5 * (high - low), rel=2e-3, abs=1e-6)
+    assert TRAINED.high == pytest.approx(high + 0.5 * (high - low), rel=2e-3, abs=1e-6)
+    assert TRAINED.centre == pytest.approx(table.mean(axis=0), rel=2e-3, abs=1e-6)
+    assert TRAINED.scale == pytest.approx(table.std(axis=0), rel=2e-3, abs=1e-6)
+    for number, row in enumerate(TRAINED.precision):
+        np.testing.assert_allclose(row, precision[number, : number + 1], rtol=2e-3, atol=2e-3)
+    tail = float(np.quantile(distances(z, precision), 0.995))
+    assert TRAINED.distance_max == pytest.approx(1.5 * tail, rel=2e-3)
+    assert TRAINED.windows == 300
+
+
+def test_two_windows_are_enough() -> None:
+    """Two windows make a domain, however narrow."""
+    assert fit_domain(np.array([[1.0], [2.0]], np.float32)).windows == 2
+
+
+def test_score() -> None:
+    """The larger of how far out of range and how far from the centre, each 1 at its limit."""
+    trained = TrainedDomain(TRAINED)
+    low, high, centre = (np.array(part) for part in (TRAINED.low, TRAINED.high, TRAINED.centre))
+    triangle = np.zeros((3, 3))
+    for number, row in enumerate(TRAINED.precision):
+        triangle[number, : number + 1] = row
+    precision = triangle + np.tril(triangle, -1).T
+    wider = training(2)[:100].astype(np.float64)
+    wider = centre + (wider - centre) * np.linspace(0, 4, 100)[:, None]
+    for vector in wider.astype(np.float32):
+        out = np.abs(vector - (high + low) / 2) / ((high - low) / 2)
+        z = ((vector - centre) / np.array(TRAINED.scale))[None]
+        far = float(distances(z, precision)[0]) / TRAINED.distance_max
+        verdict = trained.judge(vector)
+        assert verdict.score == pytest.approx(max(float(out.max()), far), rel=1e-6)
+        assert verdict.inside is (verdict.score <= 1)
+    scores = [trained.judge(vector).score for vector in wider.astype(np.float32)]
+    assert any(1 < score < 2 for score in scores)
+
+
 def test_survives_json() -> None:
     """Judging by what was read back gives the same verdict."""
     read = msgspec.json.decode(msgspec.json.encode(TRAINED), type=Domain)
@@ -90,8 +148,28 @@ def test_no_domain_of_these(features: NDArray[np.float32]) -> None:
 
 
 def test_other_features_are_refused() -> None:
-    """A vector of another width, or a domain at odds with itself, is refused."""
+    """A vector of another width is refused."""
     with pytest.raises(RefusedError, match="expected 3 as in the domain"):
         TrainedDomain(TRAINED).judge(np.ones(4, np.float32))
-    with pytest.raises(RefusedError, match="domain: expected arrays for 3 features"):
-        TrainedDomain(msgspec.structs.replace(TRAINED, scale=[1.0]))
+
+
+AT_ODDS: dict[str, tuple[dict[str, object], int]] = {
+    "a short scale": ({"scale": [1.0]}, 3),
+    "a scale of zero": ({"scale": [1.0, 0.0, 1.0]}, 3),
+    "a square of precisions": ({"precision": [[1.0] * 3] * 3}, 3),
+    "nothing at all": ({key: [] for key in ("low", "high", "centre", "scale", "precision")}, 0),
+}
+
+
+@pytest.mark.parametrize("name", AT_ODDS)
+def test_a_domain_at_odds_with_itself_is_refused(name: str) -> None:
+    """A signed domain is still checked before it is used."""
+    changes, size = AT_ODDS[name]
+    with pytest.raises(RefusedError, match=f"domain: expected arrays for {size} features"):
+        TrainedDomain(msgspec.structs.replace(TRAINED, **changes))
+
+
+def test_one_feature_is_a_domain() -> None:
+    """A model may look at one number only."""
+    one = TrainedDomain(fit_domain(np.array([[1.0], [2.0], [3.0]], np.float32)))
+    assert one.judge(np.array([2.0], np.float32)).inside

@@ -120,13 +120,13 @@ class Intake:
         if news.events:
             await self._store.change(f"gateway:{serial}", news.events, mutate)
             self._alarms.wake.set()
-        world.sightings[serial] = merge(world.sightings.get(serial), said)
+        world.believe(serial, said)
         world.heard_at[serial] = now
 
     async def _observe(self, serial: str, said: Sighting) -> None:
         world, now = self._world, self._world.clocks.now()
-        merged = merge(world.sightings.get(serial), said)
-        world.sightings[serial] = merged
+        world.believe(serial, said)
+        merged = world.sightings[serial]
         world.heard_at[serial] = now
         await self._store.observe(lambda db: tables.save_sighting(db, serial, now, merged))
 

@@ -13,6 +13,9 @@ from edge_core.contracts.gateway import StatusReport, UpdateReport, UpdateState
 DIGESTS_KEPT = 8  # attempts remembered a gateway: the present one, and late evidence of others
 
 IN_FLIGHT = frozenset({UpdateState.ACTIVATING, UpdateState.TRIAL, UpdateState.ROLLING_BACK})
+WENT_BACK = frozenset(
+    {UpdateState.ROLLED_BACK, UpdateState.ROLLBACK_FAILED, UpdateState.FAIL_SAFE}
+)
 
 Key = tuple[int, int]
 
@@ -37,6 +40,15 @@ class Sighting(Struct, frozen=True, kw_only=True):
         attempt = self.attempts.get(digest)
         return (
             attempt is not None and attempt.key == self.key and attempt.update.state in IN_FLIGHT
+        )
+
+    @property
+    def suspect(self) -> bool:
+        """Whether anything here may speak against a release; a look at the rest is saved."""
+        return (
+            bool(self.vetoes)
+            or self.report.running not in {None, self.report.effective}
+            or any(each.update.state in WENT_BACK for each in self.attempts.values())
         )
 
     def update(self, digest: Digest) -> UpdateReport | None:

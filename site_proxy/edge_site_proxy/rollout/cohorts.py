@@ -36,6 +36,7 @@ def cohorts(
     *,
     safety: frozenset[str],
     serving: bool,
+    silent: frozenset[str] = frozenset(),
 ) -> list[Cohort]:
     """Divide *places* into cohorts.
 
@@ -46,6 +47,8 @@ def cohorts(
         safety: names of safety zones.
         serving: whether the gateways serve a model now. The first model of a plant disturbs
             nothing, so it goes to all in one cohort, still one cell of a line at a time.
+        silent: gateways that are not heard now. They wait for the last cohort: one box that is
+            off for a week must not be the canary that everybody waits for.
 
     Raises:
         UnplannableError: the rules cannot be kept.
@@ -57,14 +60,21 @@ def cohorts(
         return [Cohort(name="install", members=[place.serial for place in ranked])]
     last = [place for place in ranked if place.zone in safety]
     plain = [place for place in ranked if place.zone not in safety]
-    made = _plain(rollout, plain, rules, total=len(places)) if plain else []
+    heard = [place for place in plain if place.serial not in silent]
+    unheard = [place for place in plain if place.serial in silent] if heard else []
+    made = _plain(rollout, heard or plain, unheard, rules, total=len(places)) if plain else []
     if last:
         made.extend(_safety(last))
     return made
 
 
 def _plain(
-    rollout: str, ranked: Sequence[GatewayPlace], rules: Sequence[CohortRule], *, total: int
+    rollout: str,
+    ranked: Sequence[GatewayPlace],
+    unheard: Sequence[GatewayPlace],
+    rules: Sequence[CohortRule],
+    *,
+    total: int,
 ) -> list[Cohort]:
     left = _stratified(ranked)
     made: list[Cohort] = []
@@ -83,7 +93,7 @@ def _plain(
         before = _groups(chosen)
         taken = {place.serial for place in chosen}
         left = [place for place in left if place.serial not in taken]
-    return [*made, *_rest(rules[-1].name, left, before)]
+    return [*made, *_rest(rules[-1].name, [*left, *unheard], before)]
 
 
 def _fill(

@@ -47,6 +47,12 @@ class Tally(Struct, frozen=True, kw_only=True):
 
 
 EMPTY = Tally()
+_BETS = ("error_bets", "slow_bets", "domain_bets", "disagreement_bets")
+_SUMMED = tuple(
+    name
+    for name in Tally.__struct_fields__
+    if name not in {*_BETS, "latency_p99_us_max", "first", "last"}
+)
 
 
 def add(tally: Tally, window: HealthWindow, limits: GateLimits) -> Tally:
@@ -86,35 +92,22 @@ def add(tally: Tally, window: HealthWindow, limits: GateLimits) -> Tally:
 
 def pooled(tallies: Iterable[Tally]) -> Tally:
     """All of *tallies* as one."""
-    total = EMPTY
-    for tally in tallies:
-        total = _sum(total, tally)
-    return total
-
-
-def _sum(left: Tally, right: Tally) -> Tally:
-    firsts = [moment for moment in (left.first, right.first) if moment is not None]
-    lasts = [moment for moment in (left.last, right.last) if moment is not None]
+    parts = [tally for tally in tallies if tally.windows]
+    if not parts:
+        return EMPTY
+    if len(parts) == 1:
+        return parts[0]
+    sums = {name: sum(getattr(part, name) for part in parts) for name in _SUMMED}
+    bets = {
+        name: tuple(map(sum, zip(*(getattr(part, name) for part in parts), strict=True)))
+        for name in _BETS
+    }
     return Tally(
-        windows=left.windows + right.windows,
-        scored=left.scored + right.scored,
-        no_verdict=left.no_verdict + right.no_verdict,
-        errors=left.errors + right.errors,
-        alarms=left.alarms + right.alarms,
-        out_of_domain=left.out_of_domain + right.out_of_domain,
-        overrides=left.overrides + right.overrides,
-        pairs=left.pairs + right.pairs,
-        disagreed=left.disagreed + right.disagreed,
-        bad_windows=left.bad_windows + right.bad_windows,
-        slow_windows=left.slow_windows + right.slow_windows,
-        latency_p99_us_max=max(left.latency_p99_us_max, right.latency_p99_us_max),
-        exposure_s=left.exposure_s + right.exposure_s,
-        first=min(firsts, default=None),
-        last=max(lasts, default=None),
-        error_bets=_added(left.error_bets, right.error_bets),
-        slow_bets=_added(left.slow_bets, right.slow_bets),
-        domain_bets=_added(left.domain_bets, right.domain_bets),
-        disagreement_bets=_added(left.disagreement_bets, right.disagreement_bets),
+        **sums,
+        **bets,  # type: ignore[arg-type]  # the fields named in _BETS are all Bets
+        latency_p99_us_max=max(part.latency_p99_us_max for part in parts),
+        first=min((part.first for part in parts if part.first is not None), default=None),
+        last=max((part.last for part in parts if part.last is not None), default=None),
     )
 
 

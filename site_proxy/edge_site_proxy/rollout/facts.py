@@ -104,6 +104,20 @@ def staged(rollout: Rollout, standing: Standing) -> bool:
     return standing.state in STAGED and standing.pairs >= needed
 
 
+def absent(rollout: Rollout, facts: Facts) -> bool:
+    """Whether nobody of the present cohort was heard for as long as staging may take.
+
+    Never of the canary: without one there is no evidence. A later cohort that is switched off must
+    not keep everybody else waiting; its members catch up when they come back.
+    """
+    standings = [facts.standing(serial) for serial in current(rollout).members]
+    return (
+        rollout.header.cohort > 0
+        and facts.phase_s >= rollout.plan.policy.stage_deadline_s
+        and not any(each.reachable or each.in_flight or each.runs for each in standings)
+    )
+
+
 def looks_bad(report: GateReport | None) -> bool:
     """Whether what was seen beside the present model is over its limit, proved or not yet.
 

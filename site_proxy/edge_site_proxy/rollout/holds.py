@@ -9,7 +9,16 @@ from datetime import datetime
 from edge_core.contracts.api import Priority
 from edge_core.contracts.rollout import GateReport, Hold, RolloutState, Verdict
 from edge_site_proxy.audit.events import Event
-from edge_site_proxy.rollout.facts import FAILED, STAGED, Facts, current, looks_bad, quorum, staged
+from edge_site_proxy.rollout.facts import (
+    FAILED,
+    STAGED,
+    Facts,
+    absent,
+    current,
+    looks_bad,
+    quorum,
+    staged,
+)
 from edge_site_proxy.rollout.records import AlarmCall, Rollout, Step, moved
 from edge_site_proxy.rollout.windows import describe, open_span
 
@@ -87,7 +96,7 @@ def _blast(rollout: Rollout, facts: Facts) -> str | None:
     cohort, needed = current(rollout), quorum(rollout)
     standings = [facts.standing(serial) for serial in cohort.members]
     alive = [each for each in standings if each.state not in FAILED]
-    if rollout.state is RolloutState.STAGING:
+    if rollout.state is RolloutState.STAGING and not absent(rollout, facts):
         staged = [each for each in standings if each.state in STAGED]
         overdue = facts.phase_s >= rollout.plan.policy.stage_deadline_s
         if len(alive) < needed or (overdue and len(staged) < needed):

@@ -14,6 +14,7 @@ from edge_site_proxy.audit.events import Event
 from edge_site_proxy.rollout.facts import (
     STUCK,
     Facts,
+    absent,
     committed,
     current,
     looks_bad,
@@ -84,12 +85,17 @@ def _await_approval(rollout: Rollout, facts: Facts, now: datetime) -> Step | Non
 
 
 def _differs(plan: Plan, fresh: Plan) -> bool:
-    return (plan.rollback_to, plan.cohorts, plan.policy, plan.excluded) != (
+    """Whether it is another plan; who is silent at this moment does not make it one."""
+    return (plan.rollback_to, _members(plan), plan.policy, plan.excluded) != (
         fresh.rollback_to,
-        fresh.cohorts,
+        _members(fresh),
         fresh.policy,
         fresh.excluded,
     )
+
+
+def _members(plan: Plan) -> list[str]:
+    return sorted(serial for cohort in plan.cohorts for serial in cohort.members)
 
 
 def _start(rollout: Rollout, facts: Facts, now: datetime) -> Step | None:
@@ -100,6 +106,9 @@ def _start(rollout: Rollout, facts: Facts, now: datetime) -> Step | None:
 
 def _stage(rollout: Rollout, facts: Facts, now: datetime) -> Step | None:
     cohort, policy = current(rollout), rollout.plan.policy
+    if absent(rollout, facts):
+        late = [*rollout.header.late, *cohort.members]
+        return _to(rollout, now, RolloutState.GATED, "cohort_absent", late=late, why="")
     ready = [serial for serial in cohort.members if staged(rollout, facts.standing(serial))]
     waiting = [
         serial

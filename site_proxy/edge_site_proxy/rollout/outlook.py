@@ -110,13 +110,13 @@ def veto_of(world: World, rollout: Rollout, serial: str) -> str | None:
 
 def vetoed(world: World, rollout: Rollout) -> str:
     """The first veto of this release that no person has waived, or nothing."""
-    for number, cohort in enumerate(rollout.plan.cohorts):
-        if number in rollout.header.waived:
+    for serial in sorted(world.suspects):
+        number = world.cohort_of(rollout, serial)
+        if number is None or number in rollout.header.waived:
             continue
-        for serial in cohort.members:
-            veto = veto_of(world, rollout, serial)
-            if veto is not None:
-                return f"{serial}: {veto}"
+        veto = veto_of(world, rollout, serial)
+        if veto is not None:
+            return f"{serial}: {veto}"
     return ""
 
 

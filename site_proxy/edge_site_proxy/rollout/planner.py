@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from edge_core.contracts.artefact import ReleaseRef
 from edge_core.contracts.plant import GatewayPlace
-from edge_core.contracts.rollout import Plan, RolloutState
+from edge_core.contracts.rollout import Cohort, Plan, RolloutState
 from edge_site_proxy.rollout.cohorts import cohorts
 from edge_site_proxy.rollout.errors import UnplannableError
 from edge_site_proxy.rollout.records import IN_PROGRESS, Arrived, Rollout
@@ -32,15 +32,11 @@ def prospect(world: World, rollout: Rollout) -> Prospect:
     arrived = world.releases[rollout.digest]
     places, excluded = _takers(world, arrived)
     back = _way_back(world, rollout, places)
-    serving = any(_effective(world, place.serial) is not None for place in places)
+    serving = back is not None or any(
+        _effective(world, place.serial) is not None for place in places
+    )
     try:
-        parts = cohorts(
-            rollout.id,
-            places,
-            world.settings.policy.cohorts,
-            safety=world.plant.safety,
-            serving=serving or back is not None,
-        )
+        parts = _parts(world, rollout, places, serving=serving)
     except UnplannableError as error:
         return Prospect(refusal=str(error))
     return Prospect(
@@ -55,6 +51,25 @@ def prospect(world: World, rollout: Rollout) -> Prospect:
             excluded=excluded,
         )
     )
+
+
+def _parts(
+    world: World, rollout: Rollout, places: list[GatewayPlace], *, serving: bool
+) -> list[Cohort]:
+    """The cohorts, with silent gateways last where the rules allow that."""
+    # At the first start nobody was heard yet; that is not the same as silent.
+    silent = frozenset(
+        place.serial
+        for place in places
+        if place.serial in world.sightings and not world.reachable(place.serial)
+    )
+    rules, safety = world.settings.policy.cohorts, world.plant.safety
+    try:
+        return cohorts(rollout.id, places, rules, safety=safety, serving=serving, silent=silent)
+    except UnplannableError:
+        if not silent:
+            raise
+    return cohorts(rollout.id, places, rules, safety=safety, serving=serving)
 
 
 def waits_for(world: World, rollout: Rollout) -> str | None:

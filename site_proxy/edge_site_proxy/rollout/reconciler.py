@@ -26,6 +26,7 @@ from edge_site_proxy.store.feed import note_changes
 
 STEPS_MAX = 64  # transitions of one rollout in one pass; more would be a loop
 REST_S = 1.0  # between passes when nobody wakes us: deadlines and silence need a look too
+TOLD_AT_ONCE = 250  # gateways in one transaction; heartbeats wait for no longer than that
 TIMERS_EVERY_S = 10.0
 SITE = "site-proxy"
 
@@ -152,9 +153,10 @@ class Reconciler:
             for place in self._world.plant.inventory.gateways
             if (desired := self._fresh(place.serial)) is not None
         ]
-        if not changed:
-            return
+        for start in range(0, len(changed), TOLD_AT_ONCE):
+            await self._tell_some(changed[start : start + TOLD_AT_ONCE])
 
+    async def _tell_some(self, changed: list[Desired]) -> None:
         def mutate(tx: Tx) -> None:
             for desired in changed:
                 tables.save_desired(tx.db, desired)

@@ -17,7 +17,7 @@ from edge_core.contracts.gateway import Desired
 from edge_core.contracts.plant import ClockQuality, GatewayPlace, Inventory
 from edge_core.contracts.rollout import GateLimits, GateReport, Plan, Policy
 from edge_site_proxy.fleet.errors import UnknownGatewayError
-from edge_site_proxy.fleet.sightings import Sighting
+from edge_site_proxy.fleet.sightings import Sighting, merge
 from edge_site_proxy.rollout import tables
 from edge_site_proxy.rollout.cohorts import safety_zones
 from edge_site_proxy.rollout.evidence import Tally
@@ -130,6 +130,7 @@ class World:
     phases: dict[str, Phase] = field(default_factory=dict)
     gates: dict[str, dict[int, GateReport]] = field(default_factory=dict)
     cohorts: dict[str, tuple[Plan, dict[str, int]]] = field(default_factory=dict)
+    suspects: set[str] = field(default_factory=set)
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     wake: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -139,7 +140,7 @@ class World:
         sightings = tables.load_sightings(db)
         started = clocks.monotonic()
         grants = tables.load_grants(db)
-        return cls(
+        world = cls(
             plant=plant,
             settings=settings,
             clocks=clocks,
@@ -158,6 +159,21 @@ class World:
             # A permit of an earlier run counts as given just now: never too short.
             granted=dict.fromkeys(grants, started),
         )
+        for serial, (_, sighting) in sightings.items():
+            world._suspect(serial, sighting)
+        return world
+
+    def believe(self, serial: str, sighting: Sighting) -> None:
+        """Merge *sighting* into what is believed of *serial*."""
+        merged = merge(self.sightings.get(serial), sighting)
+        self.sightings[serial] = merged
+        self._suspect(serial, merged)
+
+    def _suspect(self, serial: str, sighting: Sighting) -> None:
+        if sighting.suspect:
+            self.suspects.add(serial)
+        else:
+            self.suspects.discard(serial)
 
     def age_s(self, serial: str) -> float | None:
         """How long ago *serial* was heard; after a restart at least since then, None if never."""

@@ -21,6 +21,7 @@ from edge_core.contracts.rollout import (
     Verdict,
 )
 from edge_site_proxy.rollout.facts import Facts, Standing
+from edge_site_proxy.rollout.holds import numbers
 from edge_site_proxy.rollout.machine import step
 from edge_site_proxy.rollout.records import AlarmCall, Header, Rollout, plan_digest
 from tests.unit.site_proxy.plant.plant import POLICY, V1, V2
@@ -65,7 +66,7 @@ TRYING = Standing(UpdateState.TRIAL, reachable=True, runs=True)
 
 def rollout(state: RolloutState, plan: Plan = PLAN, **changes: object) -> Rollout:
     """A rollout in *state*."""
-    header = Header(id="r", state=state, created=BEFORE, changed=BEFORE)
+    header = Header(id="r", state=state, why="before", created=BEFORE, changed=BEFORE)
     return Rollout(header=msgspec.structs.replace(header, **changes), plan=plan)
 
 
@@ -203,6 +204,11 @@ ROWS = {
     "hardly seen until the deadline: a person decides": holds(
         STAGING,
         Facts(canary(*[replace(STAGED, pairs=99)] * 3), phase_s=300.0),
+        Hold.GATE_INCONCLUSIVE,
+    ),
+    "just as many as needed, hardly seen until the deadline: a person decides": holds(
+        STAGING,
+        Facts(canary(replace(STAGED, pairs=99), replace(STAGED, pairs=99), AWAY), phase_s=300.0),
         Hold.GATE_INCONCLUSIVE,
     ),
     "hardly seen, but nothing to be seen beside: activate": Row(
@@ -412,6 +418,13 @@ ROWS = {
 }
 
 
+# Where a rollout goes on as planned, there is nothing left to explain.
+GOES_ON = {
+    f"rollout.{verb}"
+    for verb in ("planned", "staging", "activating", "soaking", "gated", "lagging", "completed")
+}
+
+
 @pytest.mark.parametrize("row", ROWS.values(), ids=ROWS.keys())
 def test_step(row: Row) -> None:
     """One transition at a time, with its one event, or none."""
@@ -426,6 +439,8 @@ def test_step(row: Row) -> None:
     assert (made.event.subject, after.header.changed) == ("r", NOW)
     stands = {"state": after.state.value, "cohort_number": row.cohort}
     assert stands.items() <= made.event.facts.items()
+    if row.event in GOES_ON:
+        assert (after.header.why, made.event.facts.get("why")) == ("", None)
 
 
 def alarms_of(name: str) -> tuple[AlarmCall, ...]:
@@ -538,12 +553,22 @@ def test_a_slow_member_is_late() -> None:
 
 
 def test_late_members_add_up() -> None:
-    """A later cohort's late members come to the earlier ones."""
-    before = rollout(S.STAGING, cohort=1, late=["g3"])
-    (policy,) = {before.plan.policy.stage_deadline_s}
-    after = step(before, Facts({"g4": STAGED}, phase_s=policy), NOW)
+    """Late members of this cohort come to those of the cohorts before."""
+    before = rollout(S.STAGING, late=["g9"])
+    after = step(before, Facts(canary(STAGED, STAGED, AWAY), phase_s=300.0), NOW)
     assert after is not None
-    assert after.rollout.header.late == ["g3"]
+    assert after.rollout.header.late == ["g9", "g3"]
+
+
+def test_a_rejected_plan_says_why() -> None:
+    """The header and the log keep the reason; there is no cohort to speak of before a plan."""
+    header, facts, _ = made("cannot be planned: rejected")
+    assert header.why == "no lines"
+    assert facts["why"] == "no lines"
+    unplanned = msgspec.structs.replace(PLAN, cohorts=[])
+    after = step(rollout(S.VERIFYING, unplanned), Facts(refusal="no lines"), NOW)
+    assert after is not None
+    assert "cohort" not in after.event.facts
 
 
 def test_the_report_that_decided_is_kept() -> None:
@@ -559,6 +584,25 @@ def test_the_report_that_decided_is_kept() -> None:
     assert header.gates == [FAIL]
     assert header.holds[Hold.GATE_FAIL] == header.why
     assert (facts["cohort"], facts["by"]) == ("canary", ["disagreement"])
+    assert [row["gate"] for row in numbers(FAIL)] == ["disagreement", "errors"]
+    assert facts["measurements"] == numbers(FAIL)
+
+
+def test_a_hold_is_recorded_with_its_cause() -> None:
+    """The log says which hold, and why; and which one went, without a word to anybody."""
+    header, facts, _ = made("a safety zone by a clock nobody trusts: held for the clock alone")
+    assert (facts["hold"], facts["cause"]) == ("clock", header.holds[Hold.CLOCK])
+    assert made("the window opens: its hold goes")[1]["hold"] == "window"
+    assert alarms_of("the window opens: its hold goes") == ()
+
+
+def test_an_alarm_is_never_longer_than_it_may_be() -> None:
+    """However much a gate has to say, an alarm holds five hundred characters of it."""
+    wordy = msgspec.structs.replace(FAIL.measurements[0], explanation="x" * 490)
+    verdict = msgspec.structs.replace(FAIL, measurements=[wordy])
+    after = step(STAGING, Facts(gates={0: verdict}), NOW)
+    assert after is not None
+    assert [len(alarm.what) for alarm in after.alarms] == [500]
 
 
 def test_a_waived_gate_says_so() -> None:

@@ -1,0 +1,367 @@
+"""The update machine: every state with every event, and what must hold whatever the order."""
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from edge_core.contracts.gateway import Outcome, UpdateState
+from edge_runtime.update import events
+from edge_runtime.update.events import Event
+from edge_runtime.update.machine import advance
+from edge_runtime.update.record import Attempt, Record
+from edge_runtime.update.references import REFUNDS_MAX, Cause, Slots, rollback_target
+from tests.unit.runtime.update.made import (
+    A,
+    B,
+    C,
+    assignment,
+    desired,
+    digest,
+    entry,
+    order,
+    record,
+)
+
+ON_A = Slots(golden=A, committed=A)
+ON_B = Slots(golden=A, previous_good=A, committed=B)
+TRYING_C = Slots(golden=A, previous_good=A, committed=B, candidate=C, tries_left=1)
+S = UpdateState
+
+
+def at(state: UpdateState, slots: Slots = ON_B, name: str = "c") -> Record:
+    """A record whose attempt at *name* is in *state*."""
+    return record(slots, Attempt(assignment=assignment(name), state=state))
+
+
+def told(name: str | None, **more: int) -> events.Told:
+    """The site wants *name*."""
+    return events.Told(desired(None if name is None else assignment(name), **more))
+
+
+CASES: dict[str, tuple[Record, Event, UpdateState, Outcome]] = {
+    "an assignment begins an attempt": (record(ON_B), told("c"), S.ASSIGNED, Outcome.OPEN),
+    "what is committed is done already": (
+        record(ON_B),
+        told("b"),
+        S.COMMITTED,
+        Outcome.ALREADY,
+    ),
+    "a withdrawn assignment is dropped before it changes anything": (
+        at(S.STAGED),
+        told(None),
+        S.CANCELLED,
+        Outcome.CANCELLED,
+    ),
+    "a trial is not withdrawn: it is too late": (
+        at(S.TRIAL, TRYING_C),
+        told(None),
+        S.TRIAL,
+        Outcome.OPEN,
+    ),
+    "another assignment takes the place of a staged one": (
+        at(S.STAGED, ON_A, "b"),
+        told("c"),
+        S.ASSIGNED,
+        Outcome.OPEN,
+    ),
+    "another assignment waits while a trial is on": (
+        at(S.TRIAL, TRYING_C),
+        told("a"),
+        S.TRIAL,
+        Outcome.OPEN,
+    ),
+    "a download that is refused changes nothing": (
+        at(S.DOWNLOADING),
+        events.Refused("space", "no room"),
+        S.FAILED_NO_CHANGE,
+        Outcome.FAILED_NO_CHANGE,
+    ),
+    "a permit activates": (
+        at(S.AWAITING_PERMIT),
+        events.PermitGranted(1),
+        S.ACTIVATING,
+        Outcome.OPEN,
+    ),
+    "a permit of an older epoch does not": (
+        msgspec.structs.replace(at(S.AWAITING_PERMIT), epoch_seen=5),
+        events.PermitGranted(4),
+        S.STAGED,
+        Outcome.OPEN,
+    ),
+    "a permit that nobody waits for is nothing": (
+        at(S.STAGED),
+        events.PermitGranted(1),
+        S.STAGED,
+        Outcome.OPEN,
+    ),
+    "a failed trial goes back": (
+        at(S.TRIAL, TRYING_C),
+        events.TrialFailed("errors", "too many"),
+        S.ROLLING_BACK,
+        Outcome.OPEN,
+    ),
+    "an order ends a trial": (
+        at(S.TRIAL, TRYING_C),
+        events.OrderedBack(order("c")),
+        S.ROLLING_BACK,
+        Outcome.OPEN,
+    ),
+    "an order leaves what is committed": (
+        at(S.COMMITTED, ON_B, "b"),
+        events.OrderedBack(order("b")),
+        S.ROLLING_BACK,
+        Outcome.OPEN,
+    ),
+    "an order without anywhere to go is answered and nothing moves": (
+        at(S.COMMITTED, ON_A, "a"),
+        events.OrderedBack(order("a")),
+        S.ROLLBACK_FAILED,
+        Outcome.FAILED_ROLLBACK,
+    ),
+    "an order stops a download that never started running": (
+        at(S.DOWNLOADING),
+        events.OrderedBack(order("c")),
+        S.CANCELLED,
+        Outcome.NEVER_STARTED,
+    ),
+    "an order of an older epoch is nothing": (
+        msgspec.structs.replace(at(S.TRIAL, TRYING_C), epoch_seen=5),
+        events.OrderedBack(order("c", epoch=4)),
+        S.TRIAL,
+        Outcome.OPEN,
+    ),
+    "when the target runs the way back is complete": (
+        at(S.ROLLING_BACK),
+        events.TargetRunning(),
+        S.ROLLED_BACK,
+        Outcome.FAILED_ROLLED_BACK,
+    ),
+    "a committed version that rotted is left": (
+        at(S.COMMITTED, ON_B, "b"),
+        events.EntryLost(B, "rotten"),
+        S.ROLLING_BACK,
+        Outcome.OPEN,
+    ),
+    "with nothing else to load the line is on its safe output": (
+        at(S.COMMITTED, ON_A, "a"),
+        events.EntryLost(A, "rotten"),
+        S.FAIL_SAFE,
+        Outcome.FAILED_ROLLBACK,
+    ),
+    "a candidate that rotted is dropped": (
+        at(S.ACTIVATING, TRYING_C),
+        events.EntryLost(C, "rotten"),
+        S.ROLLING_BACK,
+        Outcome.OPEN,
+    ),
+    "a staged release that rotted has failed": (
+        at(S.STAGED),
+        events.EntryLost(C, "rotten"),
+        S.FAILED_NO_CHANGE,
+        Outcome.FAILED_NO_CHANGE,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_event(name: str) -> None:
+    """Each row says where one event leads."""
+    before, event, state, outcome = CASES[name]
+    after = advance(before, event)
+    assert after.attempt is not None
+    assert (after.attempt.state, after.attempt.outcome) == (state, outcome)
+
+
+RESUMES: dict[UpdateState, UpdateState] = {
+    S.ASSIGNED: S.ASSIGNED,
+    S.DOWNLOADING: S.DOWNLOADING,
+    S.VERIFIED: S.VERIFIED,
+    S.STAGED: S.STAGED,
+    S.AWAITING_PERMIT: S.STAGED,
+    S.ACTIVATING: S.ACTIVATING,
+    S.TRIAL: S.ACTIVATING,
+    S.COMMITTED: S.COMMITTED,
+    S.ROLLING_BACK: S.ROLLING_BACK,
+    S.ROLLED_BACK: S.ROLLED_BACK,
+    S.FAILED_NO_CHANGE: S.FAILED_NO_CHANGE,
+    S.ROLLBACK_FAILED: S.ROLLBACK_FAILED,
+    S.FAIL_SAFE: S.ROLLING_BACK,
+    S.CANCELLED: S.CANCELLED,
+}
+
+
+@pytest.mark.parametrize("state", [state for state in S if state is not S.IDLE])
+def test_resume(state: UpdateState) -> None:
+    """A start leads from every state to one in which work goes on; the map is total."""
+    slots = TRYING_C if state in {S.ACTIVATING, S.TRIAL} else ON_B
+    after = advance(at(state, slots), events.Restarted(Cause.PROCESS, "boot"))
+    assert after.state is RESUMES[state]
+    assert after.boot_epoch == 1
+
+
+def test_try_is_paid_before_the_load() -> None:
+    """A start in a trial pays; without tries the candidate is dropped."""
+    once = advance(at(S.TRIAL, TRYING_C), events.Restarted(Cause.PROCESS))
+    assert once.slots.tries_left == 0
+    twice = advance(once, events.Restarted(Cause.PROCESS))
+    assert twice.state is S.ROLLING_BACK
+    assert twice.slots.candidate is None
+    assert twice.slots.committed == B
+
+
+def test_known_bad() -> None:
+    """What failed here is refused in the same attempt, and tried in a later one."""
+    failed = advance(at(S.VERIFIED), events.Refused("smoke", "other values", bars=True))
+    other = advance(failed, told("b", generation=2))
+    again = advance(other, told("c", generation=3))
+    assert again.attempt is not None
+    assert again.attempt.veto == "known_bad"
+    later = events.Told(desired(assignment("c", attempt=2), generation=4))
+    assert advance(again, later).state is S.ASSIGNED
+
+
+def test_floor() -> None:
+    """An older release than the newest that ran is refused, unless it ran here itself."""
+    started = record(ON_B, floors={"pump": 5}, ran=[A])
+    old = advance(started, events.Told(desired(assignment("c", number=4))))
+    assert old.attempt is not None
+    assert old.attempt.veto == "below_floor"
+    ran = advance(started, events.Told(desired(assignment("a", number=1))))
+    assert ran.state is S.ASSIGNED
+
+
+def test_commit_raises_floor() -> None:
+    """A commit remembers that the version ran, and how high it was."""
+    trying = record(TRYING_C, Attempt(assignment=assignment("c", number=7), state=S.TRIAL))
+    after = advance(trying, events.TrialPassed())
+    assert after.floors == {"pump": 7}
+    assert after.ran == [C]
+    assert after.slots == Slots(golden=A, previous_good=B, committed=C)
+
+
+def test_order_is_carried_out_once() -> None:
+    """An order that stays in the desired state does not undo a later attempt that was ordered."""
+    wanted = desired(rollback=order("b"))
+    left = advance(at(S.COMMITTED, ON_B, "b"), events.Told(wanted))
+    back = advance(left, events.TargetRunning())
+    assert back.slots.committed == A
+    again = desired(assignment("b", attempt=2), generation=2, rollback=order("b"))
+    assert advance(back, events.Told(again)).state is S.ASSIGNED
+
+
+def test_stale_desired_state() -> None:
+    """A lower generation or epoch than one that was seen changes nothing."""
+    seen = advance(record(ON_B), events.Told(desired(generation=9, epoch=3)))
+    for generation, epoch in ((8, 3), (9, 2)):
+        stale = events.Told(desired(assignment("c"), generation=generation, epoch=epoch))
+        assert advance(seen, stale) == seen
+
+
+names = st.sampled_from("abc")
+numbers = st.integers(1, 3)
+told_any = st.builds(
+    lambda name, attempt, number, generation, epoch, back: events.Told(
+        desired(
+            None if name is None else assignment(name, attempt, number),
+            generation,
+            epoch,
+            rollback=None if back is None else order(back, epoch),
+        )
+    ),
+    st.none() | names,
+    numbers,
+    numbers,
+    numbers,
+    numbers,
+    st.none() | names,
+)
+any_event: st.SearchStrategy[Event] = st.one_of(
+    told_any,
+    st.builds(events.Restarted, st.sampled_from(Cause)),
+    st.builds(events.DownloadStarted),
+    st.builds(events.Refused, st.just("veto"), st.just("reason"), st.booleans()),
+    st.builds(lambda name: events.Verified(entry(name)), names),
+    st.builds(events.Staged),
+    st.builds(events.PermitAsked),
+    st.builds(events.PermitDenied),
+    st.builds(events.PermitGranted, numbers),
+    st.builds(events.TryPaid),
+    st.builds(lambda name: events.Loaded(digest(name)), names),
+    st.builds(events.TrialPassed),
+    st.builds(events.TrialFailed, st.just("veto"), st.just("reason")),
+    st.builds(lambda name: events.OrderedBack(order(name), local=True), names),
+    st.builds(events.TargetRunning),
+    st.builds(lambda each: events.Collected(frozenset(map(digest, each))), st.lists(names)),
+)
+# Towards a commit, so that random orders of events get anywhere.
+CLIMB: tuple[type[Event], ...] = (
+    events.DownloadStarted,
+    events.Staged,
+    events.PermitAsked,
+    events.TryPaid,
+    events.TrialPassed,
+    events.TargetRunning,
+)
+
+
+def climb(before: Record) -> Record:
+    """One step that the agent would take by itself."""
+    attempt = before.attempt
+    if attempt is None:
+        return before
+    if attempt.state is S.DOWNLOADING:
+        name = next(each for each in "abc" if digest(each) == attempt.digest)
+        return advance(before, events.Verified(entry(name)))
+    if attempt.state is S.AWAITING_PERMIT:
+        return advance(before, events.PermitGranted(before.epoch_seen))
+    if attempt.state is S.ACTIVATING:
+        paid = advance(before, events.TryPaid())
+        return advance(paid, events.Loaded(attempt.digest))
+    for kind in CLIMB:
+        after = advance(before, kind())  # type: ignore[call-arg]  # these take no arguments
+        if after != before:
+            return after
+    return before
+
+
+def judge(before: Record, event: object, after: Record) -> None:
+    """What must hold between any two records."""
+    slots = after.slots
+    assert after.generation_seen >= before.generation_seen  # S18
+    assert after.epoch_seen >= before.epoch_seen
+    assert slots.effective is None or slots.effective in after.verified  # S1
+    if slots.committed is not None and slots.committed != slots.golden:
+        assert rollback_target(slots, after.verified) is not None  # S3
+    if before.slots.committed != slots.committed:
+        commits = isinstance(event, events.TrialPassed)
+        backs = isinstance(event, events.OrderedBack | events.Told)
+        assert commits or backs  # S2 and S6
+    assert slots.refunds <= REFUNDS_MAX  # S5
+    assert (slots.candidate is not None) == (after.state in {S.ACTIVATING, S.TRIAL})
+    if slots.candidate is not None:
+        assert after.attempt is not None
+        assert after.attempt.digest == slots.candidate
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(st.none() | any_event, max_size=40))
+def test_any_order(sequence: list[Event | None]) -> None:
+    """Whatever comes in whatever order, the invariants hold and no event is out of place."""
+    now = record(ON_A)
+    for event in sequence:
+        after = climb(now) if event is None else advance(now, event)
+        if event is not None:
+            judge(now, event, after)
+        now = after
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.none() | any_event, max_size=30), told_any)
+def test_told_twice(sequence: list[Event | None], heard: events.Told) -> None:
+    """Hearing the same desired state twice is hearing it once."""
+    now = record(ON_A)
+    for event in sequence:
+        now = climb(now) if event is None else advance(now, event)
+    once = advance(now, heard)
+    assert advance(once, heard) == once

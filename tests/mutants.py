@@ -55,8 +55,12 @@ AIMS: dict[str, Aim] = {
     f"{GATEWAY}/update/references.py": Aim(("runtime/update/test_references.py",)),
     f"{ROLLOUT}/machine.py": Aim(("site_proxy/rollout/test_machine.py",)),
     f"{ROLLOUT}/holds.py": Aim(("site_proxy/rollout/test_machine.py",)),
-    f"{ROLLOUT}/gate.py": Aim(("site_proxy/rollout/test_gate.py",)),
-    f"{ROLLOUT}/permits.py": Aim(("site_proxy/rollout/test_permits.py",)),
+    f"{ROLLOUT}/gate.py": Aim(
+        ("site_proxy/rollout/test_gate.py", "site_proxy/rollout/test_gate_report.py")
+    ),
+    f"{ROLLOUT}/permits.py": Aim(
+        ("site_proxy/rollout/test_permits.py", "site_proxy/rollout/test_permit_limits.py")
+    ),
     f"{ROLLOUT}/cohorts.py": Aim(("site_proxy/rollout/test_cohorts.py",)),
     f"{ROLLOUT}/statistics.py": Aim(("site_proxy/rollout/test_statistics.py",)),
     f"{ROLLOUT}/windows.py": Aim(("site_proxy/rollout/test_windows.py",)),

@@ -52,13 +52,16 @@ class MqttSink:
         """Publish for ever; a broker that goes away is dialled again."""
         import aiomqtt  # noqa: PLC0415 - a gateway without MQTT never loads it
 
+        told = ""
         while True:
             try:
                 async with dial(self._config) as client:
                     log.info("sink.connected", topic=self._topic)
                     await self._publish(client)
             except aiomqtt.MqttError as error:
-                log.warning("sink.lost", topic=self._topic, reason=str(error))
+                if told != str(error):
+                    told = str(error)
+                    log.warning("sink.lost", topic=self._topic, reason=told)
             await asyncio.sleep(self._config.retry_s)
 
     async def _publish(self, client: "aiomqtt.Client") -> None:

@@ -140,6 +140,7 @@ class MqttSource:
         """Read for ever; a broker that goes away is dialled again, and the outage is a gap."""
         import aiomqtt  # noqa: PLC0415 - a gateway without MQTT never loads it
 
+        told = ""
         while True:
             try:
                 async with dial(self._config) as client:
@@ -149,7 +150,9 @@ class MqttSource:
                     async for message in client.messages:
                         self._take(message.topic.value, message.payload)
             except aiomqtt.MqttError as error:
-                log.warning("source.lost", source=self._config.name, reason=str(error))
+                if told != str(error):
+                    told = str(error)
+                    log.warning("source.lost", source=self._config.name, reason=told)
             self._mark_gap()
             await asyncio.sleep(self._config.retry_s)
 

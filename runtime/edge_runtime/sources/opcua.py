@@ -72,12 +72,16 @@ class OpcUaSource:
         Raises:
             ConfigurationError: the server lacks a namespace or a certificate cannot be used.
         """
+        told = ""
         while True:
             life = _Life(self._monotonic())
             try:
                 await self._live(life)
             except SourceLostError as error:
-                log.warning("source.lost", source=self._config.name, reason=str(error))
+                # A server that is away for a week is one line, not one a second.
+                if told != str(error):
+                    told = str(error)
+                    log.warning("source.lost", source=self._config.name, reason=told)
             self._ingest(life.first.gaps([tag.role for tag in self._tags], life.heard_s))
             self.reconnects += 1
             await asyncio.sleep(self._config.retry_s)

@@ -66,12 +66,15 @@ class SparkplugSource:
         """Read for ever; a broker that goes away is dialled again, and the outage is a gap."""
         import aiomqtt  # noqa: PLC0415 - a gateway without MQTT never loads it
 
+        told = ""
         while True:
             try:
                 async with dial(self._config) as client:
                     await self._listen(client)
             except aiomqtt.MqttError as error:
-                log.warning("source.lost", source=self._config.name, reason=str(error))
+                if told != str(error):
+                    told = str(error)
+                    log.warning("source.lost", source=self._config.name, reason=told)
             for node in self._nodes.values():
                 self._ingest(node.lost())
             await asyncio.sleep(self._config.retry_s)

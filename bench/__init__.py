@@ -1,0 +1,1 @@
+"""Benchmarks: one module each, ratios against a named peer or limit in the same run."""

@@ -1,1 +1,1 @@
-"""`site-proxy`: one daemon a plant that mirrors, rolls out, buffers, queues and keeps the books."""
+"""`site-proxy`: one daemon a plant; mirrors, rolls out, buffers, queues, and keeps the books."""

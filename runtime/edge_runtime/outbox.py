@@ -1,38 +1,34 @@
-"""What must reach the site although it may be away: kept in a journal, sent in order, repeatable.
+"""What must reach the site although it may be away: kept in journals, sent in order, repeatable.
 
-Telemetry batches and suspect windows share one journal. A batch keeps the number that it got when
-it was made, so however often it is sent, it is one batch. When the journal is full the oldest
-batches go first: metrics are cumulative, so the next one says it all again. Suspect windows stay.
+Telemetry batches and suspect windows have a journal each, so that neither pins or delays the
+other. A batch keeps the number that it got when it was made: however often it is sent, it is one
+batch. When their journal is full the oldest batches go, since metrics are cumulative and a later
+one says it all again; suspect windows stay, and new ones are let go.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol
 
 import structlog
 
 from edge_core.contracts.errors import EdgeError
-from edge_core.contracts.gateway import OTLP_BYTES_MAX
+from edge_core.contracts.gateway import OTLP_BYTES_MAX, REVIEW_BYTES_MAX
 from edge_core.contracts.plant import Serial
 from edge_core.contracts.telemetry import BatchId
-from edge_core.journal import (
-    MIB,
-    Entry,
-    Journal,
-    JournalConfig,
-    JournalFullError,
-    Record,
-)
+from edge_core.journal import KIB, MIB, Entry, Journal, JournalConfig, JournalFullError, Record
 from edge_runtime.errors import SiteRefusedError
 
 log = structlog.get_logger(__name__)
 
 KIND_METRICS: Final = 1
 KIND_REVIEW: Final = 2
-READ_BYTES_MAX: Final = 256 * 1024
+READ_BYTES_MAX: Final = 256 * KIB
 SHED_SHARE: Final = 4  # a full journal gives up this part of its batches at once
+REVIEW_JOURNAL_BYTES: Final = 8 * MIB
 RETRY_S: Final = 1.0
 RETRY_S_MAX: Final = 60.0
 """Telemetry and windows are not urgent; heartbeats have their own loop."""
@@ -50,18 +46,26 @@ class Takes(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Journals:
+    """Where the outbox keeps things."""
+
+    metrics: Journal
+    review: Journal
+
+
 class Outbox:
-    """The journal of one gateway; made by `open_outbox`.
+    """The outgoing mail of one gateway; made by `open_outbox`.
 
     Attributes:
-        shed: batches given up because the journal was full.
+        shed: batches given up because their journal was full.
         refused: what the site would never take, put aside so that the rest goes on.
     """
 
     def __init__(
-        self, journal: Journal, serial: Serial, epoch: int, unix_ns: Callable[[], int]
+        self, journals: Journals, serial: Serial, epoch: int, unix_ns: Callable[[], int]
     ) -> None:
-        self._journal = journal
+        self._journals = journals
         self._serial = serial
         self._epoch = epoch
         self._unix_ns = unix_ns
@@ -72,8 +76,8 @@ class Outbox:
     @property
     def waiting(self) -> int:
         """Records that the site has not taken, as far as the newest and the oldest tell."""
-        stats = self._journal.stats()
-        return max(0, stats.last_seq - stats.acknowledged)
+        found = (self._journals.metrics.stats(), self._journals.review.stats())
+        return sum(max(0, stats.last_seq - stats.acknowledged) for stats in found)
 
     async def add_metrics(self, body: bytes) -> None:
         """Keep one OTLP batch; returns once it is safe.
@@ -85,7 +89,15 @@ class Outbox:
             self.shed += 1
             return
         self._sequence += 1
-        await self._add(KIND_METRICS, self._sequence, body)
+        entry = self._entry(KIND_METRICS, self._sequence, body)
+        for _ in range(SHED_SHARE):
+            try:
+                await self._journals.metrics.append(entry)
+            except JournalFullError:
+                await self._shed()
+            else:
+                return
+        await self._journals.metrics.append(entry)
 
     async def add_window(self, body: bytes) -> None:
         """Keep one suspect window; returns once it is safe.
@@ -93,44 +105,65 @@ class Outbox:
         Raises:
             EdgeError: as `Journal.append`.
         """
-        await self._add(KIND_REVIEW, 0, body)
+        if len(body) <= REVIEW_BYTES_MAX:
+            await self._journals.review.append(self._entry(KIND_REVIEW, 0, body))
 
     async def run(self, takes: Takes) -> None:
         """Send what is there, oldest first, for ever."""
+
+        async def metrics(record: Record) -> None:
+            entry = record.entry
+            batch = BatchId(serial=entry.source, epoch=entry.epoch, sequence=entry.sequence)
+            await takes.metrics(batch, record.body_crc32c, entry.body)
+
+        async def review(record: Record) -> None:
+            await takes.review(record.entry.body)
+
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._drain(self._journals.metrics, metrics))
+            group.create_task(self._drain(self._journals.review, review))
+
+    async def _drain(self, journal: Journal, send: Callable[[Record], Awaitable[None]]) -> None:
         after, failures = 0, 0
         while True:
-            batch = await self._journal.read_batch(after, READ_BYTES_MAX)
             try:
+                batch = await journal.read_batch(after, READ_BYTES_MAX)
                 for record in batch.records:
-                    await self._send(takes, record)
-                    await self._journal.acknowledge(record.seq)
+                    await self._one(send, record)
+                    await journal.acknowledge(record.seq)
                     after = record.seq
             except EdgeError as error:
                 failures += 1
                 wait_s = min(RETRY_S * 2 ** min(failures - 1, 8), RETRY_S_MAX)
-                log.info("outbox.waiting", reason=str(error), again_s=wait_s)
+                if failures == 1:
+                    log.info("outbox.waiting", reason=str(error), again_s=wait_s)
                 await asyncio.sleep(wait_s)
                 continue
             failures = 0
             after = max(after, batch.reached)
             if not batch.records:
-                await self._journal.wait_for(after)
+                await journal.wait_for(after)
 
-    async def _send(self, takes: Takes, record: Record) -> None:
-        entry = record.entry
+    async def _one(self, send: Callable[[Record], Awaitable[None]], record: Record) -> None:
         try:
-            if entry.kind == KIND_METRICS:
-                batch = BatchId(serial=entry.source, epoch=entry.epoch, sequence=entry.sequence)
-                await takes.metrics(batch, record.body_crc32c, entry.body)
-            else:
-                await takes.review(entry.body)
+            await send(record)
         except SiteRefusedError as error:
             # It will never be taken; whatever waits behind it may.
             self.refused += 1
-            log.warning("outbox.refused", kind=entry.kind, seq=record.seq, reason=str(error))
+            log.warning("outbox.refused", kind=record.entry.kind, reason=str(error))
 
-    async def _add(self, kind: int, sequence: int, body: bytes) -> None:
-        entry = Entry(
+    async def _shed(self) -> None:
+        """Give up the oldest part of the batches."""
+        journal = self._journals.metrics
+        stats = journal.stats()
+        span = stats.last_seq - stats.acknowledged
+        last = stats.acknowledged + max(1, span // SHED_SHARE)
+        await journal.acknowledge(min(last, stats.last_seq))
+        self.shed += max(1, span // SHED_SHARE)
+        log.warning("outbox.shed", batches=self.shed)
+
+    def _entry(self, kind: int, sequence: int, body: bytes) -> Entry:
+        return Entry(
             kind=kind,
             source=self._serial,
             epoch=self._epoch,
@@ -138,27 +171,6 @@ class Outbox:
             body=body,
             ingest_unix_ns=self._unix_ns(),
         )
-        try:
-            await self._journal.append(entry)
-        except JournalFullError:
-            await self._shed()
-            await self._journal.append(entry)
-
-    async def _shed(self) -> None:
-        """Give up the oldest part of the batches; suspect windows stay."""
-        stats = self._journal.stats()
-        last = stats.acknowledged + (stats.last_seq - stats.acknowledged) // SHED_SHARE
-        after = stats.acknowledged
-        while after < last:
-            batch = await self._journal.read_batch(after, READ_BYTES_MAX)
-            for record in batch.records:
-                if record.entry.kind == KIND_METRICS and record.seq <= last:
-                    await self._journal.acknowledge(record.seq, record.seq)
-                    self.shed += 1
-            if not batch.records:
-                break
-            after = batch.reached
-        log.warning("outbox.shed", batches=self.shed)
 
 
 @asynccontextmanager
@@ -171,13 +183,22 @@ async def open_outbox(
         JournalInUseError: another process has it.
         JournalReadOnlyError: the folder cannot be written.
     """
-    config = JournalConfig(
-        segment_bytes=MIB + MIB // 2,  # the largest batch and its frame
-        bytes_max=max(bytes_max, 4 * MIB),
+    metrics = _config(OTLP_BYTES_MAX + MIB // 2, max(bytes_max, 4 * MIB))
+    review = _config(MIB, REVIEW_JOURNAL_BYTES)
+    async with AsyncExitStack() as stack:
+        journals = Journals(
+            await stack.enter_async_context(await Journal.open(folder / "metrics", metrics)),
+            await stack.enter_async_context(await Journal.open(folder / "review", review)),
+        )
+        yield Outbox(journals, serial, epoch, unix_ns)
+
+
+def _config(segment_bytes: int, bytes_max: int) -> JournalConfig:
+    return JournalConfig(
+        segment_bytes=segment_bytes,
+        bytes_max=bytes_max,
         pending_bytes_max=4 * MIB,
         batch_bytes_max=2 * MIB,
         quarantine_bytes_max=4 * MIB,
         preallocate=False,
     )
-    async with await Journal.open(folder, config) as journal:
-        yield Outbox(journal, serial, epoch, unix_ns)

@@ -1,0 +1,240 @@
+"""What goes to the site: windows within a budget, batches and summaries that survive."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+import anyio
+import msgspec
+import pytest
+
+from edge_core.contracts.gateway import HealthWindow
+from edge_core.contracts.review import Routing
+from edge_core.contracts.telemetry import BatchId
+from edge_core.drift.wcusum import DriftScore, DriftStatus
+from edge_runtime.config import ReviewConfig
+from edge_runtime.errors import SiteRefusedError, SiteUnreachableError
+from edge_runtime.outbox import Outbox, open_outbox
+from edge_runtime.review import Pick, ReviewRouter, suspect
+from edge_runtime.scoring import Route, Scored, Scorer
+from edge_runtime.spool import SENT_MAX, HealthSpool
+from edge_runtime.telemetry import Levels, Meters
+from edge_runtime.wake import Wake
+from tests.simulators.models import SimulatedWorker, loaded
+from tests.simulators.releases import ROLES
+from tests.unit.runtime.test_scoring import cut
+
+pytestmark = pytest.mark.anyio
+
+MODEL, _ = loaded("1")
+NARROW, _ = loaded("1", SimulatedWorker("x", scores=(0.52, 0.48)))
+OTHER, _ = loaded("2", SimulatedWorker("x", scores=(0.1, 0.9)))
+ALARM = DriftScore(1, DriftStatus.ALARM, "", kind="level", tags=("flow",))
+RULES_ONLY = ReviewConfig(shift_s=1000.0, uniform_share=0.0, rest_s=10.0)
+
+
+async def scored(route: Route, number: int = 1) -> Scored:
+    """One window with all opinions."""
+    scorer = Scorer("gw-1", 1, lambda: 0.0)
+    return await scorer.compare(await scorer.score(cut(number), route))
+
+
+RULES: dict[str, tuple[Route, DriftScore | None, Routing | None]] = {
+    "nothing strange": (Route(MODEL), None, None),
+    "a narrow margin": (Route(NARROW), None, Routing.UNCERTAIN),
+    "the models disagree": (Route(MODEL, shadow=OTHER), None, Routing.SHADOW),
+    "the inputs drift": (Route(MODEL), ALARM, Routing.DRIFT),
+}
+
+
+@pytest.mark.parametrize("name", RULES)
+async def test_rules(name: str) -> None:
+    """Each row is a rule and the window that it sends to people."""
+    route, drift, routing = RULES[name]
+    router = ReviewRouter(RULES_ONLY, "gw-1", 1)
+    pick = router.consider(await scored(route), drift, budget=5, now_s=0.0)
+    assert (None if pick is None else pick.routing) == routing
+    assert pick is None or pick.inclusion_probability is None
+
+
+async def test_rest_and_budget() -> None:
+    """One rule rests between two windows, and a shift has no more than its budget."""
+    router = ReviewRouter(RULES_ONLY, "gw-1", 1)
+    window = await scored(Route(NARROW))
+    picked = [
+        second
+        for second in range(0, 100, 5)
+        if router.consider(window, None, budget=3, now_s=float(second)) is not None
+    ]
+    assert picked == [0, 10, 20]
+    assert router.consider(window, None, budget=3, now_s=1001.0) is not None
+
+
+async def test_chance_is_written_down() -> None:
+    """The uniform picks come as often as their recorded chance says."""
+    config = ReviewConfig(shift_s=1e9, uniform_share=1.0, rest_s=1e9)
+    a_shift = config.shift_s / 0.2
+    router = ReviewRouter(config, "gw-1", 7)
+    budget = int(a_shift * 0.25)
+    picks: list[Pick] = []
+    for number in range(2000):
+        pick = router.consider(await scored(Route(MODEL), number), None, budget=budget, now_s=0.0)
+        picks += [] if pick is None else [pick]
+    assert {pick.routing for pick in picks} == {Routing.RANDOM}
+    chance = picks[0].inclusion_probability
+    assert chance == pytest.approx(0.25, abs=1e-6)
+    assert len(picks) == pytest.approx(500, abs=80)
+
+
+async def test_suspect_window() -> None:
+    """A suspect window carries its rows, both predictions and an id that is never reused."""
+    window = await scored(Route(MODEL, shadow=OTHER), 12)
+    pick = Pick(Routing.SHADOW, "1 says normal, 2 says leak")
+    found = suspect(window, pick, ROLES, dict.fromkeys(ROLES, "bar"))
+    assert found is not None
+    assert found.id == "gw-1:1:12"
+    assert [channel.role for channel in found.channels] == list(ROLES)
+    assert (found.prediction, found.shadow_prediction) == ("normal", "leak")
+    assert found.shadow_digest == OTHER.digest
+
+
+def health(number: int) -> HealthWindow:
+    """One health window."""
+    at = datetime(2026, 11, 22, tzinfo=UTC)
+    return HealthWindow(
+        epoch=1,
+        number=number,
+        digest=MODEL.digest,
+        role="committed",
+        started=at,
+        ended=at,
+        scored=1,
+    )
+
+
+def test_spool(tmp_path: Path) -> None:
+    """Health windows wait for the site, across a restart, and go when it has them."""
+    spool = HealthSpool(tmp_path / "health.json")
+    spool.load()
+    spool.add([health(number) for number in range(100)])
+    spool.write()
+    again = HealthSpool(tmp_path / "health.json")
+    again.load()
+    due = again.due()
+    assert len(due) == SENT_MAX
+    again.stored(due)
+    assert [window.number for window in again.due()] == list(range(SENT_MAX, 100))
+
+
+def test_unreadable_spool(tmp_path: Path) -> None:
+    """A spool that makes no sense is left, and the gateway goes on."""
+    (tmp_path / "health.json").write_bytes(b"{")
+    spool = HealthSpool(tmp_path / "health.json")
+    spool.load()
+    assert spool.due() == []
+
+
+class Takes:
+    """A site that takes, refuses, or is away."""
+
+    def __init__(self, failures: Sequence[Exception | None] = ()) -> None:
+        self.failures = list(failures)
+        self.taken: list[tuple[str, bytes]] = []
+
+    async def metrics(self, batch: BatchId, crc32c: int, body: bytes) -> None:
+        """One batch."""
+        assert crc32c >= 0
+        await self._take(str(batch), body)
+
+    async def review(self, window: bytes) -> None:
+        """One window."""
+        await self._take("window", window)
+
+    async def _take(self, name: str, body: bytes) -> None:
+        failure = self.failures.pop(0) if self.failures else None
+        if failure is not None:
+            raise failure
+        self.taken.append((name, body))
+
+
+async def send(outbox: Outbox, takes: Takes, count: int) -> None:
+    """Let the outbox send until *count* were taken."""
+    async with anyio.create_task_group() as group:
+        group.start_soon(outbox.run, takes)
+        with anyio.fail_after(10):
+            while len(takes.taken) < count:  # noqa: ASYNC110 - the outbox brings it about
+                await anyio.sleep(0.005)
+        group.cancel_scope.cancel()
+
+
+async def test_outbox(tmp_path: Path) -> None:
+    """What was added survives a restart, goes out in order, and a batch keeps its number."""
+    async with open_outbox(tmp_path / "o", "gw-1", 1, 4 * 2**20, lambda: 1) as outbox:
+        await outbox.add_metrics(b"one")
+        await outbox.add_window(b"strange")
+    async with open_outbox(tmp_path / "o", "gw-1", 2, 4 * 2**20, lambda: 1) as outbox:
+        await outbox.add_metrics(b"two")
+        takes = Takes()
+        await send(outbox, takes, 3)
+        batches = [taken for taken in takes.taken if taken[0] != "window"]
+        assert batches == [("gw-1/1/1", b"one"), ("gw-1/2/1", b"two")]
+        assert ("window", b"strange") in takes.taken
+        assert outbox.waiting == 0
+
+
+async def test_outbox_puts_aside_what_is_refused(tmp_path: Path) -> None:
+    """What the site will never take does not hold up the rest; a site that is away does."""
+    away = SiteUnreachableError("away")
+    async with open_outbox(tmp_path / "o", "gw-1", 1, 4 * 2**20, lambda: 1) as outbox:
+        for body in (b"one", b"two"):
+            await outbox.add_metrics(body)
+        takes = Takes([away, SiteRefusedError("no", status=400)])
+        await send(outbox, takes, 1)
+        assert takes.taken == [("gw-1/1/2", b"two")]
+        assert outbox.refused == 1
+
+
+async def test_full_outbox_gives_up_batches(tmp_path: Path) -> None:
+    """A journal that is full gives up the oldest batches, which later ones repeat anyway."""
+    async with open_outbox(tmp_path / "o", "gw-1", 1, 4 * 2**20, lambda: 1) as outbox:
+        await outbox.add_window(b"strange")
+        for number in range(12):
+            await outbox.add_metrics(bytes([number]) * 900_000)
+        assert outbox.shed > 0
+        takes = Takes()
+        await send(outbox, takes, 2)
+        assert ("window", b"strange") in takes.taken
+
+
+async def test_meters() -> None:
+    """Counters are cumulative, and every series names its model and its gateway."""
+    meters = Meters("gw-1", "plant", lambda: Levels(window_last=3))
+    for number in range(3):
+        meters.take(await scored(Route(MODEL, shadow=OTHER), number))
+    body = meters.encoded()
+    assert body is not None
+    for expected in (b"edge.windows.scored", b"model.version", b"gw-1", b"edge.shadow.disagreed"):
+        assert expected in body
+
+
+async def test_wake() -> None:
+    """Work is cut short by the wake, and its failure comes through."""
+    wake = Wake()
+
+    async def fails() -> None:
+        raise SiteUnreachableError("away")
+
+    with pytest.raises(SiteUnreachableError):
+        await wake.unless_woken(fails())
+
+    async def never() -> int:
+        await anyio.sleep_forever()
+        return 1
+
+    wake.set()
+    assert await wake.unless_woken(never()) is None
+
+
+def test_verdict_on_the_wire() -> None:
+    """A health window is plain JSON for whoever reads the spool."""
+    assert msgspec.json.decode(msgspec.json.encode(health(1)), type=HealthWindow) == health(1)

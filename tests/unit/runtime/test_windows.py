@@ -1,0 +1,153 @@
+"""Samples become numbered windows: each once, through swaps, restarts and clocks that jump."""
+
+import math
+from pathlib import Path
+
+import msgspec
+import numpy as np
+
+from edge_core.features.samples import CellQuality
+from edge_runtime.clock import LEAP_PATIENCE_S, PlantClock, clock_quality
+from edge_runtime.config import TagConfig
+from edge_runtime.ledger import Ledger
+from edge_runtime.sources.sample import TagSample
+from edge_runtime.windows import CutWindow, WindowStream
+from tests.simulators.releases import ROLES, WINDOWING
+
+T0_NS = 1_795_305_600_000_000_000
+PERIOD_NS = 50_000_000
+TAGS = [TagConfig(role=role, unit="bar", source="s", address="x#y") for role in ROLES]
+
+
+class Plant:
+    """A stream with a hand on its clock."""
+
+    def __init__(self, ledger: Ledger, *, offset_ns: int = 0) -> None:
+        self.now_s = 1000.0
+        self.offset_ns = offset_ns
+        self.stream = WindowStream(TAGS, ledger, lateness_s=0.0, monotonic=lambda: self.now_s)
+        self.stream.follow(WINDOWING)
+
+    @property
+    def source_ns(self) -> int:
+        """The plant's own clock."""
+        return T0_NS + self.offset_ns + round((self.now_s - 1000.0) * 1e9)
+
+    def rows(self, count: int, roles: tuple[str, ...] = ROLES) -> list[CutWindow]:
+        """Let *count* periods go by, with a value of each of *roles* in each."""
+        found: list[CutWindow] = []
+        for _ in range(count):
+            self.stream.take(
+                [TagSample(role, 1.0, CellQuality.GOOD, self.source_ns) for role in roles]
+            )
+            found += self.stream.cut()
+            self.now_s += PERIOD_NS / 1e9
+        return found
+
+
+def test_numbers(tmp_path: Path) -> None:
+    """Windows come once a stride and are numbered without a hole."""
+    with Ledger(tmp_path / "w") as ledger:
+        windows = Plant(ledger).rows(40)
+        assert [window.number for window in windows] == list(range(1, len(windows) + 1))
+        assert len(windows) == (40 - 8) // 4 + 1
+        assert windows[0].window.values.shape == (8, 2)
+        starts = [window.window.start_ns for window in windows]
+        assert set(np.diff(starts)) == {4 * PERIOD_NS}
+
+
+def test_numbers_go_on_after_a_restart(tmp_path: Path) -> None:
+    """A restart gives no number twice and cuts no rows again."""
+    with Ledger(tmp_path / "w") as ledger:
+        before = Plant(ledger).rows(40)
+        for window in before:
+            ledger.out(window.number, scored=True)
+    with Ledger(tmp_path / "w") as ledger:
+        after = Plant(ledger).rows(60)
+    assert after[0].number == before[-1].number + 1
+    assert after[0].window.end_ns > before[-1].window.end_ns
+
+
+def test_another_windowing(tmp_path: Path) -> None:
+    """When a model that cuts otherwise takes over, the numbers go on."""
+    with Ledger(tmp_path / "w") as ledger:
+        plant = Plant(ledger)
+        before = plant.rows(20)
+        plant.stream.follow(msgspec.structs.replace(WINDOWING, length_rows=4, stride_rows=2))
+        after = plant.rows(20)
+        assert after[0].number == before[-1].number + 1
+        assert after[0].window.values.shape == (4, 2)
+
+
+def test_value_that_does_not_change(tmp_path: Path) -> None:
+    """A tag that spoke once is known for ever, also when the grid starts anew."""
+    with Ledger(tmp_path / "w") as ledger:
+        plant = Plant(ledger)
+        plant.rows(1)
+        plant.rows(20, roles=("flow",))
+        plant.stream.follow(msgspec.structs.replace(WINDOWING, stride_rows=2))
+        window = plant.rows(20, roles=("flow",))[-1].window
+        assert window.good_share.tolist() == [1.0, 1.0]
+
+
+def test_gap(tmp_path: Path) -> None:
+    """From a gap on nothing is known until the next value."""
+    with Ledger(tmp_path / "w") as ledger:
+        plant = Plant(ledger)
+        plant.rows(20)
+        gap = TagSample("pressure", math.nan, CellQuality.GAP, plant.source_ns)
+        plant.stream.take([gap])
+        window = plant.rows(12, roles=("flow",))[-1].window
+        assert window.good_share.tolist() == [1.0, 0.0]
+        assert plant.stream.counts.gaps == 1
+
+
+def test_clock_of_the_plant_is_set(tmp_path: Path) -> None:
+    """When the plant's clock is set back by an hour, windows come again after a while."""
+    with Ledger(tmp_path / "w") as ledger:
+        plant = Plant(ledger)
+        before = plant.rows(40)
+        plant.offset_ns = -3_600_000_000_000
+        after = plant.rows(int(LEAP_PATIENCE_S * 20) + 40)
+        fresh = [each for each in after if each.window.end_ns < before[0].window.start_ns]
+        assert fresh
+        assert min(fresh[-1].window.good_share) == 1.0
+        numbers = [each.number for each in (*before, *after)]
+        assert numbers == list(range(1, len(numbers) + 1))
+
+
+def test_ledger_counts(tmp_path: Path) -> None:
+    """What is given out and never comes out is dropped; what comes twice is doubled."""
+    with Ledger(tmp_path / "w") as ledger:
+        for _ in range(5):
+            ledger.give(0)
+        ledger.out(1, scored=True)
+        ledger.out(3, scored=False)
+        ledger.out(3, scored=True)
+        counts = ledger.counts
+        assert (counts.cut, counts.scored, counts.no_verdict) == (5, 2, 1)
+        assert (counts.dropped, counts.doubled) == (1, 1)
+    with Ledger(tmp_path / "w") as ledger:
+        assert ledger.counts.dropped == 3  # 2 before, and 4 and 5 were under way
+        assert ledger.give(0) == 6
+
+
+def test_foreign_ledger(tmp_path: Path) -> None:
+    """A file of something else is not believed."""
+    (tmp_path / "w").write_bytes(b"x" * 64)
+    with Ledger(tmp_path / "w") as ledger:
+        assert ledger.counts.cut == 0
+
+
+def test_plant_clock_ignores_one_leap() -> None:
+    """One sample from another time moves nothing."""
+    clock = PlantClock()
+    clock.observe(T0_NS, 0.0)
+    assert not clock.observe(T0_NS + 3_600_000_000_000, 1.0)
+    assert clock.now_ns(2.0) == T0_NS + 2_000_000_000
+    assert clock.leaps == 0
+
+
+def test_clock_quality() -> None:
+    """The kernel answers without rights, whatever it says."""
+    assert clock_quality().error_max_us >= 0

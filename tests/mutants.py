@@ -61,8 +61,12 @@ AIMS: dict[str, Aim] = {
     f"{ROLLOUT}/permits.py": Aim(
         ("site_proxy/rollout/test_permits.py", "site_proxy/rollout/test_permit_limits.py")
     ),
-    f"{ROLLOUT}/cohorts.py": Aim(("site_proxy/rollout/test_cohorts.py",)),
-    f"{ROLLOUT}/statistics.py": Aim(("site_proxy/rollout/test_statistics.py",)),
+    f"{ROLLOUT}/cohorts.py": Aim(
+        ("site_proxy/rollout/test_cohorts.py", "site_proxy/rollout/test_cohort_plan.py")
+    ),
+    f"{ROLLOUT}/statistics.py": Aim(
+        ("site_proxy/rollout/test_statistics.py", "site_proxy/rollout/test_wealth.py")
+    ),
     f"{ROLLOUT}/windows.py": Aim(("site_proxy/rollout/test_windows.py",)),
     f"{SITE}/audit/tree.py": Aim(("site_proxy/audit/test_tree.py",)),
     f"{SITE}/audit/verify.py": Aim(("site_proxy/audit/test_verify.py",)),
@@ -230,6 +234,7 @@ def _lay_out(copy: Path, module: str, aim: Aim) -> Path:
         "pytest_add_cli_args": ["-p", "no:cacheprovider", "-p", "tests.mutants"],
         "pytest_add_cli_args_test_selection": [f"tests/unit/{test}" for test in aim.tests],
         "timeout_constant": 5.0,
+        "timeout_multiplier": 4.0,  # of what the tests take unchanged
         "track_dependencies": False,
         "use_git_change_detection": False,
     }

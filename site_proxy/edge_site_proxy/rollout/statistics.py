@@ -119,7 +119,7 @@ def _log_likelihood_ratio(bad: Floats, both: Floats, share: Floats, null: Floats
 
 
 def _binomial(bad: int, count: int, share: float, null: float) -> float:
-    share, null = min(share, 1 - _EDGE), min(max(null, _EDGE), 1 - _EDGE)
+    share, null = (min(max(each, _EDGE), 1 - _EDGE) for each in (share, null))
     return bad * math.log(share / null) + (count - bad) * math.log((1 - share) / (1 - null))
 
 

@@ -157,6 +157,15 @@ def test_a_share_is_never_more_than_all() -> None:
     assert half == pytest.approx(1200 / 2370)
 
 
+def test_a_limit_of_none_can_be_broken_and_not_proved() -> None:
+    """Where not one error is allowed, none seen is no proof, and some seen is a failure."""
+    none = msgspec.structs.replace(LIMITS, error_share_max=0.0)
+    for errors, verdict in ((0, WAIT), (12, FAIL)):
+        subject = replace(GOOD, running=tally(40, errors=errors))
+        report = judge(Case("canary", none, {"g1": subject}))
+        assert row_of(report, "errors").verdict is verdict
+
+
 def test_a_veto_is_counted_and_never_too_long() -> None:
     """Two vetoed gateways are two, and five hundred characters are enough to say why."""
     row = row_of(report_of(Subject(veto="x" * 400), Subject(veto="y" * 400)), "veto")

@@ -3,24 +3,24 @@
 Each step does what the present state asks for and ends; the agent looks again after it.
 """
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
 import structlog
 
+from edge_core.admission.model import Admission
 from edge_core.contracts.artefact import Digest
 from edge_core.contracts.errors import EdgeError, NotFoundError, RefusedError
-from edge_core.contracts.gateway import PermitReply, PermitRequest, UpdateState
+from edge_core.contracts.gateway import Assignment, PermitReply, PermitRequest, UpdateState
 from edge_core.oci.source import Source
 from edge_runtime.errors import AssignmentRefusedError
 from edge_runtime.lineup import Lineup
 from edge_runtime.update import events
-from edge_runtime.update.fetch import Shelf
 from edge_runtime.update.keeper import RecordKeeper
-from edge_runtime.update.loader import NICE_COMMITTED, NICE_SHADOW, Loader
+from edge_runtime.update.loader import NICE_COMMITTED, NICE_SHADOW
 from edge_runtime.update.machine import trial_policy
-from edge_runtime.update.record import Attempt
+from edge_runtime.update.record import Attempt, Entry
 from edge_runtime.update.trial import PASSED, Standing, Verdict, judge, judge_shadow
 from edge_runtime.wake import Wake
 
@@ -41,6 +41,26 @@ class Site(Protocol):
         ...
 
 
+class Shelf(Protocol):
+    """Where releases come to lie, verified."""
+
+    async def fetch(self, source: Source, assignment: Assignment) -> Entry:
+        """Bring a release here and prove it from disk."""
+        ...
+
+    def collect(self, kept: Iterable[Entry]) -> int:
+        """Remove what no kept entry needs; blocks."""
+        ...
+
+
+class Smokes(Protocol):
+    """Tries a release beside whatever runs."""
+
+    async def smoke(self, entry: Entry) -> Admission:
+        """Admit it and run its smoke vectors in a limited child."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Pace:
     """How often the agent looks, and how it retries; a trial's own times come with the plan."""
@@ -55,7 +75,7 @@ class Means:
     """What the steps work with."""
 
     shelf: Shelf
-    loader: Loader
+    loader: Smokes
     lineup: Lineup
     site: Site
     monotonic: Callable[[], float]

@@ -10,6 +10,7 @@ from edge_core.contracts.rollout import Verdict
 STALE_S = 90.0  # three heartbeats in quiet times
 AGE_STEP_S = 10
 UNKNOWN = "-"
+MILLISECOND_US = 1000.0
 
 # Every state has a letter and a word: colour only ever doubles what is written.
 PRIORITY_MARKS = {Priority.P1: "■1", Priority.P2: "▲2", Priority.P3: "▼3", Priority.P4: "●4"}
@@ -103,14 +104,24 @@ def share(part: int, whole: int) -> str:
 
 
 def number(value: float | None, unit: str) -> str:
-    """A measured value with its unit, three significant digits."""
+    """A measured value with its unit, three significant digits and never an exponent.
+
+    What is counted (`{window}` in UCUM) is said by the row's own name, so it has no unit here.
+    """
     if value is None:
         return UNKNOWN
     if unit == "1":
-        return f"{100 * value:.2g} %"
-    if unit == "us" and value >= 1000:
-        return f"{value / 1000:.3g} ms"
-    return f"{value:.3g} {unit}".strip()
+        return f"{_plain(100 * value)} %"
+    if unit == "us" and value >= MILLISECOND_US:
+        return number(value / MILLISECOND_US, "ms")
+    if unit == "ms" and value >= MILLISECOND_US:
+        return number(value / MILLISECOND_US, "s")
+    return _plain(value) if unit.startswith("{") else f"{_plain(value)} {unit}".strip()
+
+
+def _plain(value: float) -> str:
+    """Three significant digits, written out."""
+    return f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
 def short(digest: Digest | None) -> str:

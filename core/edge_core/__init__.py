@@ -1,1 +1,1 @@
-"""The ground floor: the seams between the components, and the mechanisms that two or more share."""
+"""The ground floor: the seams between components, and the mechanisms that two or more share."""

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from edge_core.clock import quality as clock_quality
 from edge_core.contracts.gateway import StatusReport
 from edge_core.oci.store import BlobStore
 from edge_core.trust.policy import Trust
-from edge_runtime.clock import clock_quality
 from edge_runtime.config import Config
 from edge_runtime.heartbeat import Heart, Looks
 from edge_runtime.identity import IdentityFolder

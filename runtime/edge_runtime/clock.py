@@ -1,15 +1,10 @@
-"""Time on a gateway: what the plant's clock says now, and how good our own is."""
+"""What the plant's clock says now, from its samples and our own monotonic clock."""
 
-import ctypes
 from dataclasses import dataclass
-
-from edge_core.contracts.plant import ClockQuality
 
 SECOND_NS = 1_000_000_000
 LEAP_NS = 5 * SECOND_NS  # a source that is so far off has another clock, not a long cable
 LEAP_PATIENCE_S = 10.0  # only leaping samples for so long: the clock was set, believe it
-_UNSYNCHRONISED = 0x40  # STA_UNSYNC, adjtimex(2)
-_ERROR_MAX_US = 16_000_000  # what the kernel says when it knows nothing
 
 
 @dataclass(slots=True)
@@ -51,27 +46,3 @@ class PlantClock:
         if self._offset_ns is None:
             return None
         return int(monotonic_s * SECOND_NS) + self._offset_ns
-
-
-class _Timex(ctypes.Structure):
-    _fields_ = (
-        ("modes", ctypes.c_uint),
-        ("offset", ctypes.c_long),
-        ("freq", ctypes.c_long),
-        ("maxerror", ctypes.c_long),
-        ("esterror", ctypes.c_long),
-        ("status", ctypes.c_int),
-        ("rest", ctypes.c_byte * 256),
-    )
-
-
-def clock_quality() -> ClockQuality:
-    """What the kernel says of its own clock; read-only, needs no rights."""
-    timex = _Timex()
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.adjtimex(ctypes.byref(timex)) < 0:
-        return ClockQuality(synchronised=False, error_max_us=_ERROR_MAX_US)
-    return ClockQuality(
-        synchronised=not timex.status & _UNSYNCHRONISED,
-        error_max_us=max(0, timex.maxerror),
-    )

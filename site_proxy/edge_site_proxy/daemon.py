@@ -12,11 +12,12 @@ from typing import Any
 
 import structlog
 
+from edge_core import clock
 from edge_core.contracts.errors import ConfigurationError, EdgeError
 from edge_core.contracts.plant import ClockQuality
 from edge_core.journal import Journal
 from edge_core.trust import Trust
-from edge_site_proxy import clock, outbound
+from edge_site_proxy import outbound
 from edge_site_proxy.api.gateway.app import GatewayApp
 from edge_site_proxy.api.gateway.est import enrolment_app
 from edge_site_proxy.api.gateway.server import calm_collector, listening, serve

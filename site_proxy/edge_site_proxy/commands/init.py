@@ -6,9 +6,9 @@ import socket
 from pathlib import Path
 from typing import Final
 
+from edge_core import clock
 from edge_core.command import emit, tell
 from edge_core.contracts.errors import ConflictError
-from edge_site_proxy import clock
 from edge_site_proxy.audit.note import load_signer
 from edge_site_proxy.identity.files import IdentityFiles
 from edge_site_proxy.paths import StatePaths

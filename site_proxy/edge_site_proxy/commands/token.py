@@ -3,9 +3,10 @@
 import argparse
 import datetime as dt
 
+from edge_core import clock
 from edge_core.command import emit, tell
 from edge_core.contracts.errors import NotFoundError, UsageError
-from edge_site_proxy import clock, config
+from edge_site_proxy import config
 from edge_site_proxy.commands.words import say
 from edge_site_proxy.identity import drops
 from edge_site_proxy.paths import StatePaths

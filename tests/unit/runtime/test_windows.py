@@ -6,8 +6,9 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
+from edge_core.clock import quality
 from edge_core.features.samples import CellQuality
-from edge_runtime.clock import LEAP_PATIENCE_S, PlantClock, clock_quality
+from edge_runtime.clock import LEAP_PATIENCE_S, PlantClock
 from edge_runtime.config import TagConfig
 from edge_runtime.ledger import Ledger
 from edge_runtime.sources.sample import TagSample
@@ -150,4 +151,4 @@ def test_plant_clock_ignores_one_leap() -> None:
 
 def test_clock_quality() -> None:
     """The kernel answers without rights, whatever it says."""
-    assert clock_quality().error_max_us >= 0
+    assert quality().error_max_us >= 0

@@ -1,12 +1,12 @@
-"""The kernel's clocks: wall time, durations, and how good the first is (adjtimex).
+"""The kernel's wall clock, and how good the kernel says it is (adjtimex).
 
 Reading needs no privilege (`modes` 0). A local reference clock counts as good here, as it does
 for the kernel; chrony's `local` mode is the operator's word.
 """
 
 import ctypes
-import datetime as dt
 from ctypes import c_int, c_long
+from datetime import UTC, datetime
 from typing import ClassVar
 
 from edge_core.contracts.plant import ClockQuality
@@ -33,9 +33,9 @@ class _Timex(ctypes.Structure):
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
-def now() -> dt.datetime:
+def now() -> datetime:
     """Wall time, UTC."""
-    return dt.datetime.now(dt.UTC)
+    return datetime.now(UTC)
 
 
 def quality() -> ClockQuality:

@@ -115,6 +115,8 @@ class Operator:
     async def _answer(
         self, method: str, path: str, **settings: object
     ) -> AsyncIterator[aiohttp.ClientResponse]:
+        if self.session.closed:
+            raise errors.UnreachableError(f"site proxy at {self.socket}: the console let go of it")
         try:
             async with self.session.request(
                 method,

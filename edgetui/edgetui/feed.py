@@ -79,6 +79,7 @@ class Feed:
     site: Operator | None = None
     in_sight: tuple[str, ...] = ()
     _wants: frozenset[str] = frozenset()
+    _broken: EdgeError | None = None
     _dirty: set[str] = field(default_factory=set)
     _woken: asyncio.Event = field(default_factory=asyncio.Event)
     _fleet_at: float = float("-inf")
@@ -119,11 +120,13 @@ class Feed:
             try:
                 async with connect(self.socket) as site:
                     self.site = site
-                    await self._session(site)
+                    try:
+                        await self._session(site)
+                    finally:
+                        self.site = None
             except* (EdgeError, TimeoutError) as group:
                 self.trouble = _first_words(group)
-            finally:
-                self.site = None
+            _heed_cancellation()
             self.changed()
             failures = 0 if self.seen.overview_at > answered_before else failures + 1
             waits = self.pace.backoff_s
@@ -132,14 +135,27 @@ class Feed:
     async def _session(self, site: Operator) -> None:
         self.seen.who = await self._answer(site.fetch("/v1/whoami", WhoAmI))
         await self._look(site)
+        self._broken = None
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._follow(site))
-            group.create_task(self._keep_looking(site))
+            following = group.create_task(self._follow(site))
+            try:
+                await self._keep_looking(site)
+            finally:
+                following.cancel()
 
     async def _follow(self, site: Operator) -> None:
+        """Note changes; that the feed ended is for whoever keeps looking to raise.
+
+        A child that fails would cancel the one that waits for it, and on CPython 3.11 nobody can
+        tell that from being told to stop.
+        """
         cursor = self.seen.overview.cursor if self.seen.overview else 0
-        async for change in site.changes(cursor):
-            self._note(change)
+        try:
+            async for change in site.changes(cursor):
+                self._note(change)
+        except EdgeError as error:
+            self._broken = error
+            self._woken.set()
 
     def _note(self, change: Change | None) -> None:
         if change is None:
@@ -151,6 +167,8 @@ class Feed:
     async def _keep_looking(self, site: Operator) -> None:
         while True:
             await self._wait()
+            if self._broken is not None:
+                raise self._broken
             await self._look(site)
             await asyncio.sleep(self.pace.between_s)  # a burst of changes is one look
 
@@ -218,6 +236,13 @@ class Feed:
             raise UnreachableError(
                 f"site proxy at {self.socket}: no answer in {self.pace.answer_s:.0f} s"
             ) from None
+
+
+def _heed_cancellation() -> None:
+    """A group told to stop while it ends for another reason forgets it (CPython 3.11)."""
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
 
 
 def _with_health(view: GatewayView, known: dict[str, GatewayView]) -> GatewayView:

@@ -18,6 +18,7 @@ from typing import Any, Self
 
 import pyte
 
+STEP_S = 0.05
 WAIT_S = 20.0  # a busy machine is slow, not wrong
 
 
@@ -112,7 +113,10 @@ class Terminal:
         """Wait for the end of the program."""
         end = time.monotonic() + WAIT_S
         while self._code is None and time.monotonic() < end:
-            self.read(0.05)
+            if self.fd < 0:
+                time.sleep(STEP_S)
+            else:
+                self.read(STEP_S)
             pid, status = os.waitpid(self.pid, os.WNOHANG)
             if pid:
                 self._code = os.waitstatus_to_exitcode(status)

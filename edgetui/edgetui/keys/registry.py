@@ -130,7 +130,7 @@ REGISTRY: Final[tuple[Bound, ...]] = (
         "e",
         "arm",
         "Wake the capital keys for 60 seconds.",
-        screens=_on("rollouts", "rollout", "gateways", "gateway", "alarms"),
+        screens=_on("rollouts", "rollout", "gateways", "gateway"),
     ),
     Bound(
         "approve",

@@ -128,7 +128,7 @@ def gateway_columns(late_s: Callable[[GatewayView], float]) -> Sequence[Column[G
 
 
 def overview_page(view: Overview, cells: int, late_s: float = 0.0) -> list[Line]:
-    """The whole site: lines, what needs somebody, rollouts."""
+    """The whole site: its links, lines, what needs somebody, rollouts."""
     telemetry = view.telemetry
     wan = "WAN ok" if telemetry.upstream_ok else "WAN DOWN"
     synchronised = "clock ok" if view.clock.synchronised else "clock NOT SYNCHRONISED"
@@ -140,7 +140,6 @@ def overview_page(view: Overview, cells: int, late_s: float = 0.0) -> list[Line]
     return [
         join(
             (
-                (f"site {view.site}  {clock(view.at)}  ", Tone.PLAIN),
                 (wan, Tone.PLAIN if telemetry.upstream_ok else Tone.P2),
                 (f", {telemetry.waiting_records} waiting  ", Tone.PLAIN),
                 (synchronised, Tone.PLAIN if view.clock.synchronised else Tone.P2),
@@ -161,8 +160,8 @@ def overview_page(view: Overview, cells: int, late_s: float = 0.0) -> list[Line]
 
 def status_page(view: Overview, cells: int) -> list[Line]:
     """The overview as a report, with the alarms that a screen has in its banner."""
-    head, *rest = overview_page(view, cells)
-    return [head, alarm_banner(view.alarms, cells), *rest]
+    head = say(f"site {view.site}  {clock(view.at)}", cells, Tone.TITLE)
+    return [head, alarm_banner(view.alarms, cells), *overview_page(view, cells)]
 
 
 def target_of(view: GatewayView) -> Target:

@@ -10,6 +10,7 @@ from edgetui.present.words import fit, instant
 
 GUTTER = 16
 CURVE_ROWS_MAX = 5
+TALL_ENOUGH = 3  # rows that have room for role, highest and lowest
 LOW_ROWS = 2  # on a slow link a window costs a third of the bytes, and its shape is still there
 LOW_CELLS = 48
 BELOW = 6  # lines below the curves
@@ -38,15 +39,16 @@ def label_page(
 
 
 def channel_lines(channel: Channel, cells: int, rows: int) -> list[Line]:
-    """One curve; beside it the role and unit, and the highest and lowest value."""
+    """One curve; beside it the role, the highest and lowest value, and how many are missing."""
     drawn, low, high = curve(channel.values, max(1, cells - GUTTER), rows)
     missing = sum(value is None for value in channel.values)
-    gaps = f" {missing} missing" if missing else ""
-    labels = [""] * rows
-    labels[0] = f"{channel.role[:8]} {high:.3g}"
-    labels[-1] = f"{channel.unit[:7]} {low:.3g}" if rows > 1 else labels[0]
-    if rows > 2 and gaps:
-        labels[1] = gaps.strip()
+    gaps = f" {missing}?" if missing else ""
+    bounds = [f"{high:.3g} {channel.unit}", f"{low:.3g}{gaps}"]
+    if rows < TALL_ENOUGH:
+        bounds = [f"{low:.3g} to {high:.3g}"]
+    labels = [channel.role.replace("_", " "), *bounds[:1], *[""] * rows][:rows]
+    if rows >= TALL_ENOUGH:
+        labels[-1] = bounds[1]
     return [
         Line((Part(f"{fit(label, GUTTER - 2)}  ", Tone.DIM), Part(text)))
         for label, text in zip(labels, drawn, strict=True)

@@ -153,7 +153,7 @@ def rollout_page(view: RolloutView, cells: int) -> list[Line]:
         say(f"  {a.who}  {instant(a.at)}  {a.ticket}  {a.reason}", cells) for a in view.approvals
     ] or [say(f"  none yet, {view.approvals_needed} needed", cells)]
     return [
-        say(change(view), cells, Tone.TITLE),
+        say(f"{view.id}  {change(view)}", cells, Tone.TITLE),
         say(ladder(view), cells),
         join((("state     ", Tone.PLAIN), (state_words(view), state_tone(view))), cells),
         say(f"why       {view.why or '-'}", cells),

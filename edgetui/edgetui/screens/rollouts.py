@@ -3,7 +3,7 @@
 from edge_core.contracts.rollout import TERMINAL, RolloutState, RolloutView
 from edgetui.desk import Desk
 from edgetui.present.lines import Target, Tone, say
-from edgetui.present.rollout_page import ROLLOUT_COLUMNS, change, rollout_page, target_of
+from edgetui.present.rollout_page import ROLLOUT_COLUMNS, rollout_page, target_of
 from edgetui.present.sources import Listing, Page, Source
 from edgetui.screens.board import Board
 from edgetui.screens.listing import ListingBoard
@@ -55,8 +55,7 @@ class RolloutBoard(Board):
 
     def where(self) -> str:
         """The way here."""
-        view = self.desk.feed.seen.rollout(self.thing)
-        return f"Rollouts > {self.thing if view is None else change(view)}"
+        return f"Rollouts > {self.thing}"
 
     def view(self) -> RolloutView | None:
         """The rollout as last heard of."""
@@ -71,7 +70,7 @@ class RolloutBoard(Board):
         view = self.desk.feed.seen.rollout(self.thing)
         if view is None:
             return Page([say(f"{self.thing}: the site does not know it", cells)])
-        return Page([say(self.thing, cells), *rollout_page(view, cells)])
+        return Page(rollout_page(view, cells))
 
     def copied(self) -> str:
         """What was decided about, with whole digests."""

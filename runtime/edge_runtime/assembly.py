@@ -60,8 +60,13 @@ class Folders:
 
     @property
     def outbox(self) -> Path:
-        """What waits for the site."""
+        """Telemetry that waits for the site."""
         return self.data / "outbox"
+
+    @property
+    def review(self) -> Path:
+        """Suspect windows that wait for the site."""
+        return self.data / "review"
 
     @property
     def identity(self) -> Path:
@@ -152,7 +157,7 @@ async def assemble(config: Config, sinks: Sequence[Sink] = ()) -> AsyncIterator[
         epoch = keeper.record.boot_epoch
         outbox = await stack.enter_async_context(
             open_outbox(
-                folders.outbox,
+                (folders.outbox, folders.review),
                 config.serial,
                 epoch,
                 config.disk.outbox_bytes_max,

@@ -15,7 +15,6 @@ import structlog
 
 from edge_core.contracts.errors import ConfigurationError, EdgeError
 from edge_runtime import snapshot
-from edge_runtime.api.serving import Serving
 from edge_runtime.assembly import Gateway, assemble
 from edge_runtime.config import Config
 from edge_runtime.control import Asked, ControlServer, RollbackAsked
@@ -86,6 +85,8 @@ def _jobs(gateway: Gateway, logs: RecentLogs) -> list[Coroutine[Any, Any, None]]
     if gateway.sink is not None:
         jobs.append(gateway.sink.run())
     if config.serving is not None:
+        from edge_runtime.api.serving import Serving  # noqa: PLC0415 - who serves nobody loads none
+
         jobs.append(Serving(config.serving, gateway.scorer).run())
     return jobs
 

@@ -175,9 +175,13 @@ class Outbox:
 
 @asynccontextmanager
 async def open_outbox(
-    folder: Path, serial: Serial, epoch: int, bytes_max: int, unix_ns: Callable[[], int]
+    folders: tuple[Path, Path],
+    serial: Serial,
+    epoch: int,
+    bytes_max: int,
+    unix_ns: Callable[[], int],
 ) -> AsyncIterator[Outbox]:
-    """The outbox in *folder*; *epoch* is this start's.
+    """The outbox in two *folders*, for metrics and for review; *epoch* is this start's.
 
     Raises:
         JournalInUseError: another process has it.
@@ -187,8 +191,8 @@ async def open_outbox(
     review = _config(MIB, REVIEW_JOURNAL_BYTES)
     async with AsyncExitStack() as stack:
         journals = Journals(
-            await stack.enter_async_context(await Journal.open(folder / "metrics", metrics)),
-            await stack.enter_async_context(await Journal.open(folder / "review", review)),
+            await stack.enter_async_context(await Journal.open(folders[0], metrics)),
+            await stack.enter_async_context(await Journal.open(folders[1], review)),
         )
         yield Outbox(journals, serial, epoch, unix_ns)
 

@@ -92,7 +92,8 @@ class OpcUaSource:
         Raises:
             SourceLostError: it ended, and why.
         """
-        ua = _library()
+        # It takes two seconds to load, and models do not wait for it.
+        ua = await asyncio.to_thread(_library)
         client = ua.Client(self._config.url, timeout=CONNECT_S)
         client.application_uri = self._config.application_uri
 

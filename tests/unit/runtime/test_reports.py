@@ -1,6 +1,7 @@
 """What goes to the site: windows within a budget, batches and summaries that survive."""
 
 from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -157,6 +158,11 @@ class Takes:
         self.taken.append((name, body))
 
 
+def opened(folder: Path, epoch: int) -> AbstractAsyncContextManager[Outbox]:
+    """The outbox of a gateway's start number *epoch*."""
+    return open_outbox((folder / "o", folder / "r"), "gw-1", epoch, 4 * 2**20, lambda: 1)
+
+
 async def send(outbox: Outbox, takes: Takes, count: int) -> None:
     """Let the outbox send until *count* were taken."""
     async with anyio.create_task_group() as group:
@@ -169,10 +175,10 @@ async def send(outbox: Outbox, takes: Takes, count: int) -> None:
 
 async def test_outbox(tmp_path: Path) -> None:
     """What was added survives a restart, goes out in order, and a batch keeps its number."""
-    async with open_outbox(tmp_path / "o", "gw-1", 1, 4 * 2**20, lambda: 1) as outbox:
+    async with opened(tmp_path, 1) as outbox:
         await outbox.add_metrics(b"one")
         await outbox.add_window(b"strange")
-    async with open_outbox(tmp_path / "o", "gw-1", 2, 4 * 2**20, lambda: 1) as outbox:
+    async with opened(tmp_path, 2) as outbox:
         await outbox.add_metrics(b"two")
         takes = Takes()
         await send(outbox, takes, 3)
@@ -185,7 +191,7 @@ async def test_outbox(tmp_path: Path) -> None:
 async def test_outbox_puts_aside_what_is_refused(tmp_path: Path) -> None:
     """What the site will never take does not hold up the rest; a site that is away does."""
     away = SiteUnreachableError("away")
-    async with open_outbox(tmp_path / "o", "gw-1", 1, 4 * 2**20, lambda: 1) as outbox:
+    async with opened(tmp_path, 1) as outbox:
         for body in (b"one", b"two"):
             await outbox.add_metrics(body)
         takes = Takes([away, SiteRefusedError("no", status=400)])
@@ -196,7 +202,7 @@ async def test_outbox_puts_aside_what_is_refused(tmp_path: Path) -> None:
 
 async def test_full_outbox_gives_up_batches(tmp_path: Path) -> None:
     """A journal that is full gives up the oldest batches, which later ones repeat anyway."""
-    async with open_outbox(tmp_path / "o", "gw-1", 1, 4 * 2**20, lambda: 1) as outbox:
+    async with opened(tmp_path, 1) as outbox:
         await outbox.add_window(b"strange")
         for number in range(12):
             await outbox.add_metrics(bytes([number]) * 900_000)

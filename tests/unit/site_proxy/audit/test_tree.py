@@ -68,6 +68,30 @@ def test_consistency(leaves: list[bytes], data: st.DataObject) -> None:
         assert not tree.extends(second, first, proof)
 
 
+def test_one_size_has_one_root() -> None:
+    """Two trees of one size are the same tree or neither begins with the other."""
+    one, other = (5, b"\x01" * 32), (5, b"\x02" * 32)
+    assert tree.extends(one, one, [])
+    assert not tree.extends(one, other, [])
+    assert not tree.extends(one, one, [b"\x03" * 32])
+    assert tree.extends((0, tree.EMPTY_ROOT), one, [])
+    assert not tree.extends((0, tree.EMPTY_ROOT), one, [b"\x03" * 32])
+
+
+def test_every_small_tree() -> None:
+    """Up to 33 leaves every earlier tree is begun with, and every leaf is in it."""
+    leaves = [bytes([number]) for number in range(33)]
+    nodes = grown(leaves)
+    roots = [naive_root(leaves[:size]) for size in range(len(leaves) + 1)]
+    for new in range(1, len(roots)):
+        for old in range(1, new):
+            proof = tree.consistency(old, new, lambda *node: nodes[node])
+            assert tree.extends((old, roots[old]), (new, roots[new]), proof)
+            assert not tree.extends((old, roots[old]), (new, roots[new]), [*proof, roots[1]])
+            path = tree.inclusion(old, new, lambda *node: nodes[node])
+            assert tree.includes(tree.leaf_hash(leaves[old]), old, new, path, roots[new])
+
+
 def test_appending_is_cheap() -> None:
     """A leaf costs two stored hashes on average, and about log n at most."""
     nodes = grown([b"x"] * 1024)

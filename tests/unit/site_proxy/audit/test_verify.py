@@ -47,6 +47,31 @@ def test_good() -> None:
     """An untouched export verifies; what came after the last checkpoint is said to be loose."""
     proved = verify(LEAVES, NOTES, SIGNER.public)
     assert (proved.size, proved.loose) == (9, 1)
+    assert proved.root == open_note(NOTES[1], SIGNER.public).root
+
+
+@pytest.mark.parametrize("end", [b"\n", b"\r\n", b""])
+def test_any_line_ends(end: bytes) -> None:
+    """An export that was opened and saved elsewhere may end its lines otherwise."""
+    assert verify([leaf + end for leaf in LEAVES], NOTES, SIGNER.public).size == 9
+
+
+@pytest.mark.parametrize("notes", [NOTES[:1], NOTES[1:], NOTES[::-1]])
+def test_any_checkpoints(notes: list[str]) -> None:
+    """One checkpoint is enough, and of several the largest counts, in whatever order they come."""
+    assert verify(LEAVES, notes, SIGNER.public).size == (4 if notes == NOTES[:1] else 9)
+
+
+def test_no_checkpoint() -> None:
+    """Without a checkpoint there is nobody to believe."""
+    with pytest.raises(LogBrokenError, match="expected at least one checkpoint"):
+        verify(LEAVES, [], SIGNER.public)
+
+
+def test_nothing_loose() -> None:
+    """A log that ends with its checkpoint is proved to the end."""
+    proved = verify(LEAVES[:9], NOTES, SIGNER.public)
+    assert (proved.size, proved.loose) == (9, 0)
 
 
 def test_sha256sum_walks_the_log() -> None:
@@ -94,6 +119,13 @@ TAMPERED = {
     "an entry put in twice": Tamper(lambda: [*LEAVES[:5], LEAVES[4], *LEAVES[5:]], 5),
     "the tail cut off": Tamper(lambda: LEAVES[:7], 7),
     "the whole rest rewritten to fit": Tamper(lambda: rewritten(6), 4),
+    "all rewritten to fit, before the first checkpoint": Tamper(lambda: rewritten(2), 0),
+    "blanks at the end of an entry": Tamper(
+        lambda: [*LEAVES[:3], LEAVES[3] + b"  ", *LEAVES[4:]], 3
+    ),
+    "blanks at the start of an entry": Tamper(
+        lambda: [*LEAVES[:3], b"  " + LEAVES[3], *LEAVES[4:]], 3
+    ),
     "no JSON": Tamper(lambda: [*LEAVES[:2], b"{", *LEAVES[3:]], 2),
 }
 

@@ -30,9 +30,7 @@ def parser() -> Parser:
     top = Parser(prog=PROGRAM, description=__doc__, epilog=EXIT_CODES)
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
     run = commands.add_parser("run", help="run the gateway until it is told to stop")
-    check = commands.add_parser(
-        "check-config", help="say what is wrong with a configuration"
-    )
+    check = commands.add_parser("check-config", help="say what is wrong with a configuration")
     check.add_argument("config", type=Path, metavar="FILE", help="the configuration to check")
     status = commands.add_parser("status", help="how the gateway is, from its daemon")
     status.add_argument("--json", action="store_true", help="one JSON document on stdout")

@@ -418,6 +418,8 @@ class Api:
                 woken.clear()
                 if cursor == len(self.site.changes):
                     await woken.wait()
+        except ConnectionResetError:
+            pass  # the console has gone
         finally:
             self.site.feeds.discard(woken)
         return answer

@@ -8,7 +8,7 @@ from edge_core.contracts.rollout import TERMINAL
 from edgetui.present.bars import trend
 from edgetui.present.lines import BLANK, Line, Target, Tone, join, say, whole
 from edgetui.present.ops_page import alarm_banner, needs_you
-from edgetui.present.rollout_page import rollout_line
+from edgetui.present.rollout_page import by_need, rollout_line
 from edgetui.present.tables import Column, table
 from edgetui.present.words import UNKNOWN, age, clock, named, share, short
 
@@ -132,11 +132,9 @@ def overview_page(view: Overview, cells: int, late_s: float = 0.0) -> list[Line]
     telemetry = view.telemetry
     wan = "WAN ok" if telemetry.upstream_ok else "WAN DOWN"
     synchronised = "clock ok" if view.clock.synchronised else "clock NOT SYNCHRONISED"
-    going = [r for r in view.rollouts if r.state not in TERMINAL]
-    ended = sorted(
-        (r for r in view.rollouts if r.state in TERMINAL), key=lambda r: r.changed, reverse=True
-    )
-    shown = [*going, *ended[:ENDED_SHOWN_MAX]]
+    ordered = sorted(view.rollouts, key=by_need)
+    going = sum(r.state not in TERMINAL for r in ordered)
+    shown = ordered[: going + ENDED_SHOWN_MAX]
     return [
         join(
             (

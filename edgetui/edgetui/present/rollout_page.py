@@ -61,6 +61,12 @@ ROLLOUT_COLUMNS: Sequence[Column[RolloutView]] = (
 )
 
 
+def by_need(view: RolloutView) -> tuple[int, float]:
+    """What waits for a person first, then what is under way, then what has ended; newest first."""
+    waits = view.state is RolloutState.AWAITING_APPROVAL or bool(view.holds)
+    return (2 if view.state in TERMINAL else 0 if waits else 1, -view.changed.timestamp())
+
+
 def change(view: RolloutView) -> str:
     """From which version to which."""
     before = view.rollback_to.version if view.rollback_to else "nothing"

@@ -1,19 +1,13 @@
 """All rollouts, and one with its gates and gateways."""
 
-from edge_core.contracts.rollout import TERMINAL, RolloutState, RolloutView
+from edge_core.contracts.rollout import RolloutView
 from edgetui.desk import Desk
 from edgetui.present.lines import Target, Tone, say
-from edgetui.present.rollout_page import ROLLOUT_COLUMNS, rollout_page, target_of
+from edgetui.present.rollout_page import ROLLOUT_COLUMNS, by_need, rollout_page, target_of
 from edgetui.present.sources import Listing, Page, Source
 from edgetui.screens.board import Board
 from edgetui.screens.listing import ListingBoard
 from edgetui.screens.orders import RolloutOrders
-
-
-def by_need(view: RolloutView) -> tuple[int, float]:
-    """What waits for a person first, then what is under way, then what has ended; newest first."""
-    waits = view.state is RolloutState.AWAITING_APPROVAL or bool(view.holds)
-    return (2 if view.state in TERMINAL else 0 if waits else 1, -view.changed.timestamp())
 
 
 class RolloutsBoard(ListingBoard[RolloutView]):

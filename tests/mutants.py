@@ -51,8 +51,16 @@ class Aim:
 
 
 ROLLOUT = f"{SITE}/rollout"
+UPDATE = tuple(
+    f"runtime/update/test_machine{of}"
+    for of in ("_records.py", ".py::test_event", ".py::test_resume")
+)
 AIMS: dict[str, Aim] = {
     f"{GATEWAY}/update/references.py": Aim(("runtime/update/test_references.py",)),
+    f"{GATEWAY}/update/machine.py": Aim(UPDATE),
+    f"{GATEWAY}/update/back.py": Aim(UPDATE),
+    f"{GATEWAY}/update/moves.py": Aim(UPDATE),
+    f"{GATEWAY}/update/record.py": Aim(UPDATE),
     f"{ROLLOUT}/machine.py": Aim(("site_proxy/rollout/test_machine.py",)),
     f"{ROLLOUT}/holds.py": Aim(("site_proxy/rollout/test_machine.py",)),
     f"{ROLLOUT}/gate.py": Aim(
@@ -159,10 +167,8 @@ def main(arguments: Sequence[str]) -> int:
             print(f"{module}  {' '.join(aim.tests)}  at least {aim.floor:.0%}")  # noqa: T201  # a command
         return 0
     mutants_max = sys.maxsize if asked.all else MUTANTS_MAX
-    missing = [
-        test for aim in chosen.values() for test in aim.tests if not (TESTS / test).exists()
-    ]
-    if missing:
+    files = {test.partition("::")[0] for aim in chosen.values() for test in aim.tests}
+    if missing := sorted(file for file in files if not (TESTS / file).exists()):
         parser.error(f"no such tests in {TESTS}: {', '.join(missing)}")
     total: Counter[str] = Counter()
     below = []

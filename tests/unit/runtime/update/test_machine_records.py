@@ -89,6 +89,42 @@ ROWS: dict[str, tuple[Record, Event, Record]] = {
             kernel_boot="k",
         ),
     ),
+    "a start where a candidate should be and is none goes back": (
+        at(S.ACTIVATING),
+        events.Restarted(Cause.PROCESS, "k"),
+        became(
+            at(S.ROLLING_BACK),
+            {"veto": "tries", "reason": "every try to run the candidate ended in a restart"},
+            boot_epoch=1,
+            kernel_boot="k",
+        ),
+    ),
+    "an older plan changes nothing, even in a newer epoch": (
+        at(S.STAGED, generation_seen=5),
+        events.Told(desired(generation=4, epoch=2)),
+        at(S.STAGED, generation_seen=5),
+    ),
+    "an older epoch changes nothing, even with a newer plan": (
+        at(S.STAGED, epoch_seen=5),
+        events.Told(desired(generation=9, epoch=4)),
+        at(S.STAGED, epoch_seen=5),
+    ),
+    "what failed here is refused in the same attempt, and says in which": (
+        record(msgspec.structs.replace(ON_B, bad={C: 1})),
+        events.Told(WANTS_C),
+        record(
+            msgspec.structs.replace(ON_B, bad={C: 1}),
+            Attempt(
+                assignment=assignment("c"),
+                state=S.FAILED_NO_CHANGE,
+                outcome=Outcome.FAILED_NO_CHANGE,
+                veto="known_bad",
+                reason="c failed here in attempt 1; only a later attempt may try again",
+            ),
+            entries={A: entry("a"), B: entry("b")},
+            desired=WANTS_C,
+        ),
+    ),
     "what the site wants is kept, for a start without a network": (
         record(ON_B),
         events.Told(msgspec.structs.replace(WANTS_C, generation=5, epoch=3)),
@@ -157,6 +193,11 @@ ROWS: dict[str, tuple[Record, Event, Record]] = {
         became(NO_C, {"state": S.ASSIGNED}),
         events.Verified(entry("c")),
         became(NO_C, {"state": S.ASSIGNED}),
+    ),
+    "a download that is over does not begin again": (
+        at(S.STAGED),
+        events.DownloadStarted(),
+        at(S.STAGED),
     ),
     "a passed smoke test stages": (at(S.VERIFIED), events.Staged(), at(S.STAGED)),
     "a permit is asked for by what is staged": (
@@ -259,6 +300,49 @@ ROWS: dict[str, tuple[Record, Event, Record]] = {
             {"veto": "errors", "reason": "too many"},
         ),
     ),
+    "what failed in its third attempt is barred up to the third": (
+        record(TRYING_C, Attempt(assignment=assignment("c", attempt=3), state=S.TRIAL)),
+        events.TrialFailed("errors", "too many"),
+        record(
+            msgspec.structs.replace(ON_B, bad={C: 3}),
+            Attempt(
+                assignment=assignment("c", attempt=3),
+                state=S.ROLLING_BACK,
+                veto="errors",
+                reason="too many",
+            ),
+            entries={A: entry("a"), B: entry("b"), C: entry("c")},
+        ),
+    ),
+    "an order without anywhere to go says so, and that it still runs": (
+        record(ON_A, Attempt(assignment=assignment("a"), state=S.COMMITTED)),
+        events.OrderedBack(order("a")),
+        record(
+            ON_A,
+            Attempt(
+                assignment=assignment("a"),
+                state=S.ROLLBACK_FAILED,
+                outcome=Outcome.FAILED_ROLLBACK,
+                veto="no_target",
+                reason="no other verified version on this gateway; "
+                "still running (ordered: a person said so)",
+            ),
+            order_done=OrderMark(from_digest=A, epoch=1),
+        ),
+    ),
+    "an order against a version nobody tried bars it": (
+        record(ON_B),
+        events.OrderedBack(order("c")),
+        record(msgspec.structs.replace(ON_B, bad={C: 1}), order_done=MARK),
+    ),
+    "an order against a version nobody remembers installing": (
+        record(ON_B, entries={A: entry("a")}),
+        events.OrderedBack(order("b")),
+        record(
+            Slots(golden=A, committed=A, bad={B: 1}),
+            order_done=OrderMark(from_digest=B, epoch=1),
+        ),
+    ),
     "an order against the candidate drops it, and is done": (
         at(S.TRIAL, TRYING_C),
         events.OrderedBack(order("c", epoch=3)),
@@ -348,6 +432,24 @@ ROWS: dict[str, tuple[Record, Event, Record]] = {
                 reason="rotten",
             ),
             entries={A: entry("a"), C: entry("c")},
+        ),
+    ),
+    "rotten bytes of the candidate end its trial": (
+        at(S.TRIAL, TRYING_C),
+        events.EntryLost(C, "rotten"),
+        became(
+            at(S.ROLLING_BACK, msgspec.structs.replace(ON_B, bad={C: 1})),
+            {"veto": "integrity", "reason": "rotten"},
+            entries={A: entry("a"), B: entry("b")},
+        ),
+    ),
+    "rotten bytes of what is staged end the attempt": (
+        at(S.STAGED),
+        events.EntryLost(C, "rotten"),
+        became(
+            at(S.FAILED_NO_CHANGE),
+            {"outcome": Outcome.FAILED_NO_CHANGE, "veto": "integrity", "reason": "rotten"},
+            entries={A: entry("a"), B: entry("b")},
         ),
     ),
     "rotten bytes of what nobody uses are only forgotten": (

@@ -24,7 +24,7 @@ log = structlog.get_logger(__name__)
 
 TICK_S_MAX: Final = 0.25  # how late a window may be noticed
 TICK_S_MIN: Final = 0.02
-TICKS_A_STRIDE: Final = 4
+TICKS_A_STRIDE: Final = 2
 RECENT_MAX: Final = 200  # verdicts kept for a snapshot
 
 

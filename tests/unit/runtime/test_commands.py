@@ -57,6 +57,7 @@ MISTAKES: dict[str, tuple[str, str, str]] = {
     "a source that is not there": ('source = "broker"', 'source = "plc"', "`$.tags[0].source`"),
     "a kind of source that is not there": ('kind = "mqtt"', 'kind = "modbus"', "modbus"),
     "a url without a scheme": ("https://127.0.0.1:1", "127.0.0.1", "url"),
+    "an address of another form": ("plant#flow", "plant/flow", "topic#key"),
     "no TOML at all": ("[proxy]", "[proxy", "gateway.toml"),
 }
 

@@ -14,9 +14,10 @@ from typing import ClassVar, Final
 
 from rich.text import Text
 from textual import events
-from textual.app import App
+from textual.app import App, ScreenStackError
 from textual.binding import BindingType
 from textual.driver import Driver
+from textual.screen import Screen
 
 from edgetui.desk import Desk
 from edgetui.driver import DiffDriver, HangUp
@@ -25,7 +26,7 @@ from edgetui.labelling import Bench, Courier
 from edgetui.letters import ascii_letters, only_ascii
 from edgetui.link import Link, draw_every_s
 from edgetui.present.lines import Target
-from edgetui.screens.alarms import AlarmBoard, AlarmsBoard, AuditBoard
+from edgetui.screens.alarms import AlarmBoard, AlarmsBoard, AuditBoard, EventBoard
 from edgetui.screens.board import Board
 from edgetui.screens.everywhere import Everywhere
 from edgetui.screens.gateways import GatewayBoard, GatewaysBoard
@@ -53,6 +54,7 @@ DETAILS: Final = {
     "rollout": ("rollouts", RolloutBoard),
     "gateway": ("gateways", GatewayBoard),
     "alarm": ("alarms", AlarmBoard),
+    "event": ("audit", EventBoard),
 }
 
 
@@ -95,12 +97,21 @@ class Console(App[int], inherit_bindings=False):
         loop.add_signal_handler(signal.SIGHUP, self.end_soon, HUNG_UP)
         loop.add_signal_handler(signal.SIGTERM, self.end_soon, TERMINATED)
 
+    @property
+    def front(self) -> Screen[object] | None:
+        """The screen in front; none while the console ends."""
+        try:
+            return self.screen
+        except ScreenStackError:
+            return None
+
     async def on_event(self, event: events.Event) -> None:
         """Give keys to the screen in front; drop those typed before a dialog could be seen."""
         if isinstance(event, events.Key) and not event.is_forwarded:
-            if self.desk.session.deaf:
+            front = self.front
+            if front is None or self.desk.session.deaf:
                 return
-            if isinstance(self.screen, Board) and self.screen.take(event):
+            if isinstance(front, Board) and front.take(event):
                 return
         await super().on_event(event)
 
@@ -130,8 +141,9 @@ class Console(App[int], inherit_bindings=False):
     def draw_now(self) -> None:
         """Draw the screen that is in front."""
         self._changed, self._drawn_at = False, self.desk.monotonic()
-        if isinstance(self.screen, Board | OrderDialog):
-            self.screen.draw()
+        front = self.front
+        if isinstance(front, Board | OrderDialog):
+            front.draw()
 
     def open_target(self, target: Target) -> None:
         """Go to a thing: its screen on top of the list it belongs to."""

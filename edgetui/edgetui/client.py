@@ -4,19 +4,23 @@ Every answer is decoded into a type of `edge_core.contracts.api` at this door. A
 as the error class that its exit code names, so commands and screens react alike.
 """
 
+import asyncio
+import importlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 from urllib.parse import quote, urlencode
 
-import aiohttp
 import msgspec
 
 from edge_core.contracts import errors
 from edge_core.contracts.api import Change, Problem
 from edge_core.contracts.rollout import RolloutView
+
+if TYPE_CHECKING:
+    import aiohttp
 
 SOCKET_DEFAULT: Final = Path("/run/edge-site/operator.sock")
 ANSWER_BYTES_MAX: Final = 64 * 1024 * 1024  # 5,000 gateways with their health are some 10 MB
@@ -52,7 +56,7 @@ class ChangedMeanwhileError(errors.ConflictError):
 class Operator:
     """The operator API of one site."""
 
-    session: aiohttp.ClientSession
+    session: "aiohttp.ClientSession"
     socket: Path
 
     async def fetch(self, path: str, kind: type[T], **query: object) -> T:
@@ -114,7 +118,9 @@ class Operator:
     @asynccontextmanager
     async def _answer(
         self, method: str, path: str, **settings: object
-    ) -> AsyncIterator[aiohttp.ClientResponse]:
+    ) -> "AsyncIterator[aiohttp.ClientResponse]":
+        import aiohttp  # noqa: PLC0415 - see `connect`
+
         if self.session.closed:
             raise errors.UnreachableError(f"site proxy at {self.socket}: the console let go of it")
         try:
@@ -138,7 +144,14 @@ class Operator:
 
 @asynccontextmanager
 async def connect(socket: Path) -> AsyncIterator[Operator]:
-    """The operator API at *socket*; nothing is sent yet."""
+    """The operator API at *socket*; nothing is sent yet.
+
+    The HTTP client takes as long to import as everything else of the console together, so that
+    happens here, beside the event loop: the first screen is drawn meanwhile.
+    """
+    await asyncio.to_thread(importlib.import_module, "aiohttp")
+    import aiohttp  # noqa: PLC0415 - imported on the line above
+
     connector = aiohttp.UnixConnector(path=str(socket))
     # The caller sets the deadlines; a live feed is silent for as long as nothing happens.
     patience = aiohttp.ClientTimeout(total=None, sock_connect=5.0)

@@ -31,7 +31,7 @@ class Pace:
     """How often to ask, and how long silence may last; all in seconds."""
 
     poll_s: float = 5.0
-    between_s: float = 0.5
+    between_s: float = 1.0
     silent_s: float = 15.0
     answer_s: float = 10.0
     backoff_s: tuple[float, ...] = (0.5, 1.0, 2.0, 5.0)
@@ -39,7 +39,7 @@ class Pace:
     big_fleet_poll_s: float = 45.0
 
 
-LOW_PACE: Final = Pace(poll_s=10.0, between_s=1.0, silent_s=30.0, answer_s=20.0, fleet_poll_s=30.0)
+LOW_PACE: Final = Pace(poll_s=10.0, between_s=3.0, silent_s=30.0, answer_s=20.0, fleet_poll_s=30.0)
 
 
 @dataclass
@@ -107,6 +107,12 @@ class Feed:
         if self._wants != frozenset(things):
             self._wants = frozenset(things)
             self.look_again()
+
+    def see(self, *serials: str) -> None:
+        """Which gateways are on the screen; those never read by themselves are read at once."""
+        self.in_sight = serials
+        if any(s in self.seen.gateways and s not in self._health_at for s in serials):
+            self._woken.set()
 
     def look_again(self) -> None:
         """Ask now, as after an own change."""

@@ -76,7 +76,7 @@ REGISTRY: Final[tuple[Bound, ...]] = (
         "enter",
         "open",
         "Go down to the thing under the cursor.",
-        screens=_on("overview", "rollouts", "rollout", "gateways", "alarms"),
+        screens=_on("overview", "rollouts", "rollout", "gateways", "alarms", "audit"),
     ),
     Bound(
         "needed",
@@ -269,6 +269,7 @@ REGISTRY: Final[tuple[Bound, ...]] = (
         "Hide or show what the model thinks.",
         screens=_on("label"),
     ),
+    Bound("interrupt", "ctrl+c", "^c", "", "Says how to leave; it ends nothing.", footer=False),
     Bound("repaint", "ctrl+l", "^l", "repaint", "Draw everything anew.", footer=False),
     Bound("quit", "ctrl+q", "^q", "quit", "Leave; nothing on the plant changes.", footer=False),
 )

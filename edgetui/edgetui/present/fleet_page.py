@@ -6,7 +6,7 @@ from edge_core.contracts.api import GatewayView, LineView, Overview
 from edge_core.contracts.gateway import HealthWindow
 from edge_core.contracts.rollout import TERMINAL
 from edgetui.present.bars import trend
-from edgetui.present.lines import BLANK, Line, Target, Tone, join, say, whole
+from edgetui.present.lines import BLANK, Line, Target, Tone, folded, join, say, whole
 from edgetui.present.ops_page import alarm_banner, needs_you
 from edgetui.present.rollout_page import by_need, rollout_line
 from edgetui.present.tables import Column, table
@@ -179,7 +179,7 @@ def gateway_page(view: GatewayView, cells: int, late_s: float = 0.0) -> list[Lin
         BLANK,
         *_references(view, cells),
         *_health(view, cells),
-        *(say(f"FAULT    {fault}", cells, Tone.P2) for fault in view.faults),
+        *(line for fault in view.faults for line in folded("FAULT    ", fault, cells, Tone.P2)),
         *(
             say(
                 f"drift    {notice.kind} on {', '.join(notice.tags)} since {clock(notice.since)}",
@@ -234,10 +234,11 @@ def _health(view: GatewayView, cells: int) -> list[Line]:
         latencies = [w.latency_p99_us for w in view.health if w.digest == window.digest]
         lines += [
             BLANK,
-            say(
-                f"last health window #{window.number}: {window.scored} scored, "
-                f"{window.no_verdict} without verdict, {window.errors} errors, "
-                f"{window.alarms} not normal, {window.out_of_domain} out of domain",
+            *folded(
+                f"window #{window.number}  ",
+                f"{window.scored} scored, {window.no_verdict} without verdict, "
+                f"{window.errors} errors, {window.alarms} not normal, "
+                f"{window.out_of_domain} out of domain",
                 cells,
                 heard_tone(view),
             ),
@@ -245,12 +246,10 @@ def _health(view: GatewayView, cells: int) -> list[Line]:
         ]
     if view.windows is not None:
         counts = view.windows
-        lines.append(
-            say(
-                f"windows since first start: {counts.cut} cut, {counts.scored} scored, "
-                f"{counts.no_verdict} without verdict, {counts.dropped} dropped, "
-                f"{counts.doubled} doubled",
-                cells,
-            )
+        lines += folded(
+            "since first start  ",
+            f"{counts.cut} cut, {counts.scored} scored, {counts.no_verdict} without verdict, "
+            f"{counts.dropped} dropped, {counts.doubled} doubled",
+            cells,
         )
     return lines

@@ -3,9 +3,10 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from textwrap import wrap
 
 from edge_core.contracts.api import Priority
-from edgetui.present.words import PRIORITY_ASCII, PRIORITY_MARKS, fit, width
+from edgetui.present.words import PRIORITY_ASCII, PRIORITY_MARKS, fit, inert, width
 
 
 class Tone(Enum):
@@ -72,6 +73,31 @@ def whole(label: str, value: str, cells: int) -> list[Line]:
     if width(label) + width(value) <= cells:
         return [say(label + value, cells)]
     return [say(label, cells), say(f"  {value}", cells)]
+
+
+def folded(label: str, value: str, cells: int, tone: Tone = Tone.PLAIN) -> list[Line]:
+    """A text that must be readable to its end, over as many lines as it takes."""
+    room = max(1, cells - width(label))
+    pieces = [piece for words in _words(inert(value), room) for piece in _cut(words, room)]
+    return [
+        join(((label if not n else " " * width(label), Tone.PLAIN), (piece, tone)), cells)
+        for n, piece in enumerate(pieces or ["-"])
+    ]
+
+
+def _words(text: str, room: int) -> list[str]:
+    return wrap(text, room, break_on_hyphens=False)
+
+
+def _cut(text: str, room: int) -> list[str]:
+    """Wide letters take twice what `textwrap` thinks."""
+    pieces, piece = [], ""
+    for letter in text:
+        if width(piece + letter) > room:
+            pieces.append(piece)
+            piece = ""
+        piece += letter
+    return [*pieces, piece]
 
 
 BLANK = Line()

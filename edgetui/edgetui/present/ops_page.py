@@ -6,9 +6,9 @@ from datetime import datetime
 from edge_core.contracts.api import AlarmState, AlarmView, AuditEvent, Overview, Priority
 from edge_core.contracts.review import ReviewItem
 from edge_core.contracts.rollout import TERMINAL, RolloutState
-from edgetui.present.lines import TONE_OF, Line, Target, Tone, join, say
+from edgetui.present.lines import TONE_OF, Line, Target, Tone, folded, join, say
 from edgetui.present.tables import Column, table
-from edgetui.present.words import ALARM_WORDS, PRIORITY_MARKS, age, clock, inert, instant
+from edgetui.present.words import ALARM_WORDS, PRIORITY_MARKS, age, clock, fit, inert, instant
 
 UNSEEN = frozenset({AlarmState.UNACK, AlarmState.RETURNED_UNACK})
 URGENCY = {
@@ -162,9 +162,9 @@ def alarm_page(alarm: AlarmView, now: datetime, cells: int) -> list[Line]:
             ),
             cells,
         ),
-        say(f"what         {alarm.what}", cells),
-        say(f"consequence  {alarm.consequence}", cells),
-        say(f"do           {alarm.runbook}", cells),
+        *folded("what         ", alarm.what, cells),
+        *folded("consequence  ", alarm.consequence, cells),
+        *folded("do           ", alarm.runbook, cells),
         say(f"raised       {instant(alarm.raised)}, {standing(alarm, now)} ago", cells),
         say(f"last change  {instant(alarm.changed)}  by {alarm.who or 'the site'}", cells),
         say(f"paged        {'yes' if alarm.paged else 'no'}", cells),
@@ -174,6 +174,23 @@ def alarm_page(alarm: AlarmView, now: datetime, cells: int) -> list[Line]:
 def audit_page(events: Sequence[AuditEvent], cells: int) -> list[Line]:
     """The tail of the audit log."""
     return table(AUDIT_COLUMNS, events, cells, lambda e: Target("event", str(e.sequence)))
+
+
+def event_page(event: AuditEvent, cells: int) -> list[Line]:
+    """One event with all its facts, each to its last letter."""
+    quality = "" if event.clock_synchronised else "  (clock was not synchronised)"
+    return [
+        say(f"#{event.sequence}  {event.kind}", cells, Tone.TITLE),
+        say(f"at        {instant(event.at)}{quality}", cells),
+        *folded("who       ", event.who, cells),
+        *folded("subject   ", event.subject, cells),
+        *(
+            line
+            for key, value in sorted(event.facts.items())
+            for line in folded(f"{fit(key, 9)} ", str(value), cells)
+        ),
+        *folded("previous  ", event.previous or "-", cells),
+    ]
 
 
 def queue_page(items: Sequence[ReviewItem], cells: int) -> list[Line]:

@@ -13,7 +13,7 @@ from edge_core.contracts.rollout import (
     Verdict,
 )
 from edgetui.present.bars import bar
-from edgetui.present.lines import BLANK, Line, Target, Tone, join, say, whole
+from edgetui.present.lines import BLANK, Line, Target, Tone, folded, join, say, whole
 from edgetui.present.tables import Column, table
 from edgetui.present.words import VERDICT_WORDS, age, instant, number, short
 
@@ -131,13 +131,14 @@ def gates_page(reports: Sequence[GateReport], cells: int) -> list[Line]:
             join(((f"cohort {report.cohort}: ", Tone.PLAIN), verdict, (seen, Tone.PLAIN)), cells),
             *table(GATE_COLUMNS, report.measurements, cells),
             *(
-                say(f"  {row.gate.replace('_', ' ')}: {verdict_words(row)}", cells)
+                line
                 for row in report.measurements
                 if row.verdict is not Verdict.PASS
+                for line in folded(f"  {row.gate.replace('_', ' ')}: ", verdict_words(row), cells)
             ),
         ]
         if report.needs:
-            lines.append(say(f"  needs {report.needs}", cells))
+            lines += folded("  needs ", report.needs, cells)
     return lines or [say("no gate has been asked yet", cells)]
 
 
@@ -162,7 +163,7 @@ def rollout_page(view: RolloutView, cells: int) -> list[Line]:
         say(f"{view.id}  {change(view)}", cells, Tone.TITLE),
         say(ladder(view), cells),
         join((("state     ", Tone.PLAIN), (state_words(view), state_tone(view))), cells),
-        say(f"why       {view.why or '-'}", cells),
+        *folded("why       ", view.why, cells),
         say(f"way back  {way_back(view)}", cells),
         say(f"lines     {', '.join(view.lines) or '-'}", cells),
         *whole("release   ", view.release.digest, cells),

@@ -9,7 +9,13 @@ from edgetui.client import Operator
 from edgetui.desk import Desk
 from edgetui.feed import AUDIT
 from edgetui.present.lines import Target, Tone, say
-from edgetui.present.ops_page import AUDIT_COLUMNS, alarm_columns, alarm_page, by_urgency
+from edgetui.present.ops_page import (
+    AUDIT_COLUMNS,
+    alarm_columns,
+    alarm_page,
+    by_urgency,
+    event_page,
+)
 from edgetui.present.sources import Listing, Page, Source
 from edgetui.screens.board import Board
 from edgetui.screens.listing import ListingBoard
@@ -96,3 +102,32 @@ class AuditBoard(ListingBoard[AuditEvent]):
         """The tail of the log."""
         events = self.desk.feed.seen.audit[::-1]
         return Listing(AUDIT_COLUMNS, events, lambda e: Target("event", str(e.sequence)))
+
+    def do_down(self) -> None:
+        """All facts of one event."""
+        if self.body.target is not None:
+            self.desk.go(self.body.target)
+
+
+class EventBoard(Board):
+    """One event, nothing of it cut."""
+
+    place = "event"
+    wants = (AUDIT,)
+
+    def __init__(self, desk: Desk, name: str) -> None:
+        super().__init__(desk)
+        self.thing = name
+
+    def where(self) -> str:
+        """The way here."""
+        return f"Audit > #{self.thing}"
+
+    def build(self, cells: int, rows: int) -> Source:
+        """The page."""
+        del rows
+        events = self.desk.feed.seen.audit
+        event = next((e for e in events if str(e.sequence) == self.thing), None)
+        if event is None:
+            return Page([say(f"event {self.thing} is not at hand any more", cells)])
+        return Page(event_page(event, cells))

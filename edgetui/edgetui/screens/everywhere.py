@@ -75,6 +75,10 @@ class Everywhere:
         self._desk.link.repaint.set()
         self._app.refresh()
 
+    def do_interrupt(self) -> None:
+        """Many a hand ends programs that way; here it might end the wrong thing."""
+        self._tell("^q leaves the console; nothing on the plant changes")
+
     def do_quit(self) -> None:
         """Leave; labels that are not stored yet are said out loud first."""
         waiting = len(self._desk.bench.waiting)

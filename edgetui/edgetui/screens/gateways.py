@@ -66,7 +66,7 @@ class GatewaysBoard(ListingBoard[GatewayView]):
         if self.is_mounted:
             at, rows = max(0, self.body.position[0] - 1), max(1, self.body.size.height)
             near = self.shown[max(0, at - rows) : at + rows]
-            self.desk.feed.in_sight = tuple(view.place.serial for view in near)
+            self.desk.feed.see(*(view.place.serial for view in near))
 
     def do_sort(self) -> None:
         """Sort by the next thing."""
@@ -110,7 +110,7 @@ class GatewayBoard(Board):
         """The page."""
         del rows
         feed = self.desk.feed
-        feed.in_sight = (self.thing,)
+        feed.see(self.thing)
         view = feed.seen.gateways.get(self.thing)
         if view is None:
             return Page([say(f"{self.thing}: not heard of yet", cells)])

@@ -46,13 +46,12 @@ class Clock:
 
 
 @dataclass
-class Seat:
+class Person:
     """A person at a console."""
 
     pilot: Pilot[int]
     app: Console
     desk: Desk
-    site: Site
     clock: Clock
 
     async def press(self, *keys: str) -> None:
@@ -99,25 +98,46 @@ class Seat:
         return "\n".join("".join(line).rstrip() for line in grid)
 
 
+@dataclass
+class Seat(Person):
+    """The same, where the site is a simulated one that a test can change."""
+
+    site: Site
+
+
 @asynccontextmanager
-async def seated(
-    folder: Path,
-    site: Site | None = None,
+async def at_console(
+    socket: Path,
     *,
     size: tuple[int, int] = (80, 24),
     pace: Pace = QUICK,
     now: Callable[[], datetime] = lambda: AT,
     low: bool = False,
     ascii_only: bool = False,
-) -> AsyncIterator[Seat]:
-    """A console with its overview on the screen."""
-    clock, socket = Clock(), folder / "s"
-    served = site or Site(now=now)
-    link = Link(clock)
-    desk = desk_for(socket, link, low=low, ascii_only=ascii_only, pace=pace)
+) -> AsyncIterator[Person]:
+    """A person at a console of whatever serves *socket*."""
+    clock = Clock()
+    desk = desk_for(socket, Link(clock), low=low, ascii_only=ascii_only, pace=pace)
     desk.now = now
     app = Console(desk)
-    async with serve(served, socket), app.run_test(size=size) as pilot:
-        seat = Seat(pilot, app, desk, served, clock)
-        await seat.shows("NEEDS YOU")
-        yield seat
+    async with app.run_test(size=size) as pilot:
+        person = Person(pilot, app, desk, clock)
+        await person.shows("NEEDS YOU")
+        yield person
+
+
+@asynccontextmanager
+async def seated(
+    folder: Path,
+    site: Site | None = None,
+    *,
+    size: tuple[int, int] = (80, 24),
+    ascii_only: bool = False,
+) -> AsyncIterator[Seat]:
+    """A console of a simulated site, with its overview on the screen."""
+    served, socket = site or Site(now=lambda: AT), folder / "s"
+    async with (
+        serve(served, socket),
+        at_console(socket, size=size, ascii_only=ascii_only) as person,
+    ):
+        yield Seat(person.pilot, person.app, person.desk, person.clock, served)

@@ -89,7 +89,7 @@ async def test_gateways_are_read_only_when_wanted(tmp_path: Path) -> None:
     async with serve(site, tmp_path / "s"), following(tmp_path / "s") as (feed, _):
         await until(lambda: not feed.stale)
         assert feed.seen.gateways == {}
-        feed.in_sight = ("gw-0003",)
+        feed.see("gw-0003")
         feed.want(GATEWAYS)
         await until(lambda: len(feed.seen.gateways) == 37)
         await until(lambda: bool(feed.seen.gateways["gw-0003"].health))

@@ -22,6 +22,7 @@ TOUR = {
     "alarms": (("f4",), "> "),
     "alarm": (("enter",), "consequence  "),
     "audit": (("f6",), "rollout.planned"),
+    "event": (("enter",), "previous  "),
     "help": (("f8", "question_mark"), "Keys of overview"),
     "rollout": (("escape", "2"), "cannot tell yet"),
     "label": (("f5",), "cavitation"),

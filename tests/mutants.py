@@ -88,7 +88,7 @@ AIMS: dict[str, Aim] = {
     f"{CORE}/drift/charts.py": Aim(("drift/test_charts.py",)),
     f"{CORE}/drift/psi.py": Aim(("drift/test_psi.py",)),
     f"{CORE}/drift/domain.py": Aim(("drift/test_domain.py",)),
-    f"{CORE}/trust/bundle.py": Aim(("trust/test_release.py",)),
+    f"{CORE}/trust/bundle.py": Aim(("trust/test_release.py", "trust/test_refusals.py")),
     f"{CORE}/trust/policy.py": Aim(("trust/test_policy.py", "trust/test_release.py")),
     f"{CORE}/trust/channel.py": Aim(("trust/test_channel.py",)),
     f"{CORE}/journal/marks.py": Aim(("journal/test_marks.py",)),
@@ -107,6 +107,19 @@ EQUIVALENT: dict[str, dict[str, str]] = {
         "self._quality = np.full((3 * self._length, tags), CellQuality.GAP, np.uint8)": "likewise",
         "self._values[at] = self._values[at - self._length] = values": "the same cell of the ring",
         "self._held = 1": "the first row sets it to nought",
+    },
+    f"{CORE}/features/contract.py": {
+        "pairs = [linear(tag_map[role], units[role]) or (1.0, 1.0) for role in signature.roles]": (
+            "fit_check has refused what has no conversion"
+        ),
+        "pairs = [linear(tag_map[role], units[role]) or (2.0, 0.0) for role in signature.roles]": (
+            "likewise"
+        ),
+    },
+    f"{SITE}/audit/verify.py": {
+        "level = 1": "a level is only compared with its neighbours'",
+        "level += 2": "likewise",
+        "level -= 1": "likewise",
     },
     f"{CORE}/features/grid.py": {
         "if bool(np.all(None)):": "what is in order is sorted again",
@@ -323,7 +336,7 @@ def _idle(before: str, after: str) -> bool:
         return True
     return any(
         new == _tidy(before[: wide.start()] + instead + before[wide.end() :])
-        for wide in re.finditer(r"(?:dtype=)?np\.(?:int64|float64)\b", before)
+        for wide in re.finditer(r"(?:dtype=)?(?:np\.(?:int64|float64)|float)\b", before)
         for instead in ("", "None", "dtype=None")
     )
 

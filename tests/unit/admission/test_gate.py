@@ -1,5 +1,7 @@
 """The static gate: every bad model is refused by name, every good one let in."""
 
+import hashlib
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -61,6 +63,26 @@ def test_pair_is_admitted() -> None:
     assert summary.format == "openvino"
     assert summary.operators == {"Parameter": 1, "Const": 1, "MatMul": 1, "Result": 1}
     assert static_gate(good_pair(), None, LIMITS).inputs == signature().inputs
+
+
+FILES = {"one file": {"model.onnx": mlp().content}, "a pair": good_pair()}
+
+
+@pytest.mark.parametrize("files", FILES.values(), ids=FILES.keys())
+def test_what_was_judged_is_known_by_its_digests(files: dict[str, bytes]) -> None:
+    """The summary names each file with the digest of the very bytes that were judged."""
+    assert static_gate(files, signature(), LIMITS).digests == {
+        name: f"sha256:{hashlib.sha256(content).hexdigest()}" for name, content in files.items()
+    }
+
+
+def test_a_file_may_have_its_full_size() -> None:
+    """As many bytes as are allowed, and not one more."""
+    content = mlp().content
+    files = {"model.onnx": content}
+    assert static_gate(files, signature(), GateLimits(file_bytes_max=len(content))).nodes > 0
+    with pytest.raises(ModelRefusedError, match=f"found {len(content)}"):
+        static_gate(files, signature(), GateLimits(file_bytes_max=len(content) - 1))
 
 
 def test_without_signature_the_batch_is_one() -> None:

@@ -12,6 +12,7 @@ from edge_core.journal.marks import (
     RECENT_MAX,
     SNAPSHOT_INTERVALS_MAX,
     SNAPSHOT_SOURCES,
+    SOURCES_MAX,
     FirstCopy,
     Marks,
     Sighting,
@@ -123,6 +124,51 @@ def test_old_crc() -> None:
     assert marks.seen("gw", 1, 2, 8) is Sighting.CONFLICT
     assert marks.first_copy("gw", 1, 1) is None
     assert marks.first_copy("gw", 1, 2) == FirstCopy(2, 7)
+
+
+def test_nothing_is_known_of_a_stranger() -> None:
+    """A source that was never heard, and an epoch that never was, have stored nothing."""
+    marks = Marks()
+    marks.add("gw", 1, 1, FirstCopy(1, 7))
+    for source, epoch in (("gx", 1), ("gw", 2)):
+        assert marks.first_copy(source, epoch, 1) is None
+        assert marks.contiguous(source, epoch) == 0
+
+
+def test_as_many_gaps_as_may_be() -> None:
+    """So many ranges are remembered of one epoch; one more, and the lowest is forgotten."""
+    marks = Marks()
+    for sequence in range(1, 2 * INTERVALS_MAX, 2):
+        marks.add("gw", 1, sequence, FirstCopy(1, 7))
+    assert marks.seen("gw", 1, 1, 7) is Sighting.DUPLICATE
+    for sequence in (2 * INTERVALS_MAX + 1, 2 * INTERVALS_MAX + 3):
+        marks.add("gw", 1, sequence, FirstCopy(1, 7))
+    assert marks.seen("gw", 1, 3, 7) is Sighting.FRESH
+    assert marks.seen("gw", 1, 5, 7) is Sighting.DUPLICATE
+
+
+def test_as_many_epochs_as_may_be() -> None:
+    """So many lives of one source are remembered; one more, and the oldest is forgotten."""
+    marks = Marks()
+    for epoch in range(1, EPOCHS_MAX + 1):
+        marks.add("gw", epoch, 1, FirstCopy(1, 7))
+    assert marks.seen("gw", 1, 1, 7) is Sighting.DUPLICATE
+    marks.add("gw", EPOCHS_MAX + 1, 1, FirstCopy(1, 7))
+    assert marks.seen("gw", 1, 1, 7) is Sighting.FRESH
+    assert marks.seen("gw", 2, 1, 7) is Sighting.DUPLICATE
+
+
+def test_as_many_sources_as_may_be() -> None:
+    """So many sources are remembered; one more, and the longest silent one is forgotten."""
+    marks = Marks()
+    for number in range(SOURCES_MAX):
+        marks.add(f"gw-{number}", 1, 1, FirstCopy(1, 7))
+    marks.add("gw-0", 1, 2, FirstCopy(1, 7))
+    assert len(list(marks)) == SOURCES_MAX
+    marks.add("one more", 1, 1, FirstCopy(1, 7))
+    assert marks.seen("gw-0", 1, 1, 7) is Sighting.DUPLICATE
+    assert marks.seen("gw-1", 1, 1, 7) is Sighting.FRESH
+    assert marks.seen("gw-2", 1, 1, 7) is Sighting.DUPLICATE
 
 
 def test_contiguous() -> None:

@@ -1,5 +1,7 @@
 """Channels: the attack table, and what signing has to do with it."""
 
+import hashlib
+import json
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -103,6 +105,12 @@ CASES = {
     "an instant that is none is refused": Case(
         None, channel(7, issued="yesterday"), refused=RefusedError
     ),
+    "expiry at issue is refused": Case(
+        None, channel(7, expires="2026-11-20T00:00:00Z"), refused=RefusedError
+    ),
+    "an instant counts with its zone": Case(
+        mark(6), channel(7, expires="2026-11-22T13:30:00+02:00"), stale=True
+    ),
     "expiry before issue is refused": Case(
         None, channel(7, expires="2026-11-19T00:00:00Z"), refused=RefusedError
     ),
@@ -120,6 +128,7 @@ def test_accept(case: Case) -> None:
     accepted = accept_channel(case.seen, case.comes, NOW)
     assert (accepted.changed, accepted.stale) == (case.changed, case.stale)
     assert accepted.mark.sequence == case.comes.sequence
+    assert accepted.channel == case.comes
 
 
 @settings(deadline=None)  # a busy machine is no failure
@@ -164,6 +173,53 @@ def test_signers_must_agree(keyring: Keyring, signers: dict[str, FileSigner]) ->
     with pytest.raises(NotVerifiedError) as refusal:
         verify_channel(bundles, TWO, keyring, site="north")
     assert refusal.value.step is Step.THRESHOLD
+
+
+def test_a_bad_bundle_harms_no_one(keyring: Keyring, signers: dict[str, FileSigner]) -> None:
+    """Whoever can add a bundle cannot take a good channel away, and too few say how many."""
+    good = sign_channel(channel(), signers["release-a"])
+    bad = sign_channel(channel(9), signers["stranger"])
+    assert verify_channel([bad, good, b"{}"], ONE, keyring, site="north").sequence == 7
+    with pytest.raises(NotVerifiedError, match=r"expected 2 distinct keys, found 1$"):
+        verify_channel([bad, good], TWO, keyring, site="north")
+    with pytest.raises(NotVerifiedError, match=r"expected 2 distinct keys, found 0$"):
+        verify_channel([], TWO, keyring, site="north")
+
+
+def test_the_bundle_that_came_farthest_is_told_of(
+    keyring: Keyring, signers: dict[str, FileSigner]
+) -> None:
+    """Where every bundle fails, the refusal is that of the one that failed last of all steps."""
+    far = sign_channel(channel(site="south"), signers["release-a"])
+    foreign = sign_channel(channel(), signers["stranger"])
+    for bundles in ([b"{}", far, foreign], [foreign, far, b"{}"]):
+        with pytest.raises(NotVerifiedError, match="expected site 'north', found 'south'"):
+            verify_channel(bundles, ONE, keyring, site="north")
+
+
+def test_what_a_refusal_says(keyring: Keyring, signers: dict[str, FileSigner]) -> None:
+    """It names what was expected and what was found."""
+    signer, good = signers["release-a"], channel_statement(channel())
+    rows: dict[bytes, str] = {
+        sign_statement(statement(), signer): f"expected {CHANNEL_PREDICATE}, found .*provenance",
+        sign_statement(
+            statement_of(CHANNEL_PREDICATE, good.predicate, subjects={"x": SUBJECT}), signer
+        ): f"expected {channel_digest(channel())}, found other subjects",
+        sign_statement(
+            statement_of(CHANNEL_PREDICATE, {"site": "north"}, subjects={"x": SUBJECT}), signer
+        ): "expected a channel document, found channel: .*sequence",
+    }
+    for raw, said in rows.items():
+        with pytest.raises(NotVerifiedError, match=said):
+            verify_channel([raw], ONE, keyring, site="north")
+
+
+def test_a_digest_does_not_depend_on_the_order_of_keys() -> None:
+    """The digest of a channel is over compact JSON with sorted keys, as any tool can make it."""
+    encoded = json.dumps(
+        msgspec.to_builtins(channel()), sort_keys=True, separators=(",", ":")
+    ).encode()
+    assert channel_digest(channel()) == f"sha256:{hashlib.sha256(encoded).hexdigest()}"
 
 
 def test_what_is_no_channel(keyring: Keyring, signers: dict[str, FileSigner]) -> None:

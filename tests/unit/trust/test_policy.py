@@ -1,5 +1,6 @@
 """The trust policy: what loads, which rule holds, and what stops the daemon."""
 
+import hashlib
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from edge_core.contracts.errors import ConfigurationError
 from edge_core.contracts.plant import SafetyClass
 from edge_core.trust import FileSigner, NotVerifiedError, Step, Trust
+from edge_core.trust.policy import POLICY_BYTES_MAX
 
 RULES = """
 [[rules]]
@@ -55,6 +57,17 @@ def test_rules_by_safety_class(folder: Path, signers: dict[str, FileSigner]) -> 
     assert trust.channel_rule().keys == ["b"]
     assert trust.keyring.ids == {"a", "b"}
     assert trust.policy.version == 3
+    raw = (folder / "trust-policy.toml").read_bytes()
+    assert trust.digest == f"sha256:{hashlib.sha256(raw).hexdigest()}"
+
+
+def test_a_policy_may_be_so_large(folder: Path, signers: dict[str, FileSigner]) -> None:
+    """A file may have its full size and not a byte more."""
+    text = _keys(signers) + RULES
+    full = text + "#" * (POLICY_BYTES_MAX - len(text))
+    assert _load(folder, full).policy.version == 3
+    with pytest.raises(ConfigurationError, match=f"at most {POLICY_BYTES_MAX} bytes, found more"):
+        _load(folder, full + "#")
 
 
 def test_no_rule_means_no(folder: Path, signers: dict[str, FileSigner]) -> None:
@@ -63,7 +76,8 @@ def test_no_rule_means_no(folder: Path, signers: dict[str, FileSigner]) -> None:
     with pytest.raises(NotVerifiedError, match="a rule for stage 'lab'") as refusal:
         trust.rule("lab", SafetyClass.NONE)
     assert refusal.value.step is Step.POLICY
-    with pytest.raises(NotVerifiedError, match="channel"):
+    said = r"expected \[channel\] in the trust policy, found none$"
+    with pytest.raises(NotVerifiedError, match=said):
         trust.channel_rule()
 
 
@@ -74,15 +88,18 @@ SPOILED = {
         ('keys = ["a", "b"]\nthreshold = 2', 'keys = ["a", "a"]\nthreshold = 2'),
         "at most 1, found 2",
     ),
-    "a key that is not there": (('keys = ["b"]', 'keys = ["c"]'), "found 'c'"),
-    "two rules for one case": (('safety_classes = ["safety"]\n', ""), "found two"),
+    "a key that is not there": (('keys = ["b"]', 'keys = ["c"]'), "^channel: .*found 'c'"),
+    "two rules for one case": (
+        ('safety_classes = ["safety"]\n', ""),
+        "stage 'production' and safety class 'any other', found two",
+    ),
     "a class nobody has": (('["safety"]', '["sil4"]'), "sil4"),
     "a threshold of none": (("threshold = 1", "threshold = 0"), ">= 1"),
     "no builder": (('builder_ids = ["https://ci"]', "builder_ids = []"), "length >= 1"),
     "a key file that is not there": (('path="a.pub"', 'path="z.pub"'), "No such file"),
     "a key with neither": (('path="a.pub"', ""), "unexpected|Invalid|either path or pem"),
     "a key with both": (('path="a.pub"', 'path="a.pub", pem="x"'), "either path or pem"),
-    "a PEM that is none": (('"a.pub"', '"text"'), "expected a PEM public key"),
+    "a PEM that is none": (('"a.pub"', '"text"'), "keys: 'a'.*expected a PEM public key"),
     "no TOML": (("version = 3", "version"), "trust policy"),
 }
 

@@ -99,6 +99,9 @@ ROWS = {
         [place(serial, line="L") for serial in (A, B, C)],
         [("canary", [A]), ("early", [B, C])],
     ),
+    "and the last cohort": Row(
+        [place(serial, line="L") for serial in (A, B, C)], [("all", [A, B, C])], (ALL,)
+    ),
     "hardware is mixed early": Row(
         [
             place(A, hardware="x"),

@@ -7,10 +7,7 @@ digest stays. Registries without the referrers API get the tag schema of OCI 1.1
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-
-import oras.client
-import oras.container
-import requests
+from typing import TYPE_CHECKING
 
 from edge_core.contracts.artefact import INDEX_TYPE, Descriptor, Digest, Index
 from edge_core.contracts.errors import NotPermittedError, RefusedError, UnreachableError
@@ -22,6 +19,11 @@ from edge_core.oci import (
     fallback_tag,
     fetched,
 )
+
+if TYPE_CHECKING:
+    import oras.client
+    import oras.container
+    import requests
 
 REFERRERS_MAX = 256
 
@@ -102,6 +104,10 @@ def to_registry(
         NotPermittedError: the registry wants other credentials.
         RefusedError: the registry did not take a manifest.
     """
+    import oras.client  # noqa: PLC0415 - takes seconds, and only a registry needs it
+    import oras.container  # noqa: PLC0415 - likewise
+    import requests  # noqa: PLC0415 - likewise
+
     check_repository(repository)
     client = oras.client.OrasClient(hostname=registry, insecure=insecure)
     container = oras.container.Container(f"{registry}/{repository}")
@@ -116,8 +122,8 @@ def to_registry(
 
 
 def _push_blob(
-    client: oras.client.OrasClient,
-    container: oras.container.Container,
+    client: "oras.client.OrasClient",
+    container: "oras.container.Container",
     path: Path,
     blob: Descriptor,
 ) -> None:
@@ -128,8 +134,8 @@ def _push_blob(
 
 
 def _push_manifest(
-    client: oras.client.OrasClient,
-    container: oras.container.Container,
+    client: "oras.client.OrasClient",
+    container: "oras.container.Container",
     reference: str,
     document: Fetched,
 ) -> None:
@@ -143,7 +149,7 @@ def _push_manifest(
         raise RefusedError(f"manifest {reference}: expected {document.digest}, found {found}")
 
 
-def _expect(answer: requests.Response, what: str) -> None:
+def _expect(answer: "requests.Response", what: str) -> None:
     if answer.status_code in (401, 403):
         raise NotPermittedError(f"{what}: the registry wants other credentials: log in first")
     if answer.status_code >= 500:

@@ -28,6 +28,7 @@ from edge_site_proxy.store.feed import cursor_last
 
 HEALTH_SHOWN = 60
 ROLLOUTS_SHOWN = 20
+ENDED_SHOWN = 5  # what went before says what the next one replaces
 
 
 class OverviewCalls:
@@ -68,7 +69,8 @@ class OverviewCalls:
         await self._desk.caller(request)
         site, world = self._site, self._site.world
         newest = sorted(world.rollouts.values(), key=lambda each: each.header.created)
-        shown = [each for each in newest if each.open] or newest
+        ended = [each for each in newest if not each.open]
+        shown = [*ended[-ENDED_SHOWN:], *(each for each in newest if each.open)]
         return answer(
             request,
             Overview(

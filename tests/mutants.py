@@ -80,7 +80,7 @@ AIMS: dict[str, Aim] = {
     f"{SITE}/audit/verify.py": Aim(("site_proxy/audit/test_verify.py",)),
     f"{CORE}/features/window.py": Aim(("features/test_window.py",)),
     f"{CORE}/drift/wcusum.py": Aim(("drift/test_wcusum.py",)),
-    f"{CORE}/trust/release.py": Aim(("trust/test_release.py",)),
+    f"{CORE}/trust/release.py": Aim(("trust/test_release.py", "trust/test_refusals.py")),
     f"{CORE}/features/grid.py": Aim(("features/test_grid.py",)),
     f"{CORE}/features/quality.py": Aim(("features/test_quality.py",)),
     f"{CORE}/features/statistics.py": Aim(("features/test_statistics.py",)),

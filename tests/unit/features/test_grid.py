@@ -240,10 +240,11 @@ def test_future_memory_is_bounded() -> None:
     assert grid.counts.overflow == 0
 
 
-def test_unknown_tag_is_refused_in_batch() -> None:
+@pytest.mark.parametrize("tag", [3, 7])
+def test_unknown_tag_is_refused_in_batch(tag: int) -> None:
     """A batch is our own making: a tag it does not have is an error, with the number."""
-    with pytest.raises(ColumnError, match="tags below 3, found 7"):
-        place(samples([(7, 1.0, GOOD, 0)]), SPEC, 0, 1)
+    with pytest.raises(ColumnError, match=f"tags below 3, found {tag}"):
+        place(samples([(tag, 1.0, GOOD, 0)]), SPEC, 0, 1)
 
 
 def test_columns_of_one_length() -> None:

@@ -7,16 +7,19 @@ from typing import Any
 import pytest
 
 from edge_core.trust import (
+    PROVENANCE_PREDICATE,
     FileSigner,
     Keyring,
     NotVerifiedError,
     sign_payload,
     sign_statement,
+    statement_of,
     verify_bundle,
+    verify_release,
 )
 from edge_core.trust.bundle import BUNDLE_BYTES_MAX, BUNDLES_MAX, refuse_flood
 
-from .made import OTHER, SUBJECT, statement
+from .made import OTHER, SUBJECT, rule, statement
 
 Changes = dict[str, Any]  # JSON as the attacker sees it
 DSSE = "dsseEnvelope"
@@ -66,6 +69,21 @@ def test_signed(name: str, keyring: Keyring, signers: dict[str, FileSigner]) -> 
     payload, said = STATEMENTS[name]
     with pytest.raises(NotVerifiedError, match=said):
         verify_bundle(sign_payload(payload, signers["release-a"]), keyring, subject=SUBJECT)
+
+
+def test_a_provenance_that_is_none(keyring: Keyring, signers: dict[str, FileSigner]) -> None:
+    """What a provenance lacks is named, and each bundle that was refused beside another."""
+    hollow = statement_of(PROVENANCE_PREDICATE, {"a": 1}, subjects={"pump": SUBJECT})
+    bad = sign_statement(hollow, signers["release-a"])
+    said = "expected SLSA provenance v1, found provenance: .*buildDefinition"
+    with pytest.raises(NotVerifiedError, match=said):
+        verify_release(SUBJECT, [bad], rule(), keyring)
+    good = sign_statement(statement(), signers["release-b"])
+    said = r"found 1 \(release-b\); one refused at step 12.*; one refused at step 12"
+    with pytest.raises(NotVerifiedError, match=said) as refusal:
+        verify_release(SUBJECT, [bad, good, bad], rule(threshold=2), keyring)
+    first, second = str(refusal.value).split("; one refused at ")[1:]
+    assert first == second
 
 
 def test_a_statement_is_known_by_its_digest(

@@ -231,6 +231,23 @@ ROWS = {
         S.ACTIVATING,
         "rollout.activating",
     ),
+    "nobody of a later cohort was heard by the deadline: it is passed over": Row(
+        rollout(S.STAGING, cohort=1), Facts(phase_s=300.0), S.GATED, "rollout.cohort_absent", 1
+    ),
+    "nobody of a later cohort was heard yet: wait": stays(
+        rollout(S.STAGING, cohort=1), Facts(phase_s=299.0)
+    ),
+    "nobody of the canary was heard by the deadline: held": holds(
+        STAGING, Facts(phase_s=300.0), Hold.BLAST
+    ),
+    "one of a later cohort is in reach at the deadline: held": holds(
+        rollout(S.STAGING, cohort=1), Facts({"g4": DOWNLOADING}, phase_s=300.0), Hold.BLAST
+    ),
+    "one of a later cohort may be changing at the deadline: held": holds(
+        rollout(S.STAGING, cohort=1),
+        Facts({"g4": Standing(permit_live=True)}, phase_s=300.0),
+        Hold.BLAST,
+    ),
     "held in staging: wait": stays(
         rollout(S.STAGING, holds=HELD), Facts(canary(STAGED, STAGED, STAGED))
     ),
@@ -421,7 +438,16 @@ ROWS = {
 # Where a rollout goes on as planned, there is nothing left to explain.
 GOES_ON = {
     f"rollout.{verb}"
-    for verb in ("planned", "staging", "activating", "soaking", "gated", "lagging", "completed")
+    for verb in (
+        "planned",
+        "staging",
+        "cohort_absent",
+        "activating",
+        "soaking",
+        "gated",
+        "lagging",
+        "completed",
+    )
 }
 
 
@@ -558,6 +584,14 @@ def test_late_members_add_up() -> None:
     after = step(before, Facts(canary(STAGED, STAGED, AWAY), phase_s=300.0), NOW)
     assert after is not None
     assert after.rollout.header.late == ["g9", "g3"]
+
+
+def test_an_absent_cohort_is_late() -> None:
+    """Its members come to those that no longer count, and catch up when they are back."""
+    before = rollout(S.STAGING, cohort=1, late=["g9"])
+    after = step(before, Facts(phase_s=300.0), NOW)
+    assert after is not None
+    assert after.rollout.header.late == ["g9", "g4"]
 
 
 def test_a_rejected_plan_says_why() -> None:

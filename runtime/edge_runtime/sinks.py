@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 import msgspec
 import structlog
 
-from edge_runtime.broker import dial
+from edge_runtime.broker import dial, still_wanted
 from edge_runtime.config import Config, SinkConfig
 from edge_runtime.verdict import Verdict
 
@@ -38,6 +38,7 @@ class MqttSink:
         self._topic = topic
         self._waiting: deque[Verdict] = deque(maxlen=WAITING_MAX)
         self._filled = asyncio.Event()
+        self._told = ""
         self.published = 0
         self.dropped = 0
 
@@ -52,27 +53,50 @@ class MqttSink:
         """Publish for ever; a broker that goes away is dialled again."""
         import aiomqtt  # noqa: PLC0415 - a gateway without MQTT never loads it
 
-        told = ""
         while True:
             try:
-                async with dial(self._config) as client:
-                    log.info("sink.connected", topic=self._topic)
-                    await self._publish(client)
-            except aiomqtt.MqttError as error:
-                if told != str(error):
-                    told = str(error)
-                    log.warning("sink.lost", topic=self._topic, reason=told)
+                # A task a connection: one that ends a group by an error counts as cancelled.
+                async with asyncio.TaskGroup() as group:
+                    group.create_task(self._connection())
+            except* aiomqtt.MqttError as errors:
+                self._tell(errors)
             await asyncio.sleep(self._config.retry_s)
+
+    async def _connection(self) -> None:
+        async with dial(self._config) as client:
+            still_wanted()
+            self._told = ""
+            log.info("sink.connected", topic=self._topic)
+            async with asyncio.TaskGroup() as group:
+                group.create_task(_lost(client))
+                group.create_task(self._publish(client))
+
+    def _tell(self, lost: BaseException) -> None:
+        """Say why, unless that is what was said last."""
+        while isinstance(lost, BaseExceptionGroup):
+            lost = lost.exceptions[0]
+        if self._told != str(lost):
+            self._told = str(lost)
+            log.warning("sink.lost", topic=self._topic, reason=self._told)
 
     async def _publish(self, client: "aiomqtt.Client") -> None:
         while True:
-            await self._filled.wait()
-            self._filled.clear()
             while self._waiting:
+                still_wanted()
                 body = msgspec.json.encode(self._waiting[0])
                 await client.publish(self._topic, body, qos=1, retain=True)
                 self._waiting.popleft()
                 self.published += 1
+            still_wanted()
+            # Only now: what was left over when a broker went is not announced a second time.
+            self._filled.clear()
+            await self._filled.wait()
+
+
+async def _lost(client: "aiomqtt.Client") -> None:
+    """End with an error when the broker goes; a publication alone would wait ten seconds."""
+    async for _ in client.messages:  # nothing is subscribed to, so nothing comes
+        pass
 
 
 def topic(config: Config) -> str:

@@ -20,7 +20,7 @@ from msgspec import Meta, Struct
 from edge_core.contracts.errors import ConfigurationError
 from edge_core.contracts.plant import Instant
 from edge_core.features.samples import CellQuality
-from edge_runtime.broker import dial, payload_bytes
+from edge_runtime.broker import dial, payload_bytes, still_wanted
 from edge_runtime.config import MqttConfig, TagConfig
 from edge_runtime.errors import PayloadError
 from edge_runtime.sources.opcua_values import nanoseconds
@@ -146,10 +146,13 @@ class MqttSource:
                 async with dial(self._config) as client:
                     for topic in self._roles:
                         await client.subscribe(topic, qos=1)
+                        still_wanted()
+                    told = ""
                     log.info("source.connected", source=self._config.name)
                     async for message in client.messages:
                         self._take(message.topic.value, message.payload)
             except aiomqtt.MqttError as error:
+                still_wanted()
                 if told != str(error):
                     told = str(error)
                     log.warning("source.lost", source=self._config.name, reason=told)

@@ -17,14 +17,19 @@ import structlog
 from edge_core.contracts.errors import ConfigurationError
 from edge_core.features.samples import CellQuality
 from edge_runtime.config import OpcUaConfig, TagConfig
-from edge_runtime.errors import ExtraMissingError, SourceLostError
+from edge_runtime.errors import SourceLostError
+from edge_runtime.sources.opcua_client import (
+    CONNECT_S,
+    library,
+    make_client,
+    secure,
+    throw_away,
+)
 from edge_runtime.sources.opcua_values import FirstValues, sample_of
 from edge_runtime.sources.sample import Ingest, TagSample
 
 log = structlog.get_logger(__name__)
 
-CONNECT_S: Final = 10.0
-GOODBYE_S: Final = 1.0  # a deaf server does not get longer to hear that we leave
 KEEP_ALIVES_A_SILENCE: Final = 3  # so that one late keep-alive is no alarm
 LIFETIME_A_KEEP_ALIVE: Final = 10  # the server forgets us after so many
 NOTIFICATIONS_MAX: Final = 10_000  # in one publish response
@@ -32,9 +37,10 @@ NOTIFICATIONS_MAX: Final = 10_000  # in one publish response
 
 @dataclass(slots=True)
 class _Life:
-    """One connection: when it last gave a sign, and what it has shown."""
+    """One connection: when it last gave a sign, whether it ever stood, and what it has shown."""
 
     heard_s: float
+    up: bool = False
     first: FirstValues = field(default_factory=FirstValues)
     lost: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -79,10 +85,9 @@ class OpcUaSource:
                 await self._live(life)
             except SourceLostError as error:
                 # A server that is away for a week is one line, not one a second.
-                if told != str(error):
+                if life.up or told != str(error):
                     told = str(error)
                     log.warning("source.lost", source=self._config.name, reason=told)
-            self._ingest(life.first.gaps([tag.role for tag in self._tags], life.heard_s))
             self.reconnects += 1
             await asyncio.sleep(self._config.retry_s)
 
@@ -93,26 +98,35 @@ class OpcUaSource:
             SourceLostError: it ended, and why.
         """
         # It takes two seconds to load, and models do not wait for it.
-        ua = await asyncio.to_thread(_library)
-        client = ua.Client(self._config.url, timeout=CONNECT_S)
-        client.application_uri = self._config.application_uri
+        ua = await asyncio.to_thread(library)
+        client = make_client(self._config, ua)
+        try:
+            await self._listen(client, ua, life)
+        except SourceLostError:
+            # Before the goodbye, which may take a second: windows are cut meanwhile.
+            self._ingest(life.first.gaps([tag.role for tag in self._tags], life.heard_s))
+            raise
+        finally:
+            await throw_away(client)
 
+    async def _listen(self, client: Any, ua: Any, life: _Life) -> None:  # Any: no types
         async def gone(_: Exception) -> None:
             life.lost.set()
 
         client.connection_lost_callback = gone
         try:
             async with asyncio.timeout(CONNECT_S):
-                await self._secure(client, ua)
+                await secure(client, self._config, ua)
                 await client.connect()
                 await self._subscribe(client, ua, life)
+            # Loading and connecting may have taken longer than a server may keep silent.
+            life.heard_s, life.up = self._monotonic(), True
             log.info("source.connected", source=self._config.name, tags=len(self._tags))
             await self._watch(life)
         except (OSError, TimeoutError, ua.ua.UaError) as error:
-            words = str(error) or type(error).__name__
+            late = f"expected a subscription within {CONNECT_S:g} s, found none"
+            words = str(error) or (late if isinstance(error, TimeoutError) else repr(error))
             raise SourceLostError(f"{self._config.url}: {words}") from error
-        finally:
-            await _throw_away(client)
 
     async def _watch(self, life: _Life) -> None:
         """Return never; raise when there has been no sign of life for too long.
@@ -133,24 +147,6 @@ class OpcUaSource:
                     f"{self._config.url}: expected a publish response every {silence_s:g} s, "
                     f"found none for {quiet_s:.1f} s"
                 )
-
-    async def _secure(self, client: Any, ua: Any) -> None:  # Any: asyncua ships no types
-        config = self._config
-        if config.security == "none":
-            return
-        try:
-            await client.set_security(
-                ua.crypto.security_policies.SecurityPolicyBasic256Sha256,
-                certificate=str(config.certificate),
-                private_key=str(config.key),
-                server_certificate=str(config.server_certificate),
-                mode=ua.ua.MessageSecurityMode.SignAndEncrypt,
-            )
-        except (OSError, ValueError) as error:
-            raise ConfigurationError(
-                f"source {config.name}: expected certificate, key and server_certificate that "
-                f"belong together: {error}"
-            ) from error
 
     async def _subscribe(self, client: Any, ua: Any, life: _Life) -> None:  # Any: see above
         namespaces = await client.get_namespace_array()
@@ -228,18 +224,6 @@ class OpcUaSource:
         return request
 
 
-def _library() -> Any:  # Any: asyncua ships no types
-    """The library, loaded when the first OPC UA source is: it takes two seconds and 90 MB."""
-    try:
-        import asyncua  # noqa: PLC0415 - see above
-        import asyncua.crypto.security_policies  # noqa: PLC0415 - see above
-    except ImportError:
-        raise ExtraMissingError(
-            "OPC UA: expected the library asyncua, found none; install edge-mlops[gateway]"
-        ) from None
-    return asyncua
-
-
 def _feed_class(ua: Any) -> Any:  # Any: see above
     """A subscription that hands over whole publish responses: one call, not one task a value."""
     from asyncua.common.subscription import Subscription  # noqa: PLC0415 - see above
@@ -259,11 +243,3 @@ def _feed_class(ua: Any) -> Any:  # Any: see above
             )
 
     return Feed
-
-
-async def _throw_away(client: Any) -> None:  # Any: see above
-    """End the connection, politely if the other side still listens."""
-    with suppress(Exception):  # the library raises whatever its broken link raises
-        async with asyncio.timeout(GOODBYE_S):
-            await client.disconnect()
-    client.disconnect_socket()

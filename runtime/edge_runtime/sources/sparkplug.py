@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 import structlog
 
 from edge_core.contracts.errors import ConfigurationError
-from edge_runtime.broker import dial, payload_bytes
+from edge_runtime.broker import dial, payload_bytes, still_wanted
 from edge_runtime.config import SparkplugConfig, TagConfig
 from edge_runtime.errors import PayloadError
 from edge_runtime.sources.sample import Ingest
@@ -70,8 +70,10 @@ class SparkplugSource:
         while True:
             try:
                 async with dial(self._config) as client:
+                    told = ""
                     await self._listen(client)
             except aiomqtt.MqttError as error:
+                still_wanted()
                 if told != str(error):
                     told = str(error)
                     log.warning("source.lost", source=self._config.name, reason=told)
@@ -82,6 +84,7 @@ class SparkplugSource:
     async def _listen(self, client: "aiomqtt.Client") -> None:
         for group, node in self._nodes:
             await client.subscribe(f"{NAMESPACE}/{group}/+/{node}/#", qos=1)
+            still_wanted()
         log.info("source.connected", source=self._config.name, nodes=len(self._nodes))
         self._asked_s.clear()
         for key in self._nodes:
@@ -122,6 +125,7 @@ class SparkplugSource:
         group, node = key
         command = rebirth_command(self._unix_ns() // 1_000_000)
         await client.publish(f"{NAMESPACE}/{group}/NCMD/{node}", command, qos=0)
+        still_wanted()
         log.info("source.rebirth_asked", source=self._config.name, node=node)
 
 

@@ -1,0 +1,56 @@
+// An OPC UA server of another make: `node server.js PORT FOLDER`, the packages beside it.
+//
+// One variable a case that a plant brings: other types, a broken sensor, a value that is only the
+// last usable one, a source time ten minutes old. `count` goes up twenty times a second. The
+// certificate that it shows is in FOLDER/own/certs/certificate.pem.
+
+const { OPCUAServer, OPCUACertificateManager, DataType, DataValue, StatusCodes, Variant } =
+  require("node-opcua");
+
+const [port, folder] = [Number(process.argv[2]), process.argv[3]];
+const OLD_MS = 10 * 60 * 1000;
+
+const CASES = {
+  float: [DataType.Float, 1.5, StatusCodes.Good, 0],
+  int16: [DataType.Int16, -7, StatusCodes.Good, 0],
+  boolean: [DataType.Boolean, true, StatusCodes.Good, 0],
+  text: [DataType.String, "31,5", StatusCodes.Good, 0],
+  broken: [DataType.Double, 888.8, StatusCodes.BadSensorFailure, 0],
+  held: [DataType.Double, 2.5, StatusCodes.UncertainLastUsableValue, 0],
+  old: [DataType.Double, 3.5, StatusCodes.Good, OLD_MS],
+};
+
+async function main() {
+  const manager = new OPCUACertificateManager({
+    rootFolder: folder,
+    automaticallyAcceptUnknownCertificate: true,
+  });
+  const server = new OPCUAServer({
+    port,
+    hostname: "127.0.0.1",
+    resourcePath: "/other",
+    serverCertificateManager: manager,
+    nodeset_filename: [require("node-opcua").nodesets.standard],
+  });
+  await server.initialize();
+  const space = server.engine.addressSpace;
+  const own = space.registerNamespace("urn:another:make");
+  const device = own.addObject({ organizedBy: space.rootFolder.objects, browseName: "device" });
+  for (const [name, [dataType, value, statusCode, ageMs]] of Object.entries(CASES)) {
+    const variable = own.addVariable({
+      componentOf: device, browseName: name, nodeId: `s=${name}`, dataType,
+    });
+    variable.setValueFromSource({ dataType, value }, statusCode, new Date(Date.now() - ageMs));
+  }
+  const count = own.addVariable({
+    componentOf: device, browseName: "count", nodeId: "s=count", dataType: DataType.UInt32,
+  });
+  let number = 0;
+  setInterval(() => {
+    number += 1;
+    count.setValueFromSource({ dataType: DataType.UInt32, value: number }, StatusCodes.Good, new Date());
+  }, 50);
+  await server.start();
+}
+
+main();

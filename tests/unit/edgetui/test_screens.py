@@ -45,6 +45,8 @@ async def go(seat: Seat, keys: tuple[str, ...]) -> None:
             await seat.shows("> ")
         if key == "f3":
             await seat.until(lambda: all_healthy(seat), "health of those in sight")
+            seat.app.draw_now()  # what the feed knows now, not what was drawn before
+            await seat.pilot.pause()
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -62,6 +64,7 @@ async def test_screens(tmp_path: Path, size: str) -> None:
         if not path.exists():
             SHOWN.mkdir(exist_ok=True)
             path.write_text(text, encoding="utf-8")
+            pytest.fail(f"{path.name} was not there; it was taken now: look at it and keep it")
         assert text == path.read_text(encoding="utf-8"), f"{name} at {size} looks different"
     assert not any(c in text for text in found.values() for c in "\x1b\u202e\x07")
 

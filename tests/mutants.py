@@ -227,7 +227,8 @@ def pytest_sessionstart() -> None:
     """Import every test module anew; this module is a plugin of the copy's pytest.
 
     A mutant runs in a fork of a process that ran the tests before. What a test module made while
-    it was imported, or cached, would come from unchanged code.
+    it was imported, or cached, would come from unchanged code. Which tests are run for a mutant is
+    known from what they call: what is called while a test module is imported counts for none.
     """
     for name in [name for name in sys.modules if name.startswith("tests.")]:
         if name not in {__name__, "tests.conftest"}:

@@ -64,20 +64,21 @@ def distances(z: NDArray[np.float64], precision: NDArray[np.float64]) -> NDArray
 
 def test_what_is_fitted() -> None:
     """Range and margin, centre and scale of each feature; a tail under shrunk correlations."""
+    domain = fit_domain(training())
     table = training().astype(np.float64)
     low, high = table.min(axis=0), table.max(axis=0)
     z = (table - table.mean(axis=0)) / table.std(axis=0)
     shrunk = 0.9 * np.corrcoef(table, rowvar=False) + 0.1 * np.eye(3)
     precision = np.asarray(np.linalg.inv(shrunk), np.float64)
-    assert TRAINED.low == pytest.approx(low - 0.5 * (high - low), rel=2e-3, abs=1e-6)
-    assert TRAINED.high == pytest.approx(high + 0.5 * (high - low), rel=2e-3, abs=1e-6)
-    assert TRAINED.centre == pytest.approx(table.mean(axis=0), rel=2e-3, abs=1e-6)
-    assert TRAINED.scale == pytest.approx(table.std(axis=0), rel=2e-3, abs=1e-6)
-    for number, row in enumerate(TRAINED.precision):
+    assert domain.low == pytest.approx(low - 0.5 * (high - low), rel=2e-3, abs=1e-6)
+    assert domain.high == pytest.approx(high + 0.5 * (high - low), rel=2e-3, abs=1e-6)
+    assert domain.centre == pytest.approx(table.mean(axis=0), rel=2e-3, abs=1e-6)
+    assert domain.scale == pytest.approx(table.std(axis=0), rel=2e-3, abs=1e-6)
+    for number, row in enumerate(domain.precision):
         np.testing.assert_allclose(row, precision[number, : number + 1], rtol=2e-3, atol=2e-3)
     tail = float(np.quantile(distances(z, precision), 0.995))
-    assert TRAINED.distance_max == pytest.approx(1.5 * tail, rel=2e-3)
-    assert TRAINED.windows == 300
+    assert domain.distance_max == pytest.approx(1.5 * tail, rel=2e-3)
+    assert domain.windows == 300
 
 
 def test_two_windows_are_enough() -> None:

@@ -42,7 +42,7 @@ SILENCE_S = 1.0
 DEAF_S = 3.0
 NODE = Path(__file__).parent / "node"
 NPM = ("npm", "install", "--ignore-scripts", "--no-audit", "--no-fund", "--prefer-offline")
-NPM_S = 120.0  # what is not in npm's cache comes from far away
+NPM_S = 480.0  # what is not in its cache comes from far away; this is no measure of ours
 ROWS = 60  # more than a second: enough for a window
 WINDOWING = Windowing(period_s=0.05, length_rows=8, stride_rows=4, gap_rows_max=2)
 QUALITIES = (CellQuality.GOOD, CellQuality.UNCERTAIN, CellQuality.BAD)  # of `STATUSES`

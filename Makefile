@@ -6,7 +6,7 @@ REAL_PACKAGES := docker-registry mosquitto mosquitto-clients openssh-server tmux
 PYTEST := $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-check test check bench docs setup pins wheelhouse mutants real-parts
+.PHONY: help demo demo-check test endurance check bench docs setup pins wheelhouse mutants real-parts
 
 help: ## what there is to type
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -19,6 +19,9 @@ demo-check: $(READY) ## the same plant without a screen: plays the story, ends i
 
 test: $(READY) real-parts ## every test, the real components included
 	$(PYTEST)
+
+endurance: $(READY) real-parts ## faults by the hundred, power cuts at every step: what takes minutes
+	$(PYTEST) tests/endurance
 
 check: $(READY) ## formatting, lint, types, architecture
 	$(BIN)/ruff format --check $(CODE)

@@ -1,0 +1,1 @@
+"""What takes minutes: faults by the hundred, power cuts at every step."""

@@ -18,7 +18,7 @@ from edge_core.features.window import Window, WindowCutter
 from edge_runtime.clock import SECOND_NS, PlantClock
 from edge_runtime.config import TagConfig
 from edge_runtime.ledger import Ledger
-from edge_runtime.sources.sample import TagSample
+from edge_runtime.sources.sample import SampleBatch
 
 FOREVER_NS = 10 * 365 * 86_400 * SECOND_NS  # the source itself says when a value ends
 BACKWARDS_NS = 60 * SECOND_NS  # a plant clock set back by more starts a new time, not a repeat
@@ -65,7 +65,7 @@ class WindowStream:
         self._grid: Grid | None = None
         self._cutter: WindowCutter | None = None
         self._stuck = StuckWatch(self._rules)
-        self._latest: dict[int, TagSample] = {}
+        self._latest: dict[int, SampleBatch] = {}
         self.counts = SampleCounts()
 
     @property
@@ -84,21 +84,23 @@ class WindowStream:
             self._windowing = windowing
             self._begin()
 
-    def take(self, batch: Sequence[TagSample]) -> None:
+    def take(self, batch: SampleBatch) -> None:
         """Samples of any tags in any order; never blocks, never raises."""
-        known = [sample for sample in batch if sample.role in self._columns]
+        within = (batch.tags >= 0) & (batch.tags < len(self._columns))
+        known = batch if within.all() else batch.take(within)
         self._count(batch, len(known))
-        if not known:
+        if not len(known):
             return
         now_s = self._monotonic()
         anew = False
-        for sample in known:
-            anew |= self._clock.observe(sample.source_ns, now_s)
-            self._remember(sample)
+        if not known.historical:
+            for source_ns in known.source_ns.tolist():
+                anew |= self._clock.observe(source_ns, now_s)
+        self._remember(known)
         if anew or self._grid is None:
             self._begin()
         if self._grid is not None:
-            self._grid.add(screen(self._samples(known), self._rules))
+            self._grid.add(screen(_samples(known), self._rules))
 
     def cut(self) -> list[CutWindow]:
         """Every window that is complete by now, each once and for good."""
@@ -132,31 +134,31 @@ class WindowStream:
         self._cutter = WindowCutter(self._windowing, len(self._columns))
         self._stuck = StuckWatch(self._rules)
         # A tag that has not changed for hours is still known: OPC UA reports changes only.
-        if self._latest:
-            self._grid.add(screen(self._samples(list(self._latest.values())), self._rules))
+        for held in self._latest.values():
+            self._grid.add(screen(_samples(held), self._rules))
 
-    def _remember(self, sample: TagSample) -> None:
-        column = self._columns[sample.role]
-        held = self._latest.get(column)
-        if held is None or sample.source_ns >= held.source_ns:
-            self._latest[column] = sample
+    def _remember(self, batch: SampleBatch) -> None:
+        for tag in np.unique(batch.tags).tolist():
+            of = np.flatnonzero(batch.tags == tag)
+            # Of equal times the one that came last.
+            newest = of[len(of) - 1 - int(np.argmax(batch.source_ns[of][::-1]))]
+            held = self._latest.get(tag)
+            if held is None or batch.source_ns[newest] >= held.source_ns[0]:
+                self._latest[tag] = batch.take(np.array([newest]))
 
-    def _samples(self, batch: Sequence[TagSample]) -> Samples:
-        return Samples(
-            np.array([self._columns[sample.role] for sample in batch], np.int32),
-            np.array([sample.value for sample in batch], np.float32),
-            np.array([sample.quality for sample in batch], np.uint8),
-            np.array([sample.source_ns for sample in batch], np.int64),
-        )
-
-    def _count(self, batch: Sequence[TagSample], known: int) -> None:
-        gaps = sum(1 for sample in batch if sample.quality is CellQuality.GAP)
+    def _count(self, batch: SampleBatch, known: int) -> None:
+        gaps = int(np.count_nonzero(batch.quality == CellQuality.GAP))
         was = self.counts
         self.counts = SampleCounts(
             received=was.received + len(batch) - gaps,
             gaps=was.gaps + gaps,
             unknown=was.unknown + len(batch) - known,
         )
+
+
+def _samples(batch: SampleBatch) -> Samples:
+    values = batch.values.astype(np.float32)
+    return Samples(batch.tags, values, batch.quality, batch.source_ns)
 
 
 def _rule(tag: TagConfig) -> TagRule:

@@ -25,7 +25,7 @@ from edge_fixtures.plant import NAMESPACE, SERVER_URI, node_name
 from edge_runtime.config import OpcUaConfig, TagConfig
 from edge_runtime.ledger import Ledger
 from edge_runtime.sources.opcua import OpcUaSource
-from edge_runtime.sources.sample import TagSample
+from edge_runtime.sources.sample import TagSample, batch_of
 from edge_runtime.windows import CutWindow, WindowStream
 from tests.simulators.field import SERIAL, TAGS
 from tests.simulators.link import Link
@@ -102,10 +102,9 @@ async def reading(
     wanted: OpcUaConfig, roles: Sequence[TagConfig] = ()
 ) -> AsyncIterator[tuple[Recorder, OpcUaSource]]:
     """A source that reads as long as the context lasts, and what comes of it."""
-    got = Recorder()
-    source = OpcUaSource(
-        wanted, roles or tags(), got.take, monotonic=time.monotonic, unix_ns=time.time_ns
-    )
+    known = roles or tags()
+    got = Recorder([tag.role for tag in known])
+    source = OpcUaSource(wanted, known, got.take, monotonic=time.monotonic, unix_ns=time.time_ns)
     with got.listening():
         async with asyncio.TaskGroup() as group:
             task = group.create_task(source.run())
@@ -303,6 +302,7 @@ def gap_s(got: Recorder) -> float:
 def windows(got: Recorder, folder: Path) -> list[CutWindow]:
     """The windows that the samples become, as they come."""
     now_s = 0.0
+    columns = {role: column for column, role in enumerate(TAGS)}
     found: list[CutWindow] = []
     with Ledger(folder / "ledger") as ledger:
         stream = WindowStream(tags(), ledger, lateness_s=0.1, monotonic=lambda: now_s)
@@ -310,6 +310,6 @@ def windows(got: Recorder, folder: Path) -> list[CutWindow]:
         begun_ns = got.samples[0].source_ns
         for sample in got.samples:
             now_s = max(now_s, (sample.source_ns - begun_ns) / SECOND_NS)
-            stream.take([sample])
+            stream.take(batch_of([sample], columns))
             found += stream.cut()
     return found

@@ -97,7 +97,7 @@ def json_source(got: Recorder, **where: Any) -> MqttSource:  # Any: fields of a 
 
 async def test_messages(mosquitto: Broker) -> None:
     """Single values and batches arrive; what is neither is counted and said once, and no more."""
-    got = Recorder()
+    got = Recorder(ROLES)
     source = json_source(got, **mosquitto.credentials)
     with got.listening():
         async with running(source.run()):
@@ -126,7 +126,7 @@ async def test_messages(mosquitto: Broker) -> None:
 
 async def test_killed_broker(mosquitto: Broker) -> None:
     """A killed broker leaves a gap in every tag; once it is back, messages arrive again."""
-    got = Recorder()
+    got = Recorder(ROLES)
     with got.listening():
         async with running(json_source(got, **mosquitto.credentials).run()):
             for times in (1, 2):
@@ -170,7 +170,7 @@ async def test_refused_by_the_broker(name: str, tmp_path: Path) -> None:
     make_authority(other)
     (other / "password").write_text("guessed")
     credentials = made.credentials | {field: other / ("ca.pem" if field == "ca" else "password")}
-    got = Recorder()
+    got = Recorder(ROLES)
     source = json_source(got, **credentials)
     with made.program, got.listening():
         await made.program.ready()
@@ -196,7 +196,7 @@ async def test_spoilt_files(name: str, tmp_path: Path) -> None:
         file.write_text(content)
     where: dict[str, Any] = {"host": "127.0.0.1", "user": "gw-1", field: file}  # Any: as above
     with pytest.raises(ConfigurationError, match=rf"spoilt\.pem: {words}"):
-        await json_source(Recorder(), **where).run()
+        await json_source(Recorder(ROLES), **where).run()
 
 
 def refusals(program: Program) -> int:
@@ -217,7 +217,7 @@ async def test_sink(mosquitto: Broker) -> None:
     """The last verdict is retained; what came while the broker was away follows by itself."""
     sink, got = (
         MqttSink(SinkConfig(retry_s=RETRY_S, **mosquitto.credentials), VERDICTS),
-        Recorder(),
+        Recorder(ROLES),
     )
     with got.listening():
         async with running(sink.run()):
@@ -263,7 +263,7 @@ class Cooling:
 @pytest.fixture
 async def cooling(plain: Broker, tmp_path: Path) -> AsyncIterator[Cooling]:
     """The node publishes, we read, and mosquitto's own client listens."""
-    got = Recorder()
+    got = Recorder(COOLING_TAGS)
     place = f"{SPARKPLUG_GROUP}/{SPARKPLUG_NODE}/{SPARKPLUG_DEVICE}"
     source = SparkplugSource(
         SparkplugConfig(name="bus", retry_s=RETRY_S, rebirth_interval_s=1.0, **plain.credentials),

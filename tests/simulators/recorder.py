@@ -8,7 +8,7 @@ from typing import Any
 from structlog.testing import capture_logs
 
 from edge_core.features.samples import CellQuality
-from edge_runtime.sources.sample import TagSample
+from edge_runtime.sources.sample import SampleBatch, TagSample
 from tests.simulators.waiting import until
 
 
@@ -17,16 +17,18 @@ class Recorder:
     """Where a source ends.
 
     Attributes:
+        roles: of the tags that it was made with, in their order.
         samples: all of them, in the order in which they came.
         events: what was logged, if `listening`.
     """
 
+    roles: Sequence[str]
     samples: list[TagSample] = field(default_factory=list)
     events: list[MutableMapping[str, Any]] = field(default_factory=list)  # Any: a fact of any type
 
-    def take(self, batch: Sequence[TagSample]) -> None:
+    def take(self, batch: SampleBatch) -> None:
         """Keep a batch."""
-        self.samples += batch
+        self.samples += rows(batch, self.roles)
 
     @contextmanager
     def listening(self) -> Iterator[None]:
@@ -65,3 +67,14 @@ class Recorder:
         sample = found()
         assert sample is not None
         return sample
+
+
+def rows(batch: SampleBatch, roles: Sequence[str]) -> list[TagSample]:
+    """A batch as rows, each tag by its role."""
+    columns = (batch.tags, batch.values, batch.quality, batch.source_ns)
+    return [
+        TagSample(roles[tag], value, CellQuality(quality), source_ns)
+        for tag, value, quality, source_ns in zip(
+            *(column.tolist() for column in columns), strict=True
+        )
+    ]

@@ -1,1 +1,1 @@
-"""Where samples come from: OPC UA, MQTT and Sparkplug B, all yielding the same `TagSample`."""
+"""Where samples come from: OPC UA, MQTT and Sparkplug B, all yielding the same `SampleBatch`."""

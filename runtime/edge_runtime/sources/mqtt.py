@@ -24,7 +24,7 @@ from edge_runtime.broker import dial, payload_bytes, still_wanted
 from edge_runtime.config import MqttConfig, TagConfig
 from edge_runtime.errors import PayloadError
 from edge_runtime.sources.opcua_values import nanoseconds
-from edge_runtime.sources.sample import Ingest, TagSample
+from edge_runtime.sources.sample import Ingest, TagSample, by_role
 
 log = structlog.get_logger(__name__)
 
@@ -126,7 +126,7 @@ class MqttSource:
         unix_ns: Callable[[], int],
     ) -> None:
         self._config = config
-        self._ingest = ingest
+        self._ingest = by_role(ingest, (tag.role for tag in tags))
         self._unix_ns = unix_ns
         self._roles: dict[str, dict[str, str]] = {}
         for tag in tags:

@@ -26,7 +26,7 @@ from edge_runtime.sources.opcua_client import (
     throw_away,
 )
 from edge_runtime.sources.opcua_values import FirstValues, sample_of
-from edge_runtime.sources.sample import Ingest, TagSample
+from edge_runtime.sources.sample import Ingest, TagSample, by_role
 
 log = structlog.get_logger(__name__)
 
@@ -64,7 +64,7 @@ class OpcUaSource:
     ) -> None:
         self._config = config
         self._tags = [tag for tag in tags if tag.source == config.name]
-        self._ingest = ingest
+        self._ingest = by_role(ingest, (tag.role for tag in tags))
         self._monotonic = monotonic
         self._unix_ns = unix_ns
         self.reconnects = 0

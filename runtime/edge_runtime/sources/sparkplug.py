@@ -14,7 +14,7 @@ from edge_core.contracts.errors import ConfigurationError
 from edge_runtime.broker import dial, payload_bytes, still_wanted
 from edge_runtime.config import SparkplugConfig, TagConfig
 from edge_runtime.errors import PayloadError
-from edge_runtime.sources.sample import Ingest
+from edge_runtime.sources.sample import Ingest, by_role
 from edge_runtime.sources.sparkplug_node import EdgeNode
 from edge_runtime.sources.sparkplug_payload import (
     PAYLOAD_BYTES_MAX,
@@ -49,7 +49,7 @@ class SparkplugSource:
         unix_ns: Callable[[], int],
     ) -> None:
         self._config = config
-        self._ingest = ingest
+        self._ingest = by_role(ingest, (tag.role for tag in tags))
         self._monotonic = monotonic
         self._unix_ns = unix_ns
         roles: dict[tuple[str, str], dict[tuple[str, str], str]] = {}

@@ -20,7 +20,7 @@ from edge_runtime.config import (
 )
 from edge_runtime.daemon import run
 from edge_runtime.logs import RecentLogs
-from edge_runtime.sources.sample import TagSample
+from edge_runtime.sources.sample import TagSample, batch_of
 from edge_runtime.verdict import Verdict
 from tests.simulators.gateway_site import GatewaySite
 from tests.simulators.releases import ROLES, TARGET, WINDOWING, Workshop
@@ -105,9 +105,11 @@ class Rig:
 
     async def _feed(self, gateway: Gateway) -> None:
         """Be the plant: one row a period, in a wave."""
+        columns = {role: column for column, role in enumerate(ROLES)}
         while True:
             quality = CellQuality.BAD if self.bad_input else CellQuality.GOOD
             now_ns = time.time_ns()
             value = 3.0 + math.sin(now_ns / 1e9)
-            gateway.stream.take([TagSample(role, value, quality, now_ns) for role in ROLES])
+            samples = [TagSample(role, value, quality, now_ns) for role in ROLES]
+            gateway.stream.take(batch_of(samples, columns))
             await asyncio.sleep(WINDOWING.period_s)

@@ -1,6 +1,5 @@
 """Samples become numbered windows: each once, through swaps, restarts and clocks that jump."""
 
-import math
 from pathlib import Path
 
 import msgspec
@@ -11,13 +10,14 @@ from edge_core.features.samples import CellQuality
 from edge_runtime.clock import LEAP_PATIENCE_S, PlantClock
 from edge_runtime.config import TagConfig
 from edge_runtime.ledger import Ledger
-from edge_runtime.sources.sample import TagSample
+from edge_runtime.sources.sample import GapCause, TagSample, batch_of, gaps
 from edge_runtime.windows import CutWindow, WindowStream
 from tests.simulators.releases import ROLES, WINDOWING
 
 T0_NS = 1_795_305_600_000_000_000
 PERIOD_NS = 50_000_000
 TAGS = [TagConfig(role=role, unit="bar", source="s", address="x#y") for role in ROLES]
+COLUMNS = {role: column for column, role in enumerate(ROLES)}
 
 
 class Plant:
@@ -38,9 +38,8 @@ class Plant:
         """Let *count* periods go by, with a value of each of *roles* in each."""
         found: list[CutWindow] = []
         for _ in range(count):
-            self.stream.take(
-                [TagSample(role, 1.0, CellQuality.GOOD, self.source_ns) for role in roles]
-            )
+            samples = [TagSample(role, 1.0, CellQuality.GOOD, self.source_ns) for role in roles]
+            self.stream.take(batch_of(samples, COLUMNS))
             found += self.stream.cut()
             self.now_s += PERIOD_NS / 1e9
         return found
@@ -96,8 +95,7 @@ def test_gap(tmp_path: Path) -> None:
     with Ledger(tmp_path / "w") as ledger:
         plant = Plant(ledger)
         plant.rows(20)
-        gap = TagSample("pressure", math.nan, CellQuality.GAP, plant.source_ns)
-        plant.stream.take([gap])
+        plant.stream.take(gaps([COLUMNS["pressure"]], plant.source_ns, GapCause.CONNECTION))
         window = plant.rows(12, roles=("flow",))[-1].window
         assert window.good_share.tolist() == [1.0, 0.0]
         assert plant.stream.counts.gaps == 1

@@ -19,8 +19,9 @@ from edge_fixtures.rows import Row
 from edge_runtime.config import OpcUaConfig, TagConfig
 from edge_runtime.sources.opcua import OpcUaSource
 from edge_runtime.sources.opcua_values import FirstValues, nanoseconds
-from edge_runtime.sources.sample import TagSample
+from edge_runtime.sources.sample import SampleBatch, TagSample
 from tests.simulators.ports import free_port
+from tests.simulators.recorder import rows
 
 pytestmark = pytest.mark.anyio
 
@@ -35,9 +36,9 @@ class Got:
     def __init__(self) -> None:
         self.samples: list[TagSample] = []
 
-    def take(self, batch: object) -> None:
+    def take(self, batch: SampleBatch) -> None:
         """Keep a batch."""
-        self.samples += batch  # type: ignore[arg-type]  # a sequence of samples
+        self.samples += rows(batch, TAGS)
 
     async def until(self, role: str, quality: CellQuality, value: float | None = None) -> None:
         """Wait for a sample."""

@@ -12,7 +12,7 @@ from edge_core.features.samples import CellQuality
 from edge_fixtures.sparkplug_encoder import DataType, Metric, encode
 from edge_runtime.config import SparkplugConfig, TagConfig
 from edge_runtime.errors import PayloadError
-from edge_runtime.sources.sample import TagSample
+from edge_runtime.sources.sample import SampleBatch, TagSample
 from edge_runtime.sources.sparkplug import SparkplugSource, split_address
 from edge_runtime.sources.sparkplug_node import EdgeNode
 from edge_runtime.sources.sparkplug_payload import REBIRTH, decode, rebirth_command
@@ -119,7 +119,7 @@ def test_time_out_of_reach() -> None:
         decode(b"\x08" + b"\xff" * 9 + b"\x01")
 
 
-def source(batches: list[list[TagSample]]) -> SparkplugSource:
+def source(batches: list[SampleBatch]) -> SparkplugSource:
     """A source for one meter, whose samples go to *batches*."""
     tags = [
         TagConfig(role="flow", unit="bar", source="s", address="Plant/Utility/meter#flow"),
@@ -128,7 +128,7 @@ def source(batches: list[list[TagSample]]) -> SparkplugSource:
     return SparkplugSource(
         SparkplugConfig(name="s", host="h"),
         tags,
-        lambda batch: batches.append(list(batch)),
+        batches.append,
         monotonic=lambda: 0.0,
         unix_ns=lambda: NOW_NS,
     )
@@ -136,11 +136,11 @@ def source(batches: list[list[TagSample]]) -> SparkplugSource:
 
 def test_source_takes_messages() -> None:
     """Messages go to their node; what is not ours or is no payload is counted or passed over."""
-    batches: list[list[TagSample]] = []
+    batches: list[SampleBatch] = []
     reader = source(batches)
     assert reader.take("spBv1.0/Plant/NBIRTH/Utility", message([], 0)) is None
     assert reader.take("spBv1.0/Plant/DBIRTH/Utility/meter", message(BIRTH, 1)) is None
-    assert [[sample.role for sample in batch] for batch in batches] == [["flow"]]
+    assert [batch.tags.tolist() for batch in batches if len(batch)] == [[0]]
     wanting = reader.take("spBv1.0/Plant/DDATA/Utility/meter", message([], 9))
     assert wanting == ("Plant", "Utility")
     assert reader.take("spBv1.0/Plant/DDATA/Utility/meter", b"\xff\xff") is None

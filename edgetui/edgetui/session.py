@@ -9,6 +9,8 @@ from edgetui.present.lines import Tone
 ARMED_S: Final = 60.0
 DEAF_S: Final = 0.3  # keys typed before a dialog was seen must not answer it
 DRAFTS_MAX: Final = 20
+WORD_S: Final = 30.0  # longer, and it would be read as being about what is on the screen by then
+SILENCE: Final = ("", Tone.PLAIN)
 
 
 @dataclass
@@ -16,17 +18,17 @@ class Session:
     """What the console remembers while it runs; nothing of it reaches the plant.
 
     Attributes:
-        word: the last thing the console had to say, and how.
         drafts: what was typed into dialogs that were left, by what they were about.
         filters: what each table screen is filtered by.
         leaving: whether somebody has been told what leaving would lose.
     """
 
     monotonic: Callable[[], float]
-    word: tuple[str, Tone] = ("", Tone.PLAIN)
     drafts: dict[str, dict[str, str]] = field(default_factory=dict)
     filters: dict[str, str] = field(default_factory=dict)
     leaving: bool = False
+    _word: tuple[str, Tone] = SILENCE
+    _word_until: float = float("-inf")
     _armed_until: float = float("-inf")
     _deaf_until: float = float("-inf")
     _frozen_at: float | None = None
@@ -57,8 +59,14 @@ class Session:
         return self.monotonic() < self._deaf_until
 
     def say(self, words: str, tone: Tone = Tone.PLAIN) -> None:
-        """Have *words* stand above the keys until the next ones."""
-        self.word = (words, tone)
+        """Have *words* stand above the keys for a while, or until the next ones."""
+        self._word = (words, tone)
+        self._word_until = self.monotonic() + WORD_S
+
+    @property
+    def word(self) -> tuple[str, Tone]:
+        """What the console had to say last, and how; nothing once that is long ago."""
+        return self._word if self.monotonic() < self._word_until else SILENCE
 
     def keep_draft(self, about: str, typed: dict[str, str]) -> None:
         """Remember what was typed into a dialog that is being left."""

@@ -81,7 +81,11 @@ class HealthWindow(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     """What one model did on one gateway in one health window: counts and extremes, no samples.
 
     `number` counts up per gateway and boot epoch and is never reused, so a repeat is recognised.
-    `shadow_pairs` are windows that both models scored, `shadow_disagreed` those classed otherwise.
+    `shadow_pairs` are windows that both models scored, `shadow_disagreed` those classed otherwise,
+    `shadow_dropped` those that the model looking on was not shown because it was too slow.
+    `anomalies` are windows that the model's own anomaly output marked, `overrides` decisions of
+    the operator against its verdicts. `kpi_sum` over `kpi_rows` is the mean of the line's KPI
+    while it was in charge. `cut_short`: the gateway ended in the middle; what is counted is exact.
     """
 
     epoch: Count
@@ -97,7 +101,12 @@ class HealthWindow(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     out_of_domain: Count = 0
     shadow_pairs: Count = 0
     shadow_disagreed: Count = 0
+    shadow_dropped: Count = 0
+    anomalies: Count = 0
     overrides: Count = 0
+    kpi_sum: float = 0.0
+    kpi_rows: Count = 0
+    cut_short: bool = False
     latency_p50_us: Count = 0
     latency_p99_us: Count = 0
     regime: Annotated[str, Meta(max_length=40)] = ""

@@ -14,8 +14,24 @@ DEPLOYMENT_ID = "deployment.id"
 GATEWAY_SERIAL = "gateway.serial"
 CLOCK_SYNCHRONISED = "gateway.clock.synchronised"
 CLOCK_ERROR_MAX_US = "gateway.clock.error_max_us"
+SITE = "site"
 SLOT = "edge.slot"
 VERDICT = "edge.verdict"
+WINDOW = "edge.window"
+WINDOW_DECIDED = "edge.window.decided"
+WINDOW_REASON = "edge.window.reason"
+WINDOW_ENDED = "edge.window.ended_unix_nano"  # source time of its last row
+REGIME = "edge.regime"
+SIGNAL = "edge.signal"
+SENSOR = "hw.sensor"  # what the kernel calls it
+DISK = "system.device"
+SUPPRESSED = "edge.log.suppressed"  # events of that name left out since the last one
+
+SPAN_WINDOW = "window"  # one a window; the others are its children
+SPAN_ASSESS = "window.assess"
+SPAN_FEATURES = "features.extract"
+SPAN_INFERENCE = "inference"
+SPAN_PUBLISH = "verdict.publish"
 
 BATCH_ID_HEADER = "x-batch-id"  # <serial>/<epoch>/<sequence>
 BATCH_CRC_HEADER = "x-batch-crc"  # crc32c of the encoded body, eight hex digits
@@ -34,6 +50,9 @@ class Unit(StrEnum):
     SAMPLES = "{sample}"
     RECORDS = "{record}"
     REQUESTS = "{request}"
+    BATCHES = "{batch}"
+    EVENTS = "{event}"
+    CELSIUS = "Cel"
 
 
 class Instrument(Struct, frozen=True, kw_only=True):
@@ -78,6 +97,91 @@ DRIFT_HEIGHT = Instrument(
 )
 OUTBOX_WAITING = Instrument(
     name="edge.outbox.waiting", unit=Unit.RECORDS, description="batches not yet acknowledged"
+)
+SHADOW_PAIRS = Instrument(
+    name="edge.shadow.pairs", unit=Unit.WINDOWS, description="windows that both models scored"
+)
+SHADOW_DROPPED = Instrument(
+    name="edge.shadow.dropped",
+    unit=Unit.WINDOWS,
+    description="windows not shown to the model that looks on, since it was too slow",
+)
+ANOMALIES = Instrument(
+    name="edge.anomaly.windows",
+    unit=Unit.WINDOWS,
+    description="windows that the model's anomaly output marked",
+)
+OVERRIDES = Instrument(
+    name="edge.operator.overrides",
+    unit=Unit.EVENTS,
+    description="operator decisions against the verdict in force",
+)
+OUTBOX_SHED = Instrument(
+    name="edge.outbox.shed",
+    unit=Unit.BATCHES,
+    description="batches never taken, for want of room",
+)
+OUTBOX_WRITTEN = Instrument(
+    name="edge.outbox.written", unit=Unit.BYTES, description="disk bytes that telemetry cost"
+)
+WEAR_BUDGET_USED = Instrument(
+    name="edge.outbox.wear_budget_used",
+    unit=Unit.ONE,
+    description="disk bytes that telemetry cost a day over those it may cost; 1 slows it down",
+)
+LOGS_SUPPRESSED = Instrument(
+    name="edge.logs.suppressed", unit=Unit.EVENTS, description="log events over the rate"
+)
+SPANS_DROPPED = Instrument(
+    name="edge.traces.dropped", unit=Unit.WINDOWS, description="traced windows over the bound"
+)
+HEALTH_DROPPED = Instrument(
+    name="edge.health.dropped",
+    unit=Unit.WINDOWS,
+    description="health windows given up because the site was away too long",
+)
+
+# The box itself, in the words of the OpenTelemetry system and hardware conventions.
+CPU_UTILISATION = Instrument(
+    name="system.cpu.utilization", unit=Unit.ONE, description="share of all cores in use"
+)
+MEMORY_USAGE = Instrument(
+    name="system.memory.usage", unit=Unit.BYTES, description="memory that is not available"
+)
+MEMORY_UTILISATION = Instrument(
+    name="system.memory.utilization", unit=Unit.ONE, description="share of memory in use"
+)
+DISK_UTILISATION = Instrument(
+    name="system.filesystem.utilization",
+    unit=Unit.ONE,
+    description="share of the data file system in use",
+)
+UPTIME = Instrument(name="system.uptime", unit=Unit.SECONDS, description="since the box started")
+TEMPERATURE = Instrument(
+    name="hw.temperature", unit=Unit.CELSIUS, description="of each sensor the kernel knows"
+)
+PROCESS_CPU = Instrument(
+    name="process.cpu.time", unit=Unit.SECONDS, description="of the daemon and its workers"
+)
+PROCESS_MEMORY = Instrument(
+    name="process.memory.usage",
+    unit=Unit.BYTES,
+    description="resident, of the daemon and its workers",
+)
+DISK_WRITTEN = Instrument(
+    name="edge.disk.written",
+    unit=Unit.BYTES,
+    description="ever written to the data file system, by its own count",
+)
+DISK_WEAR = Instrument(
+    name="edge.disk.wear",
+    unit=Unit.ONE,
+    description="share of its rated life that the disk says is used",
+)
+CLOCK_OFFSET = Instrument(
+    name="edge.clock.offset",
+    unit=Unit.MICROSECONDS,
+    description="what the kernel still has to correct its clock by",
 )
 JOURNAL_BYTES = Instrument(
     name="edge.journal.bytes", unit=Unit.BYTES, description="size of the write-ahead log"

@@ -22,6 +22,9 @@ _NONE: Bets = (0.0,) * len(BETS)
 class Tally(Struct, frozen=True, kw_only=True):
     """Sums over the windows of one model in one role on one gateway.
 
+    `kpi_sum` over `kpi_rows` is the mean of the line's KPI, `cut_short` counts windows in which
+    the gateway ended, `dropped` what a shadow model was too slow for.
+
     `*_bets` have shape (bet,) and are the state of the tests in `statistics`.
     """
 
@@ -31,9 +34,14 @@ class Tally(Struct, frozen=True, kw_only=True):
     errors: int = 0
     alarms: int = 0
     out_of_domain: int = 0
+    anomalies: int = 0
     overrides: int = 0
     pairs: int = 0
     disagreed: int = 0
+    dropped: int = 0
+    kpi_sum: float = 0.0
+    kpi_rows: int = 0
+    cut_short: int = 0
     bad_windows: int = 0
     slow_windows: int = 0
     latency_p99_us_max: int = 0
@@ -67,9 +75,14 @@ def add(tally: Tally, window: HealthWindow, limits: GateLimits) -> Tally:
         errors=tally.errors + window.errors,
         alarms=tally.alarms + window.alarms,
         out_of_domain=tally.out_of_domain + min(window.out_of_domain, tried),
+        anomalies=tally.anomalies + window.anomalies,
         overrides=tally.overrides + window.overrides,
         pairs=tally.pairs + window.shadow_pairs,
         disagreed=tally.disagreed + min(window.shadow_disagreed, window.shadow_pairs),
+        dropped=tally.dropped + window.shadow_dropped,
+        kpi_sum=tally.kpi_sum + window.kpi_sum,
+        kpi_rows=tally.kpi_rows + window.kpi_rows,
+        cut_short=tally.cut_short + window.cut_short,
         bad_windows=tally.bad_windows + (window.errors > limits.error_share_max * tried),
         slow_windows=tally.slow_windows + slow,
         latency_p99_us_max=max(tally.latency_p99_us_max, window.latency_p99_us),

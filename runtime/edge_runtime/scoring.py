@@ -15,7 +15,10 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_core.contracts.artefact import Regression
 from edge_core.contracts.plant import Serial
+from edge_core.features.errors import OutputError
+from edge_core.features.outcome import Reading, read_output
 from edge_core.features.window import Window
 from edge_runtime.inference.errors import (
     ModelFailedError,
@@ -28,6 +31,8 @@ from edge_runtime.model import ROLE_COMMITTED, ROLE_SHADOW, Model
 from edge_runtime.verdict import NO_MODEL, SAFE_MODE, Verdict
 from edge_runtime.windows import CutWindow
 
+# What counts against the model; a worker that is merely full does not.
+_MODEL_ERRORS = (ModelFailedError, OutputError, WindowRefusedError, WindowQuarantinedError)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -68,18 +73,26 @@ class Opinion:
 
     model: Model
     role: str
-    label: str | None
-    scores: tuple[float, ...] = ()
+    reading: Reading | None = None
     inside: bool | None = None
     features: NDArray[np.float32] | None = None
     latency_us: int = 0
     error: str = ""
 
     @property
+    def label(self) -> str | None:
+        """What it says the window is, None where it says nothing."""
+        return None if self.reading is None else self.reading.label
+
+    @property
+    def scores(self) -> tuple[float, ...]:
+        """As the model gave them."""
+        return () if self.reading is None else self.reading.scores
+
+    @property
     def margin(self) -> float:
-        """Best score minus second best."""
-        best = sorted(self.scores, reverse=True)[:2]
-        return best[0] - best[1] if len(best) == 2 else 1.0
+        """How far from another label; see `Reading`."""
+        return 1.0 if self.reading is None else self.reading.margin
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +171,7 @@ class Scorer:
     async def _look_on(self, route: Route, shadow: Model, window: Window) -> Opinion:
         own = shadow.own(window)
         if not shadow.assess(own).scorable:
-            return Opinion(shadow, ROLE_SHADOW, None)
+            return Opinion(shadow, ROLE_SHADOW)
         # Only the newcomer is under watch: in a trial that is the effective one.
         watch = route.exposure if route.role == ROLE_COMMITTED else Exposure()
         return await self._ask(shadow, ROLE_SHADOW, own, watch)
@@ -167,23 +180,26 @@ class Scorer:
         features = model.extractor.vector(own.values)
         begun_s = self._monotonic()
         try:
-            scores = await model.worker.infer(features.reshape(1, -1))
+            output = await model.worker.infer(features.reshape(1, -1))
+            latency_us = int((self._monotonic() - begun_s) * 1e6)
+            reading = read_output(model.signature, output)
         except WorkerBusyError as error:
-            return Opinion(model, role, None, features=features, error=str(error))
-        except (ModelFailedError, WindowRefusedError, WindowQuarantinedError) as error:
-            watch.errors += 1
-            return Opinion(model, role, None, features=features, error=str(error))
+            return Opinion(model, role, features=features, error=str(error))
         except WorkerLostError as error:
             watch.errors += 1
             watch.lost = str(error)
-            return Opinion(model, role, None, features=features, error=str(error))
-        latency_us = int((self._monotonic() - begun_s) * 1e6)
+            return Opinion(model, role, features=features, error=str(error))
+        except _MODEL_ERRORS as error:
+            watch.errors += 1
+            return Opinion(model, role, features=features, error=str(error))
         watch.scored += 1
-        return _opinion(model, role, scores, features, latency_us)
+        inside = None if model.domain is None else model.domain.judge(features).inside
+        return Opinion(model, role, reading, inside, features, latency_us)
 
     def _decided(self, scored: Scored, uncertain: list[str]) -> Verdict:
         opinion = scored.decisive
-        if opinion is None:
+        reading = None if opinion is None else opinion.reading
+        if opinion is None or reading is None:
             return _with_reason(scored.verdict, f"model failed: {scored.opinions[0].error}")
         if scored.route.safe_mode:
             return _with_reason(scored.verdict, SAFE_MODE)
@@ -195,10 +211,12 @@ class Scorer:
             started=scored.verdict.started,
             ended=scored.verdict.ended,
             decided=True,
-            label=opinion.label,
+            label=reading.label,
             classes=model.signature.classes,
-            scores=list(opinion.scores),
-            confidence=min(1.0, max(0.0, *opinion.scores)),
+            scores=list(reading.scores),
+            confidence=reading.confidence,
+            value=reading.value,
+            unit=_unit(model),
             domain=_domain(opinion.inside),
             digest=model.digest,
             model=model.release.model,
@@ -255,21 +273,10 @@ def _comparable(route: Route) -> Model | None:
     return second if same else None
 
 
-def _opinion(
-    model: Model,
-    role: str,
-    scores: NDArray[np.float32],
-    features: NDArray[np.float32],
-    latency_us: int,
-) -> Opinion:
-    values = tuple(float(value) for value in scores.ravel())
-    classes = model.signature.classes
-    if len(values) != len(classes):
-        error = f"expected {len(classes)} scores, found {len(values)}"
-        return Opinion(model, role, None, features=features, error=error)
-    inside = None if model.domain is None else model.domain.judge(features).inside
-    label = classes[int(np.argmax(values))]
-    return Opinion(model, role, label, values, inside, features, latency_us)
+def _unit(model: Model) -> str:
+    """Of the quantity that the model gives, empty where it gives none."""
+    read_as = model.signature.outcome
+    return read_as.unit if isinstance(read_as, Regression) else ""
 
 
 def _domain(inside: bool | None) -> str:  # noqa: FBT001 - three values, of which None is one

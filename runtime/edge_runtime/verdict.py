@@ -17,7 +17,8 @@ class Verdict(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     `label` is what to act on: the model's class, or its safe output where `decided` is false, and
     then `reason` says why. `domain` is `inside`, `outside` or `unknown` of what the model was
-    trained on. `quality` is the share of usable rows of the worst tag.
+    trained on. `quality` is the share of usable rows of the worst tag. `value`, in `unit`, is what
+    a regression found.
     """
 
     serial: Serial
@@ -31,6 +32,8 @@ class Verdict(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     classes: list[Label] = []
     scores: list[float] = []
     confidence: Annotated[float, Meta(ge=0, le=1)] | None = None
+    value: float | None = None
+    unit: Annotated[str, Meta(max_length=32)] = ""
     domain: Label = "unknown"
     digest: Digest | None = None
     model: str | None = None

@@ -379,7 +379,7 @@ def _interfaces() -> dict[str, BadModel]:
         "an input of another name": _changed(rename_input, "features"),
         "another batch": _changed(batch_of_two, "[2, 8]"),
         "an input without a shape": _changed(no_shape, "dimensions"),
-        "an input of doubles": _changed(doubles, "expected a tensor of float32"),
+        "an input of doubles": _changed(doubles, "the signature expects float32"),
         "an open width": _changed(open_width, "0 is an open one"),
         "an input of a billion values": _changed(
             lambda proto: proto.graph.input[0].CopyFrom(value("x", (1, 40_000, 30_000))),

@@ -27,6 +27,20 @@ ML_DOMAIN = "ai.onnx.ml"
 # Quantisers declare this domain even where no node uses it; a node that does is refused.
 DECLARED_ONLY = frozenset({"com.microsoft"})
 
+_DTYPES: Final = {
+    onnx.TensorProto.BOOL: Dtype.BOOL,
+    onnx.TensorProto.INT8: Dtype.INT8,
+    onnx.TensorProto.INT16: Dtype.INT16,
+    onnx.TensorProto.INT32: Dtype.INT32,
+    onnx.TensorProto.INT64: Dtype.INT64,
+    onnx.TensorProto.UINT8: Dtype.UINT8,
+    onnx.TensorProto.UINT16: Dtype.UINT16,
+    onnx.TensorProto.UINT32: Dtype.UINT32,
+    onnx.TensorProto.UINT64: Dtype.UINT64,
+    onnx.TensorProto.FLOAT16: Dtype.FLOAT16,
+    onnx.TensorProto.FLOAT: Dtype.FLOAT32,
+    onnx.TensorProto.DOUBLE: Dtype.FLOAT64,
+}
 VALUES_MAX: Final = 4 * 1024 * 1024  # of one input or output; a window is far smaller
 
 REFUSED_OPERATORS: Final = {
@@ -235,12 +249,11 @@ def _same(name: str, side: str, found: list[TensorSpec], wanted: list[TensorSpec
 
 def _spec(name: str, side: str, value: Proto, batch: int) -> TensorSpec:
     """One declared tensor; an open first dimension is the batch, no other may be open."""
-    kinds = {onnx.TensorProto.FLOAT: Dtype.FLOAT32, onnx.TensorProto.INT64: Dtype.INT64}
     kind = value.type.tensor_type
-    dtype = kinds.get(kind.elem_type) if value.type.HasField("tensor_type") else None
+    dtype = _DTYPES.get(kind.elem_type) if value.type.HasField("tensor_type") else None
     if dtype is None:
         raise ModelRefusedError(
-            f"{name}: {side} {value.name!a}: expected a tensor of float32 or int64, found "
+            f"{name}: {side} {value.name!a}: expected a tensor of numbers, found "
             f"{value.type.WhichOneof('value')} of element type {kind.elem_type}"
         )
     dims = [int(dim.dim_value) if dim.HasField("dim_value") else 0 for dim in kind.shape.dim]

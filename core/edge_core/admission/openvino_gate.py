@@ -29,7 +29,20 @@ _BITS: Final = {"f32": 32, "f16": 16, "bf16": 16, "f64": 64, "i64": 64, "i32": 3
     "boolean": 8,
     "u1": 1,
 }
-_DTYPES: Final = {"FP32": Dtype.FLOAT32, "I64": Dtype.INT64}
+_DTYPES: Final = {
+    "BOOL": Dtype.BOOL,
+    "I8": Dtype.INT8,
+    "I16": Dtype.INT16,
+    "I32": Dtype.INT32,
+    "I64": Dtype.INT64,
+    "U8": Dtype.UINT8,
+    "U16": Dtype.UINT16,
+    "U32": Dtype.UINT32,
+    "U64": Dtype.UINT64,
+    "FP16": Dtype.FLOAT16,
+    "FP32": Dtype.FLOAT32,
+    "FP64": Dtype.FLOAT64,
+}
 
 # What trained models of tags and windows come out as. Control flow, state, sequences, text and
 # random numbers are left out on purpose; so is everything that makes its size from values.
@@ -165,9 +178,7 @@ def _spec(side: str, layer: Layer, wanted: str | None) -> TensorSpec:
     ports: list[Port] = layer.takes if layer.kind == "Result" else layer.makes
     dtype = _DTYPES.get(ports[0].precision) if len(ports) == 1 else None
     if dtype is None or not 1 <= len(ports[0].dims) <= 4 or 0 in ports[0].dims:
-        raise ModelRefusedError(
-            f"{side} {layer.name!a}: expected float32 or int64 with 1 to 4 dimensions"
-        )
+        raise ModelRefusedError(f"{side} {layer.name!a}: expected numbers with 1 to 4 dimensions")
     names = [*layer.names, *ports[0].names, layer.name.split("/sink_port")[0]]
     name = wanted if wanted in names else names[0]
     return TensorSpec(name=name, dtype=dtype, shape=ports[0].dims)

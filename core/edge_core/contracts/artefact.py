@@ -135,8 +135,18 @@ class Target(Struct, frozen=True, kw_only=True, order=True):
 class Dtype(StrEnum):
     """Element types that a model may take or give."""
 
-    FLOAT32 = "float32"
+    BOOL = "bool"
+    INT8 = "int8"
+    INT16 = "int16"
+    INT32 = "int32"
     INT64 = "int64"
+    UINT8 = "uint8"
+    UINT16 = "uint16"
+    UINT32 = "uint32"
+    UINT64 = "uint64"
+    FLOAT16 = "float16"
+    FLOAT32 = "float32"
+    FLOAT64 = "float64"
 
 
 class TensorSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -144,7 +154,7 @@ class TensorSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     name: Annotated[str, Meta(min_length=1, max_length=128)]
     dtype: Dtype
-    shape: Annotated[list[Annotated[int, Meta(ge=1, le=65536)]], Meta(min_length=1, max_length=4)]
+    shape: Annotated[list[Annotated[int, Meta(ge=1, le=65536)]], Meta(max_length=8)]
 
 
 class Statistic(StrEnum):
@@ -177,18 +187,77 @@ class Windowing(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     good_share_min: Annotated[float, Meta(gt=0, le=1)] = 0.8
 
 
+class Classification(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    forbid_unknown_fields=True,
+    tag_field="kind",
+    tag="classification",
+):
+    """One score a class, in the order of the classes; the verdict is that of the highest."""
+
+
+class Regression(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    forbid_unknown_fields=True,
+    tag_field="kind",
+    tag="regression",
+):
+    """One number, a *quantity* in *unit*; `bounds`, ascending, part it into the classes.
+
+    The verdict is the first class whose upper bound the number does not exceed; the last class
+    has none. There is one bound less than there are classes.
+    """
+
+    quantity: Label
+    unit: Annotated[str, Meta(min_length=1, max_length=32)]
+    bounds: Annotated[list[float], Meta(min_length=1, max_length=63)]
+
+
+class Anomaly(
+    Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind", tag="anomaly"
+):
+    """One number, the larger the stranger; above `threshold` the verdict is the other class."""
+
+    threshold: float
+
+
+class Segmentation(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    forbid_unknown_fields=True,
+    tag_field="kind",
+    tag="segmentation",
+):
+    """One score a class and place, shape (batch, class, ...); each place is of its highest.
+
+    The verdict is the class, other than the normal one, that covers most, if it covers
+    `share_min` of all places or more; else it is the normal one.
+    """
+
+    share_min: Annotated[float, Meta(gt=0, le=1)]
+
+
+Outcome = Classification | Regression | Anomaly | Segmentation
+
+
 class ModelSignature(
     Struct,
     frozen=True,
     kw_only=True,
     forbid_unknown_fields=True,
+    omit_defaults=True,
     tag_field="schema",
     tag="signature/1",
 ):
     """`signature.json`: everything a gateway must be able to supply before it may load a model.
 
-    The input is one row of features, in the order given. The first output is one score a class,
-    in the order of `classes`; the verdict is the class of the highest score.
+    The input is one row of features, in the order given; where the batch is larger, the row
+    fills it. The first row of the first output says how the window is, as `outcome` reads it.
     """
 
     inputs: Annotated[list[TensorSpec], Meta(min_length=1, max_length=8)]
@@ -199,6 +268,7 @@ class ModelSignature(
     normal_class: Label
     safe_output: Label
     regime_role: Label | None = None
+    outcome: Outcome = Classification()
 
     @property
     def roles(self) -> tuple[str, ...]:

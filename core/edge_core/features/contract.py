@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from edge_core.contracts.artefact import ModelSignature
 from edge_core.features.errors import ContractError
+from edge_core.features.outcome import check_outcome
 
 # unit -> (quantity, factor, offset): value in the base unit = factor * value + offset.
 # Factors are exact by definition (SI Brochure, 9th edition; psi from NIST SP 811).
@@ -115,7 +116,7 @@ def check_signature(signature: ModelSignature) -> None:
                 f"feature {position} ({feature.role}.{feature.statistic}): expected unit "
                 f"{units[feature.role]!r} as for the same role before, found {feature.unit!r}"
             )
-    wide = signature.inputs[0].shape[-1]
+    wide = signature.inputs[0].shape[-1] if signature.inputs[0].shape else 0
     if wide != len(signature.features):
         raise ContractError(
             f"input {signature.inputs[0].name!r}: expected {len(signature.features)} columns, "
@@ -131,6 +132,7 @@ def check_signature(signature: ModelSignature) -> None:
             f"windowing: expected a gap shorter than the {signature.windowing.length_rows} rows "
             f"of a window, found gap_rows_max {signature.windowing.gap_rows_max}"
         )
+    check_outcome(signature)
 
 
 def conversion(signature: ModelSignature, tag_map: Mapping[str, str]) -> Conversion:

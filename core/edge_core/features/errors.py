@@ -3,6 +3,7 @@
 EdgeError
 ├── ColumnError            columns of our own making do not fit together
 ├── RowOrderError          rows came back in time: the grid and the cutter disagree
+├── OutputError            a model gave something that says nothing about the window
 └── RefusedError
     └── ContractError      a model asks for something the tags of a gateway cannot supply
 """
@@ -16,6 +17,10 @@ class ColumnError(EdgeError):
 
 class RowOrderError(EdgeError):
     """A row arrived that is older than one already taken."""
+
+
+class OutputError(EdgeError):
+    """A model's output is not a number, or not as many as its signature says."""
 
 
 class ContractError(RefusedError):

@@ -16,6 +16,7 @@ from edge_core.contracts.gateway import WindowCounts
 
 _FORM: Final = struct.Struct("<8sQQQQQQQ")
 _MAGIC: Final = b"EDGEWIN1"
+UNFINISHED_MAX: Final = 1000
 
 
 class Ledger:
@@ -39,10 +40,15 @@ class Ledger:
         read: list[int] = numbers if known else [0] * 7
         self.cut, self.emitted, self.last_end_ns = read[:3]
         self._scored, self._no_verdict, self._dropped, self._doubled = read[3:]
-        # What was cut and never came out when the process ended is lost; say so, do not hide it.
-        self._dropped += self.cut - self.emitted
-        self.emitted = self.cut
+        # More than that was never under way at once: such a file is damaged, not owed.
+        self._dropped += max(0, self.cut - self.emitted - UNFINISHED_MAX)
+        self.emitted = max(self.emitted, self.cut - UNFINISHED_MAX)
         self._write()
+
+    @property
+    def unfinished(self) -> range:
+        """Numbers that were given out and have not come out: at a start, what a kill cut short."""
+        return range(self.emitted + 1, self.cut + 1)
 
     def give(self, end_ns: int) -> int:
         """The number of the window that ends at *end_ns*."""

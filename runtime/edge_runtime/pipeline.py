@@ -8,16 +8,15 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import Final
+from typing import Final, Protocol
 
 import structlog
 
 from edge_core.contracts.plant import Serial
 from edge_runtime.ledger import Ledger
-from edge_runtime.scoring import Route, Scorer
+from edge_runtime.scoring import Route, Scored, Scorer, instant
 from edge_runtime.sinks import Sink
 from edge_runtime.verdict import NO_MODEL, Verdict
-from edge_runtime.watchers import Watchers
 from edge_runtime.windows import CutWindow, WindowStream
 
 log = structlog.get_logger(__name__)
@@ -26,6 +25,15 @@ TICK_S_MAX: Final = 0.25  # how late a window may be noticed
 TICK_S_MIN: Final = 0.02
 TICKS_A_STRIDE: Final = 2
 RECENT_MAX: Final = 200  # verdicts kept for a snapshot
+CUT_SHORT: Final = "the gateway restarted before this window was scored"
+
+
+class Onlooker(Protocol):
+    """Sees each scored window after its verdict is out."""
+
+    def take(self, scored: Scored) -> None:
+        """Look at it; never blocks, never raises."""
+        ...
 
 
 class Pipeline:
@@ -41,7 +49,7 @@ class Pipeline:
         scorer: Scorer,
         ledger: Ledger,
         sinks: Sequence[Sink],
-        watchers: Watchers,
+        watchers: Onlooker,
     ) -> None:
         self._stream = stream
         self._scorer = scorer
@@ -50,10 +58,22 @@ class Pipeline:
         self._watchers = watchers
         self.recent: deque[Verdict] = deque(maxlen=RECENT_MAX)
 
+    def resume(self, serial: Serial, epoch: int, now: datetime) -> None:
+        """Say what the last process could not, before anything new is said.
+
+        A window that was numbered and not scored when it was killed gets no verdict and keeps its
+        number, so a listener never has to guess at a hole.
+        """
+        if self._ledger.cut == 0:
+            self._tell(_undecided(serial, epoch, 0, now, NO_MODEL))
+        ended = instant(self._ledger.last_end_ns)
+        for number in self._ledger.unfinished:
+            self._ledger.out(number, scored=False)
+            self._tell(_undecided(serial, epoch, number, ended, CUT_SHORT))
+
     async def run(self, serial: Serial, epoch: int, now: Callable[[], datetime]) -> None:
         """Score for ever."""
-        if self._ledger.cut == 0:
-            self._tell(_no_model(serial, epoch, now()))
+        self.resume(serial, epoch, now())
         while True:
             async with self._scorer.turn() as route:
                 await self.tick(route)
@@ -87,15 +107,15 @@ class Pipeline:
         return min(TICK_S_MAX, max(TICK_S_MIN, stride_s / TICKS_A_STRIDE))
 
 
-def _no_model(serial: Serial, epoch: int, now: datetime) -> Verdict:
-    """What holds on a gateway that never had a model; window 0 is no window."""
+def _undecided(serial: Serial, epoch: int, window: int, at: datetime, reason: str) -> Verdict:
+    """What holds where no model was asked; window 0 is no window."""
     return Verdict(
         serial=serial,
         epoch=epoch,
-        window=0,
-        started=now,
-        ended=now,
+        window=window,
+        started=at,
+        ended=at,
         decided=False,
         label=None,
-        reason=NO_MODEL,
+        reason=reason,
     )

@@ -9,7 +9,7 @@ from edge_core.clock import quality
 from edge_core.features.samples import CellQuality
 from edge_runtime.clock import LEAP_PATIENCE_S, PlantClock
 from edge_runtime.config import TagConfig
-from edge_runtime.ledger import Ledger
+from edge_runtime.ledger import UNFINISHED_MAX, Ledger
 from edge_runtime.sources.sample import GapCause, TagSample, batch_of, gaps
 from edge_runtime.windows import CutWindow, WindowStream
 from tests.simulators.releases import ROLES, WINDOWING
@@ -127,8 +127,22 @@ def test_ledger_counts(tmp_path: Path) -> None:
         assert (counts.cut, counts.scored, counts.no_verdict) == (5, 2, 1)
         assert (counts.dropped, counts.doubled) == (1, 1)
     with Ledger(tmp_path / "w") as ledger:
-        assert ledger.counts.dropped == 3  # 2 before, and 4 and 5 were under way
+        assert list(ledger.unfinished) == [4, 5]  # still owed to whoever listens
+        for number in ledger.unfinished:
+            ledger.out(number, scored=False)
+        assert not ledger.unfinished
+        assert (ledger.counts.dropped, ledger.counts.no_verdict) == (1, 3)
         assert ledger.give(0) == 6
+
+
+def test_ledger_that_owes_too_much(tmp_path: Path) -> None:
+    """A damaged count is not announced one by one for hours."""
+    with Ledger(tmp_path / "w") as ledger:
+        for _ in range(UNFINISHED_MAX + 7):
+            ledger.give(0)
+    with Ledger(tmp_path / "w") as ledger:
+        assert len(ledger.unfinished) == UNFINISHED_MAX
+        assert ledger.counts.dropped == 7
 
 
 def test_foreign_ledger(tmp_path: Path) -> None:

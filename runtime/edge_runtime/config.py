@@ -32,7 +32,7 @@ Relative paths are relative to the file. Secrets are files with mode 0600, named
 """
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar
 
 import msgspec
 from msgspec import Meta, Struct
@@ -41,14 +41,10 @@ from edge_core.command import read_config
 from edge_core.contracts.artefact import Label, Target
 from edge_core.contracts.errors import ConfigurationError, RefusedError
 from edge_core.contracts.plant import Position, SafetyClass, Serial
+from edge_runtime.bounds import MIB, Port, Seconds, Text, Url
+from edge_runtime.broker import BrokerConfig
 from edge_runtime.inference.spec import EngineConfig
-
-MIB = 1024 * 1024
-
-Seconds = Annotated[float, Meta(gt=0, le=86_400)]
-Port = Annotated[int, Meta(ge=0, le=65_535)]
-Url = Annotated[str, Meta(pattern=r"^https?://[^\s/]+(/[^\s]*)?$", max_length=200)]
-Text = Annotated[str, Meta(min_length=1, max_length=255)]
+from edge_runtime.sources.mqtt_config import MqttConfig, SparkplugConfig
 
 
 class ProxyConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -104,40 +100,6 @@ class OpcUaConfig(
             )
 
 
-class MqttConfig(
-    Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind", tag="mqtt"
-):
-    """One MQTT broker whose messages are JSON: {tag, ts, v, q} or a list of them."""
-
-    name: Label
-    host: Text
-    port: Port = 1883
-    ca: Path | None = None  # TLS when given
-    user: Text | None = None
-    password: Path | None = None
-    retry_s: Seconds = 1.0
-
-
-class SparkplugConfig(
-    Struct,
-    frozen=True,
-    kw_only=True,
-    forbid_unknown_fields=True,
-    tag_field="kind",
-    tag="sparkplug",
-):
-    """One MQTT broker with Sparkplug B edge nodes."""
-
-    name: Label
-    host: Text
-    port: Port = 1883
-    ca: Path | None = None
-    user: Text | None = None
-    password: Path | None = None
-    retry_s: Seconds = 1.0
-    rebirth_interval_s: Seconds = 5.0  # at most one rebirth request a node in so long
-
-
 SourceConfig = OpcUaConfig | MqttConfig | SparkplugConfig
 
 
@@ -159,16 +121,10 @@ class TagConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     stale_s: Seconds | None = None
 
 
-class SinkConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class SinkConfig(BrokerConfig, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Where verdicts go; the topic is `edge/<site>/<serial>/verdict` unless named."""
 
-    host: Text
-    port: Port = 1883
     topic: Text | None = None
-    ca: Path | None = None
-    user: Text | None = None
-    password: Path | None = None
-    retry_s: Seconds = 1.0
 
 
 class ServingConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -288,19 +244,18 @@ def _rooted(config: Config, root: Path) -> Config:
         trust_policy=root / config.trust_policy,
         control_socket=at(config.control_socket),
         proxy=proxy,
-        sources=[_rooted_source(source, root) for source in config.sources],
-        sink=None
-        if config.sink is None
-        else msgspec.structs.replace(
-            config.sink, ca=at(config.sink.ca), password=at(config.sink.password)
-        ),
+        sources=[_rooted_files(source, root) for source in config.sources],
+        sink=None if config.sink is None else _rooted_files(config.sink, root),
     )
 
 
-def _rooted_source(source: SourceConfig, root: Path) -> SourceConfig:
+Part = TypeVar("Part", bound=Struct)
+
+
+def _rooted_files(part: Part, root: Path) -> Part:
     files = {
         name: root / value
-        for name in source.__struct_fields__
-        if isinstance(value := getattr(source, name), Path)
+        for name in part.__struct_fields__
+        if isinstance(value := getattr(part, name), Path)
     }
-    return msgspec.structs.replace(source, **files)
+    return msgspec.structs.replace(part, **files)

@@ -183,7 +183,8 @@ def _differing(made: Struct) -> Iterator[tuple[str, Any]]:  # any value a field 
 
 def meanings(config: type[Struct]) -> dict[str, str]:
     """What the class says of its fields: under `Attributes:`, else in the comment on the line."""
-    found = _comments(config)
+    parts = [part for part in reversed(config.__mro__) if part.__module__.startswith("edge_")]
+    found = {name: words for part in parts for name, words in _comments(part).items()}
     _, _, listed = (inspect.getdoc(config) or "").partition("Attributes:\n")
     for entry in re.split(r"\n(?=    \w+: )", "\n" + listed):
         name, _, words = entry.strip().partition(": ")
@@ -192,7 +193,7 @@ def meanings(config: type[Struct]) -> dict[str, str]:
     return found
 
 
-def _comments(config: type[Struct]) -> dict[str, str]:
+def _comments(config: type) -> dict[str, str]:
     source = textwrap.dedent(inspect.getsource(config))
     lines = source.splitlines()
     (body,) = ast.parse(source).body

@@ -24,9 +24,10 @@ from edge_fixtures.plant import (
     SPARKPLUG_GROUP,
     SPARKPLUG_NODE,
 )
-from edge_runtime.config import MqttConfig, SinkConfig, SparkplugConfig, TagConfig
+from edge_runtime.config import SinkConfig, TagConfig
 from edge_runtime.sinks import MqttSink
 from edge_runtime.sources.mqtt import MqttSource
+from edge_runtime.sources.mqtt_config import MqttConfig, SparkplugConfig
 from edge_runtime.sources.sparkplug import SparkplugSource
 from edge_runtime.verdict import Verdict
 from tests.simulators.broker import Broker, broker, make_authority

@@ -3,8 +3,9 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from edge_runtime.config import Config, MqttConfig, OpcUaConfig, SourceConfig, SparkplugConfig
+from edge_runtime.config import Config, OpcUaConfig, SourceConfig
 from edge_runtime.sources.mqtt import MqttSource
+from edge_runtime.sources.mqtt_config import MqttConfig, SparkplugConfig
 from edge_runtime.sources.opcua import OpcUaSource
 from edge_runtime.sources.sample import Ingest, Source
 from edge_runtime.sources.sparkplug import SparkplugSource

@@ -21,8 +21,9 @@ from edge_core.contracts.errors import ConfigurationError
 from edge_core.contracts.plant import Instant
 from edge_core.features.samples import CellQuality
 from edge_runtime.broker import dial, payload_bytes, still_wanted
-from edge_runtime.config import MqttConfig, TagConfig
+from edge_runtime.config import TagConfig
 from edge_runtime.errors import PayloadError
+from edge_runtime.sources.mqtt_config import MqttConfig
 from edge_runtime.sources.opcua_values import nanoseconds
 from edge_runtime.sources.sample import Ingest, TagSample, by_role
 

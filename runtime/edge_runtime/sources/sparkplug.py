@@ -12,8 +12,9 @@ import structlog
 
 from edge_core.contracts.errors import ConfigurationError
 from edge_runtime.broker import dial, payload_bytes, still_wanted
-from edge_runtime.config import SparkplugConfig, TagConfig
+from edge_runtime.config import TagConfig
 from edge_runtime.errors import PayloadError
+from edge_runtime.sources.mqtt_config import SparkplugConfig
 from edge_runtime.sources.sample import Ingest, by_role
 from edge_runtime.sources.sparkplug_node import EdgeNode
 from edge_runtime.sources.sparkplug_payload import (

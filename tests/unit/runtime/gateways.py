@@ -13,13 +13,13 @@ from edge_runtime.assembly import Gateway, assemble
 from edge_runtime.config import (
     Config,
     DiskConfig,
-    MqttConfig,
     ProxyConfig,
     ReviewConfig,
     TagConfig,
 )
 from edge_runtime.daemon import run
 from edge_runtime.logs import RecentLogs
+from edge_runtime.sources.mqtt_config import MqttConfig
 from edge_runtime.sources.sample import TagSample, batch_of
 from edge_runtime.verdict import Verdict
 from tests.simulators.gateway_site import GatewaySite

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from edge_core.contracts.errors import ConfigurationError
 from edge_core.features.samples import CellQuality
 from edge_fixtures.sparkplug_encoder import DataType, Metric, encode
-from edge_runtime.config import SparkplugConfig, TagConfig
+from edge_runtime.config import TagConfig
 from edge_runtime.errors import PayloadError
+from edge_runtime.sources.mqtt_config import SparkplugConfig
 from edge_runtime.sources.sample import SampleBatch, TagSample
 from edge_runtime.sources.sparkplug import SparkplugSource, split_address
 from edge_runtime.sources.sparkplug_node import EdgeNode

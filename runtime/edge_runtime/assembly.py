@@ -26,7 +26,7 @@ from edge_runtime.scoring import Scorer
 from edge_runtime.sinks import MqttSink, Sink, topic
 from edge_runtime.sources.factory import SourceMeans, make
 from edge_runtime.sources.sample import Source
-from edge_runtime.spool import HealthSpool
+from edge_runtime.spool import HealthSpool, open_spool
 from edge_runtime.startup import cause_of, kernel_boot, watchdog_status
 from edge_runtime.telemetry import Levels, Meters
 from edge_runtime.update.agent import Agent
@@ -67,6 +67,11 @@ class Folders:
     def review(self) -> Path:
         """Suspect windows that wait for the site."""
         return self.data / "review"
+
+    @property
+    def health(self) -> Path:
+        """Health windows that wait for the site."""
+        return self.data / "health"
 
     @property
     def identity(self) -> Path:
@@ -171,8 +176,9 @@ async def assemble(config: Config, sinks: Sequence[Sink] = ()) -> AsyncIterator[
         watchers = _watchers(config, agent, stream, ledger, outbox, epoch)
         sink = None if config.sink is None else MqttSink(config.sink, topic(config))
         every = [*sinks, *([] if sink is None else [sink])]
-        spool = HealthSpool(config.data / "health.json")
-        spool.load()
+        spool = await stack.enter_async_context(
+            open_spool(folders.health, config.serial, time.time_ns)
+        )
         looks = Looks(
             running=lambda: lineup.running,
             windows=lambda: ledger.counts,

@@ -136,9 +136,8 @@ async def _close_health_windows(gateway: Gateway) -> None:
         windows = gateway.watchers.health.close()
         if not windows:
             continue
-        gateway.spool.add(windows)
         try:
-            await asyncio.to_thread(gateway.spool.write)
+            await gateway.spool.add(windows)
             gateway.agent.keeper.mend("spool")
         except EdgeError as error:
             gateway.agent.keeper.fault("spool", str(error))

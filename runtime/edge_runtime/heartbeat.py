@@ -106,8 +106,8 @@ class Heart:
             await self._read(site, reply, seen)
         except EdgeError as error:
             return self._missed(error)
-        self._spool_stored(report.health, reply)
         self._drift = []
+        await self._spool_stored(report.health, reply)
         self._failures = 0
         self.answered += 1
         return max(COME_BACK_S_MIN, min(reply.come_back_s, self._heartbeat_s))
@@ -147,10 +147,14 @@ class Heart:
             self._etag = reply.desired_etag
         self._agent.submit(self._desired, seen=seen)
 
-    def _spool_stored(self, sent: list[HealthWindow], reply: StatusReply) -> None:
+    async def _spool_stored(self, sent: list[HealthWindow], reply: StatusReply) -> None:
         # The site stores all or none of a heartbeat's windows, and counts what it holds.
-        if sent and reply.health_stored > 0:
-            self._spool.stored(sent)
+        if not sent or not reply.health_stored:
+            return
+        try:
+            await self._spool.stored(sent)
+        except EdgeError as error:
+            log.warning("spool.unacknowledged", reason=str(error))
 
     def _missed(self, error: EdgeError) -> float:
         self._failures = min(self._failures + 1, FAILURES_MAX)

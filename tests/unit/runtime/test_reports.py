@@ -18,7 +18,7 @@ from edge_runtime.errors import SiteRefusedError, SiteUnreachableError
 from edge_runtime.outbox import Outbox, open_outbox
 from edge_runtime.review import Pick, ReviewRouter, suspect
 from edge_runtime.scoring import Route, Scored, Scorer
-from edge_runtime.spool import SENT_MAX, HealthSpool
+from edge_runtime.spool import SENT_MAX, open_spool
 from edge_runtime.telemetry import Levels, Meters
 from edge_runtime.wake import Wake
 from tests.simulators.models import SimulatedWorker, loaded
@@ -113,26 +113,37 @@ def health(number: int) -> HealthWindow:
     )
 
 
-def test_spool(tmp_path: Path) -> None:
+async def test_spool(tmp_path: Path) -> None:
     """Health windows wait for the site, across a restart, and go when it has them."""
-    spool = HealthSpool(tmp_path / "health.json")
-    spool.load()
-    spool.add([health(number) for number in range(100)])
-    spool.write()
-    again = HealthSpool(tmp_path / "health.json")
-    again.load()
-    due = again.due()
-    assert len(due) == SENT_MAX
-    again.stored(due)
-    assert [window.number for window in again.due()] == list(range(SENT_MAX, 100))
+    async with open_spool(tmp_path, "gw-1", lambda: 1) as spool:
+        await spool.add([health(number) for number in range(1, 101)])
+    async with open_spool(tmp_path, "gw-1", lambda: 1) as again:
+        due = again.due()
+        assert len(due) == SENT_MAX
+        await again.stored(due)
+        assert [window.number for window in again.due()] == list(range(SENT_MAX + 1, 101))
+    async with open_spool(tmp_path, "gw-1", lambda: 1) as third:
+        assert len(third) == 100 - SENT_MAX
 
 
-def test_unreadable_spool(tmp_path: Path) -> None:
-    """A spool that makes no sense is left, and the gateway goes on."""
-    (tmp_path / "health.json").write_bytes(b"{")
-    spool = HealthSpool(tmp_path / "health.json")
-    spool.load()
-    assert spool.due() == []
+async def test_spool_holds_each_window_once(tmp_path: Path) -> None:
+    """A window that is added again is held once, also when the site has had it."""
+    async with open_spool(tmp_path, "gw-1", lambda: 1) as spool:
+        await spool.add([health(1), health(2)])
+        await spool.add([health(2), health(3)])
+        await spool.stored([health(1)])
+        await spool.add([health(1)])
+        assert [window.number for window in spool.due()] == [2, 3]
+
+
+async def test_full_spool_gives_up_the_oldest(tmp_path: Path) -> None:
+    """A site that is away for too long costs the oldest windows, and they are counted."""
+    async with open_spool(tmp_path, "gw-1", lambda: 1, bytes_max=256 * 1024) as spool:
+        for number in range(1, 801, 10):
+            await spool.add([health(number + more) for more in range(10)])
+        assert spool.dropped > 0
+        assert len(spool) == 800 - spool.dropped
+        assert spool.due()[0].number == spool.dropped + 1
 
 
 class Takes:

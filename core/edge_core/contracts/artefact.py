@@ -244,6 +244,8 @@ class Segmentation(
 
 Outcome = Classification | Regression | Anomaly | Segmentation
 
+SILENT_STRIDES = 3  # two windows may be bad one after the other before anybody must know
+
 
 class ModelSignature(
     Struct,
@@ -258,6 +260,8 @@ class ModelSignature(
 
     The input is one row of features, in the order given; where the batch is larger, the row
     fills it. The first row of the first output says how the window is, as `outcome` reads it.
+    `silence_s_max` is how long there may be no verdict before the safe output holds; where it is
+    not given, as long as three windows take to come.
     """
 
     inputs: Annotated[list[TensorSpec], Meta(min_length=1, max_length=8)]
@@ -269,11 +273,18 @@ class ModelSignature(
     safe_output: Label
     regime_role: Label | None = None
     outcome: Outcome = Classification()
+    silence_s_max: Annotated[float, Meta(gt=0, le=86_400)] | None = None
 
     @property
     def roles(self) -> tuple[str, ...]:
         """The tag roles in the order of their first feature: the columns of a window."""
         return tuple(dict.fromkeys(feature.role for feature in self.features))
+
+    @property
+    def silence_s(self) -> float:
+        """How long there may be no verdict before the safe output holds."""
+        stride_s = self.windowing.period_s * self.windowing.stride_rows
+        return self.silence_s_max or SILENT_STRIDES * stride_s
 
 
 class ModeReference(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -14,7 +14,7 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from edge_core.admission.backends import open_backend, tensor_names
+from edge_core.admission.backends.catalogue import open_backend
 from edge_core.admission.child import GivenFile
 from edge_core.admission.confine import Confinement, confine
 from edge_core.admission.files import open_model, read_model
@@ -97,7 +97,7 @@ def main() -> int:
     rows = np.frombuffer(question.features, np.float32).reshape(-1, first.shape[-1])
     try:
         backend = open_backend(question.runtime)
-        backend.load(parts, *tensor_names(question.signature))
+        backend.load(parts, question.signature.inputs, question.signature.outputs)
         answers = [_answer(backend.run([_batch(row, first.shape), *fixed])[0]) for row in rows]
     except MemoryError:
         return EXIT_MEMORY

@@ -16,12 +16,8 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from edge_core.admission.backends import (
-    Backend,
-    open_backend,
-    out_of_memory,
-    tensor_names,
-)
+from edge_core.admission.backends.catalogue import open_backend
+from edge_core.admission.backends.protocol import Backend, out_of_memory
 from edge_core.admission.confine import Confinement, confine
 from edge_core.admission.errors import ModelRefusedError
 from edge_core.admission.files import digest_of, read_model
@@ -99,7 +95,7 @@ def judge(question: Question, clock_ns: Callable[[], int]) -> Answer:
         return Answer(admitted=summary)
     backend = open_backend(question.runtime)
     began = clock_ns()
-    backend.load(parts, *tensor_names(question.signature))
+    backend.load(parts, question.signature.inputs, question.signature.outputs)
     load_ms = (clock_ns() - began) / 1e6
     inputs, scores, error_max = _smoke(backend, question.signature, question.smoke)
     probe = _probe(backend, inputs, question.limits.probe_runs, clock_ns)

@@ -127,24 +127,30 @@ def check_outcome(signature: ModelSignature) -> None:
     Raises:
         ContractError: naming the output, what was expected and what was found.
     """
-    spec, classes = signature.outputs[0], len(signature.classes)
+    spec = signature.outputs[0]
     if not spec.shape:
         raise ContractError(f"output {spec.name!r}: expected a first dimension, the batch")
+    expected, fits = _expected(signature)
+    if not fits:
+        raise ContractError(f"output {spec.name!r}: expected {expected}, found {spec.shape}")
+
+
+def _expected(signature: ModelSignature) -> tuple[str, bool]:
+    """What the first output must be, in words, and whether it is."""
+    shape, classes = signature.outputs[0].shape, len(signature.classes)
     match signature.outcome:
         case Classification():
-            expected, fits = f"[batch, {classes}], one score a class", _wide(spec.shape) == classes
+            return f"[batch, {classes}], one score a class", _wide(shape) == classes
         case Regression(bounds=bounds):
             _check_bounds(bounds, classes)
-            expected, fits = "[batch, 1], the quantity", _wide(spec.shape) == 1
+            return "[batch, 1], the quantity", _wide(shape) == 1
         case Anomaly():
             if classes != 2:
                 raise ContractError(f"anomaly: expected two classes, found {classes}")
-            expected, fits = "[batch, 1], the score", _wide(spec.shape) == 1
+            return "[batch, 1], the score", _wide(shape) == 1
         case Segmentation():
-            expected = f"[batch, {classes}, ...], one score a class and place"
-            fits = len(spec.shape) > 2 and spec.shape[1] == classes
-    if not fits:
-        raise ContractError(f"output {spec.name!r}: expected {expected}, found {spec.shape}")
+            words = f"[batch, {classes}, ...], one score a class and place"
+            return words, len(shape) > 2 and shape[1] == classes
 
 
 def _wide(shape: list[int]) -> int:

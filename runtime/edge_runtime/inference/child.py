@@ -14,11 +14,13 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_core.admission.backends import Backend, open_backend, out_of_memory
+from edge_core.admission.backends.catalogue import open_backend
+from edge_core.admission.backends.protocol import Backend, out_of_memory
 from edge_core.admission.confine import confine
 from edge_core.admission.errors import ModelRefusedError
 from edge_core.admission.files import digest_of, read_model
 from edge_core.admission.limited import EXIT_MEMORY
+from edge_runtime.inference.allowance import Allowance
 from edge_runtime.inference.job import READY, REFUSED, Greeting, Job
 from edge_runtime.inference.ring import Ring, SlotStatus, layout
 
@@ -32,7 +34,7 @@ def live(job: Job, fds: Sequence[int]) -> int:
     ring = Ring(memory, layout(job.inputs, job.outputs, job.slots))
     doorbell = socket.socket(fileno=bell)
     try:
-        backend, greeting = _load(job, files, confined)
+        backend, greeting = _load(job, files, confined, ring)
     except ModelRefusedError as error:
         ring.greet(msgspec.json.encode(Greeting(refused=str(error)[:4000])))
         doorbell.sendall(bytes((REFUSED,)))
@@ -41,16 +43,18 @@ def live(job: Job, fds: Sequence[int]) -> int:
         return EXIT_MEMORY
     for fd in (memory, *files):
         os.close(fd)
-    # One window of zeros goes the whole way, so the first real one finds everything in place.
+    # One window goes the whole way, so the first real one finds everything in place.
     status = _answer(ring, 0, backend)
     if status:
         return status
     ring.greet(msgspec.json.encode(greeting))
     doorbell.sendall(bytes((READY,)))
-    return _answer_rings(ring, doorbell, backend)
+    return _answer_rings(ring, doorbell, backend, Allowance(job.cpu_s))
 
 
-def _load(job: Job, fds: Sequence[int], confined: tuple[str, ...]) -> tuple[Backend, Greeting]:
+def _load(
+    job: Job, fds: Sequence[int], confined: tuple[str, ...], ring: Ring
+) -> tuple[Backend, Greeting]:
     """The loaded backend; what was hashed is what is loaded, byte for byte."""
     began = time.perf_counter_ns()
     parts = {
@@ -58,21 +62,24 @@ def _load(job: Job, fds: Sequence[int], confined: tuple[str, ...]) -> tuple[Back
         for file, fd in zip(job.files, fds, strict=True)
     }
     digests = {name: digest_of(content) for name, content in parts.items()}
-    backend = open_backend(job.runtime)
-    backend.load(parts, [spec.name for spec in job.inputs], [spec.name for spec in job.outputs])
-    # The first run allocates; it should not be a window that somebody waits for.
-    zeros = [np.zeros(spec.shape, spec.dtype.value) for spec in job.inputs]
+    backend = open_backend(job.runtime, job.plan)
+    backend.load(parts, job.inputs, job.outputs)
+    # The first run allocates; it should not be a window that somebody waits for. The daemon has
+    # put one that the model knows into the first slot, or left zeros there.
     try:
-        backend.run(zeros)
+        backend.run(ring.inputs[0])
     except Exception as error:
         if out_of_memory(str(error)):
             raise MemoryError from error
         raise ModelRefusedError(f"{job.runtime}: first run: {str(error)[:200]!a}") from error
     load_ms = (time.perf_counter_ns() - began) / 1e6
-    return backend, Greeting(digests=digests, load_ms=load_ms, confined=confined)
+    used = tuple(backend.used())
+    return backend, Greeting(digests=digests, load_ms=load_ms, confined=confined, used=used)
 
 
-def _answer_rings(ring: Ring, doorbell: socket.socket, backend: Backend) -> int:
+def _answer_rings(
+    ring: Ring, doorbell: socket.socket, backend: Backend, allowance: Allowance
+) -> int:
     while True:
         try:
             rung = doorbell.recv(RINGS_MAX)
@@ -88,6 +95,7 @@ def _answer_rings(ring: Ring, doorbell: socket.socket, backend: Backend) -> int:
                 doorbell.send(bytes((slot,)))
             except ConnectionError:
                 return 0
+            allowance.renew()
 
 
 def _answer(ring: Ring, slot: int, backend: Backend) -> int:
@@ -111,10 +119,16 @@ def _answer(ring: Ring, slot: int, backend: Backend) -> int:
 
 def _put(ring: Ring, slot: int, made: Sequence[NDArray[np.generic]]) -> str:
     """Copy the outputs into *slot*; what is wrong with them, or nothing."""
-    for view, values, spec in zip(ring.outputs[slot], made, ring.plan.outputs, strict=True):
+    specs = ring.plan.outputs
+    if len(made) != len(specs):
+        return f"expected {len(specs)} outputs, found {len(made)}"
+    for view, values, spec in zip(ring.outputs[slot], made, specs, strict=True):
+        if not isinstance(values, np.ndarray):
+            return f"output {spec.name}: expected an array, found {type(values).__name__}"
         if values.shape != view.shape or values.dtype != view.dtype:
-            return f"output {spec.name} is {values.dtype} {values.shape}, not as signed"
-        if not _finite(values):
+            found = f"{values.dtype} {list(values.shape)}"
+            return f"output {spec.name}: expected {spec.dtype} {spec.shape}, found {found}"
+        if values.dtype.kind == "f" and not _finite(values):
             return f"output {spec.name} holds NaN or infinity"
         view[...] = values
     return ""

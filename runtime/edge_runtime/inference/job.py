@@ -2,6 +2,7 @@
 
 from msgspec import Struct
 
+from edge_core.admission.backends.protocol import USUAL_PLAN, BackendPlan
 from edge_core.admission.confine import Confinement
 from edge_core.contracts.artefact import Digest, TensorSpec
 
@@ -22,11 +23,13 @@ class Job(Struct, frozen=True, kw_only=True):
 
     ticket: int
     runtime: str
+    plan: BackendPlan = USUAL_PLAN
     files: list[JobFile]
     inputs: list[TensorSpec]
     outputs: list[TensorSpec]
     slots: int
     file_bytes_max: int
+    cpu_s: int
     confinement: Confinement
 
 
@@ -59,4 +62,5 @@ class Greeting(Struct, frozen=True, kw_only=True):
     digests: dict[str, Digest] = {}
     load_ms: float = 0.0
     confined: tuple[str, ...] = ()
+    used: tuple[str, ...] = ()
     refused: str | None = None

@@ -44,6 +44,16 @@ class Listener(Protocol):
         """How it ended; said once, after `gone`."""
 
 
+class Origin(Protocol):
+    """Where the processes of one model come from."""
+
+    def begin(self, listener: Listener, nice: int) -> "Process":
+        """Ask for one more process; *listener* hears of it later."""
+
+    def close(self) -> None:
+        """No more will be asked for."""
+
+
 class Process:
     """A worker process that was asked for; *start_s* bounds how long it may load."""
 
@@ -82,6 +92,11 @@ class Process:
         """Whether it was at work on that very window when last seen."""
         found, _, status = self.ring.header(slot)
         return found == sequence and status == SlotStatus.RUNNING
+
+    @property
+    def broke_protocol(self) -> bool:
+        """Whether it was ended for saying what no worker says."""
+        return self._intent is not None and self._intent.kind is LossKind.PROTOCOL
 
     def resident_bytes(self) -> int:
         """How much memory it holds, from the kernel; 0 when it is gone."""
@@ -184,6 +199,8 @@ def _loss(status: int, pid: int) -> Loss:
         return Loss(kind=LossKind.EXIT, detail="went with the fork server", pid=pid)
     if status == EXIT_MEMORY:
         return Loss(kind=LossKind.MEMORY, detail="reached its memory limit", pid=pid)
+    if status == -signal.SIGXCPU:
+        return Loss(kind=LossKind.CPU, detail="used up its processor time on a window", pid=pid)
     if status == -signal.SIGKILL:
         detail = "SIGKILL that we did not send; perhaps the machine ran out of memory"
         return Loss(kind=LossKind.CRASH, detail=detail, pid=pid)

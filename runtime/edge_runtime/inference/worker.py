@@ -6,22 +6,22 @@ open, in order, once. A window that ends a process twice is set aside with the r
 
 import asyncio
 from dataclasses import dataclass, field
-from typing import Protocol
 
 import numpy as np
 import structlog
 from numpy.typing import NDArray
 
 from edge_core.admission.errors import ModelRefusedError
+from edge_runtime.inference.deadline import Deadline
 from edge_runtime.inference.errors import (
     ModelFailedError,
     WindowQuarantinedError,
-    WindowRefusedError,
     WorkerBusyError,
     WorkerLostError,
 )
+from edge_runtime.inference.fitting import Fitting
 from edge_runtime.inference.ledger import Entry, Ledger
-from edge_runtime.inference.process import Listener, Process
+from edge_runtime.inference.process import Origin, Process
 from edge_runtime.inference.ring import Arrays, Layout, SlotStatus
 from edge_runtime.inference.spec import (
     EngineConfig,
@@ -52,18 +52,9 @@ class _Counts:
     quarantined: int = 0
     busy: int = 0
     deaths_in_row: int = 0
+    set_aside_in_row: int = 0
     taken_us: float = 0.0
     blamed: dict[Process, tuple[Entry[_Window], bool]] = field(default_factory=dict)
-
-
-class Origin(Protocol):
-    """Where the processes of one model come from."""
-
-    def begin(self, listener: Listener, nice: int) -> Process:
-        """Ask for one more process; *listener* hears of it later."""
-
-    def close(self) -> None:
-        """No more will be asked for."""
 
 
 class Worker:
@@ -83,12 +74,9 @@ class Worker:
         self._loop = asyncio.get_running_loop()
         self._ledger: Ledger[_Window] = Ledger(plan.slots, config.quarantine_after)
         self._counts = _Counts()
-        self._wanted = [
-            (spec, tuple(spec.shape), np.dtype(spec.dtype.value), int(np.prod(spec.shape)))
-            for spec in plan.inputs
-        ]
+        self._fitting = Fitting(plan.inputs)
         self._nice = spec.nice
-        self._timer: asyncio.TimerHandle | None = None
+        self._deadline = Deadline(spec.deadline_s, self._head_for_s, self._late)
         self._spare_timer: asyncio.TimerHandle | None = None
         self._last_loss: Loss | None = None
         self._lost: WorkerLostError | None = None
@@ -105,7 +93,7 @@ class Worker:
         is replayed when the process dies.
 
         Args:
-            features: shape of the first input, or that shape flat; float32.
+            features: of the first input's shape, flat or not, or one row of its batch; float32.
 
         Raises:
             WorkerBusyError: every slot is taken.
@@ -120,7 +108,7 @@ class Worker:
         """As `infer`, with every input and every output in the signature's order."""
         if self._lost is not None:
             raise self._lost
-        window = _Window(self._fitting(inputs))
+        window = _Window(self._fitting.fit(inputs))
         taken = self._ledger.take(window, self._loop.time())
         if taken is None:
             self._counts.busy += 1
@@ -133,23 +121,8 @@ class Worker:
             current.give(slot, entry.sequence, window.inputs)
         answer: asyncio.Future[Outputs] = self._loop.create_future()
         window.answer = answer
-        if self._timer is None:
-            self._arm()
+        self._deadline.arm()
         return await answer
-
-    def _fitting(self, inputs: Arrays) -> Arrays:
-        wanted = self._wanted
-        if len(inputs) != len(wanted):
-            raise WindowRefusedError(f"window: expected {len(wanted)} inputs, found {len(inputs)}")
-        fitting = []
-        for values, (spec, shape, dtype, size) in zip(inputs, wanted, strict=True):
-            if values.dtype != dtype or values.size != size:
-                raise WindowRefusedError(
-                    f"window: input {spec.name}: expected {spec.dtype} {spec.shape}, found "
-                    f"{values.dtype} {list(values.shape)}"
-                )
-            fitting.append(values if values.shape == shape else values.reshape(shape))
-        return fitting
 
     async def renice(self, nice: int) -> None:
         """Go on in a fresh process at *nice*; no window is lost or scored twice over it.
@@ -172,6 +145,8 @@ class Worker:
             state=self._state(),
             pid=(current.pid or None) if current else None,
             digests=current.greeting.digests if current else {},
+            asked=tuple(self._config.providers.get(self.spec.runtime, ())),
+            used=current.greeting.used if current else (),
             in_flight=len(self._ledger),
             answered=counts.answered,
             restarts=counts.restarts,
@@ -202,7 +177,13 @@ class Worker:
 
     def ready(self, process: Process) -> None:
         """See `Listener`."""
-        log.info("worker.ready", digest=self.spec.digest, pid=process.pid)
+        log.info(
+            "worker.ready",
+            digest=self.spec.digest,
+            pid=process.pid,
+            asked=self._config.providers.get(self.spec.runtime, []),
+            used=process.greeting.used,
+        )
         if process is self._current:
             self._replay()
         elif self._successor is not None and process is self._successor[0]:
@@ -227,7 +208,7 @@ class Worker:
             return
         self._ledger.settle(slot, self._loop.time())
         self._counts.answered += 1
-        self._counts.deaths_in_row = 0
+        self._counts.deaths_in_row = self._counts.set_aside_in_row = 0
         self._counts.taken_us = taken_ns / 1e3
         answer = entry.window.answer
         if answer.done():
@@ -269,8 +250,8 @@ class Worker:
         if self._lost is None and self._current is None:
             self._give_up(
                 WorkerLostError(
-                    f"model {self.spec.digest}: {self._counts.deaths_in_row} processes ended in "
-                    f"a row without an answer, the last: {loss.kind}: {loss.detail}",
+                    f"model {self.spec.digest}: too many processes ended in a row without an "
+                    f"answer, the last: {loss.kind}: {loss.detail}",
                     loss,
                 )
             )
@@ -278,11 +259,26 @@ class Worker:
 
     def _blame(self, process: Process) -> None:
         """Find the window at work, if there was one; it may be set aside for it."""
-        for slot, entry in list(self._ledger):
+        slot = self._guilty(process)
+        entry = None if slot is None else self._ledger.holder(slot)
+        if slot is None or entry is None:
+            return
+        set_aside = self._ledger.blame(slot, self._loop.time()) is not None
+        self._counts.blamed[process] = (entry, set_aside)
+        if set_aside:  # these deaths are explained; only a row of such windows condemns the model
+            self._counts.deaths_in_row = 0
+            self._counts.set_aside_in_row += 1
+
+    def _guilty(self, process: Process) -> int | None:
+        """The slot that *process* says it was at work on, else what it must have been."""
+        for slot, entry in self._ledger:
             if process.running(slot, entry.sequence):
-                set_aside = self._ledger.blame(slot, self._loop.time()) is not None
-                self._counts.blamed[process] = (entry, set_aside)
-                return
+                return slot
+        # A model that scribbles over the shared memory also scribbles over what it says there.
+        again = self._counts.deaths_in_row > self._config.quarantine_after
+        if process.broke_protocol or again:
+            return next((slot for slot, _ in self._ledger), None)
+        return None
 
     def _explain(self, entry: Entry[_Window], set_aside: bool, loss: Loss) -> None:  # noqa: FBT001 - comes as a pair
         entry.losses.append(loss)
@@ -305,7 +301,7 @@ class Worker:
         self._current, self._spare = self._spare, None
         if self._current is None:
             # Without another try `ended` gives up, which knows the reason in a moment.
-            if self._counts.deaths_in_row <= self._config.restarts_max:
+            if self._hopeful:
                 self._current = self._origin.begin(self, self._nice)
         elif self._current.loaded:
             self._replay()
@@ -319,7 +315,7 @@ class Worker:
                 self._ledger.settle(slot, self._loop.time())
                 continue
             self._current.give(slot, entry.sequence, entry.window.inputs)
-        self._arm()
+        self._deadline.arm()
 
     def _succeed(self) -> None:
         assert self._successor is not None, "called when there is one"  # noqa: S101 - ours
@@ -344,6 +340,12 @@ class Worker:
         self._retired.add(process)
         process.kill(LossKind.EXIT, "retired")
 
+    @property
+    def _hopeful(self) -> bool:
+        """Whether it is worth another process."""
+        counts = self._counts
+        return max(counts.deaths_in_row, counts.set_aside_in_row) <= self._config.restarts_max
+
     def _want_spare(self) -> None:
         """Have another one started, a little later: what just took over has windows to answer."""
         if self.spec.spare and self._lost is None and self._spare_timer is None:
@@ -351,38 +353,33 @@ class Worker:
 
     def _begin_spare(self) -> None:
         self._spare_timer = None
-        hopeful = self._counts.deaths_in_row <= self._config.restarts_max
-        if hopeful and self._spare is None and self._current is not None and self._current.loaded:
+        if (
+            self._hopeful
+            and self._spare is None
+            and self._current is not None
+            and self._current.loaded
+        ):
             self._spare = self._origin.begin(self, self._nice)
 
-    def _arm(self) -> None:
-        """Watch the oldest window; one timer serves all, since it looks again when it fires."""
-        if self._timer is not None:
-            return
-        head_s = self._ledger.head_for_s(self._loop.time())
-        if head_s is not None:
-            left_s = max(0.0, self.spec.deadline_s - head_s)
-            self._timer = self._loop.call_later(left_s, self._check_deadline)
-
-    def _check_deadline(self) -> None:
-        self._timer = None
-        head_s = self._ledger.head_for_s(self._loop.time())
+    def _head_for_s(self) -> float | None:
+        """How long the oldest window has been at work; None while no process is."""
         current = self._current
-        if current is None or not current.loaded or head_s is None:
-            return  # nothing is at work; `_replay` arms again
-        if head_s >= self.spec.deadline_s:
-            current.kill(
-                LossKind.DEADLINE, f"a window took longer than {self.spec.deadline_s:g} s"
-            )
-        self._arm()
+        if current is None or not current.loaded:
+            return None
+        return self._ledger.head_for_s(self._loop.time())
+
+    def _late(self) -> None:
+        if self._current is not None:
+            deadline_s = self.spec.deadline_s
+            self._current.kill(LossKind.DEADLINE, f"a window took longer than {deadline_s:g} s")
 
     def _give_up(self, reason: WorkerLostError) -> None:
         if self._lost is not None:
             return
         self._lost = reason
-        for timer in (self._timer, self._spare_timer):
-            if timer is not None:
-                timer.cancel()
+        self._deadline.cancel()
+        if self._spare_timer is not None:
+            self._spare_timer.cancel()
         for entry in self._ledger.clear():
             if not entry.window.answer.done():
                 entry.window.answer.set_exception(reason)

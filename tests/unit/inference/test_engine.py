@@ -171,9 +171,9 @@ async def test_what_does_not_load(
 async def test_unknown_runtime_has_no_limit(engine: Engine, tmp_path: Path) -> None:
     """A runtime without a memory limit in the configuration is not started."""
     files = mlp().save(tmp_path)
-    with pytest.raises(ConfigurationError, match="expected a limit for runtime 'tensorrt'"):
+    with pytest.raises(ConfigurationError, match="expected a limit for runtime 'executorch'"):
         await engine.load(
-            LoadSpec(digest=DIGEST, runtime="tensorrt", files=files, signature=signature())
+            LoadSpec(digest=DIGEST, runtime="executorch", files=files, signature=signature())
         )
 
 

@@ -1,5 +1,6 @@
 """A verified release made ready to score: contract, domain, drift charts and worker."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -9,8 +10,10 @@ from edge_core.contracts.artefact import Digest, DriftReference, ModelSignature,
 from edge_core.drift.domain import TrainedDomain
 from edge_core.drift.wcusum import Monitor, monitor
 from edge_core.features.contract import Conversion, conversion
+from edge_core.features.samples import usable
 from edge_core.features.statistics import Extractor
 from edge_core.features.window import Assessment, Window, assess
+from edge_core.features.words import word_of
 from edge_runtime.inference.worker import Worker
 
 ROLE_COMMITTED = "committed"
@@ -49,27 +52,25 @@ class Model:
 
     def own(self, window: Window) -> Window:
         """The window with this model's columns only, in its units."""
-        return replace(
-            window,
-            values=self.conversion.apply(window.values[:, self.columns]),
-            quality=window.quality[:, self.columns],
-            good_share=window.good_share[self.columns],
-            uncertain_share=window.uncertain_share[self.columns],
-            gap_rows=window.gap_rows[self.columns],
-        )
+        own = window.columns(self.columns)
+        return replace(own, values=self.conversion.apply(own.values))
 
-    def assess(self, own: Window) -> Assessment:
-        """Whether a window of its own columns may be scored."""
-        return assess(own, self.signature.windowing, self.signature.roles)
+    def assess(self, own: Window, gaps: Mapping[str, str] | None = None) -> Assessment:
+        """Whether a window of its own columns may be scored; *gaps* as in `features.window`."""
+        return assess(own, self.signature.windowing, self.signature.roles, gaps)
 
     def regime(self, window: Window) -> str | None:
-        """The recipe of a window: "" where the line has none, None where it changed."""
+        """The recipe of a window: "" where the line has none, None where it changed.
+
+        A recipe that nobody knows for any row of the window is None as well.
+        """
         if self.regime_column is None:
             return ""
         values = window.values[:, self.regime_column]
-        if np.isnan(values).any() or np.any(values != values[0]):
+        known = usable(window.quality[:, self.regime_column]).all() and not np.isnan(values).any()
+        if not known or np.any(values != values[0]):
             return None
-        return f"{float(values[0]):g}"
+        return word_of(float(values[0]))
 
 
 def ready(

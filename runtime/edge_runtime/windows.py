@@ -6,39 +6,48 @@ every tag, and the numbers go on.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edge_core.contracts.artefact import Windowing
-from edge_core.features.grid import Grid, GridSpec, period_ns
-from edge_core.features.quality import StuckWatch, TagRule, screen
-from edge_core.features.samples import CellQuality, Samples
-from edge_core.features.window import Window, WindowCutter
+from edge_core.features.quality import TagRule
+from edge_core.features.samples import TIME_MAX_NS, CellQuality, Samples
+from edge_core.features.stream import FOREVER_NS, Plan, WindowFeed
+from edge_core.features.window import Window
 from edge_runtime.clock import SECOND_NS, PlantClock
 from edge_runtime.config import TagConfig
+from edge_runtime.gaps import Gap, GapLog
 from edge_runtime.ledger import Ledger
-from edge_runtime.sources.sample import SampleBatch
+from edge_runtime.sources.sample import GapCause, SampleBatch, gap_status
 
-FOREVER_NS = 10 * 365 * 86_400 * SECOND_NS  # the source itself says when a value ends
-BACKWARDS_NS = 60 * SECOND_NS  # a plant clock set back by more starts a new time, not a repeat
+BACKWARDS_NS: Final = 60 * SECOND_NS  # a clock set back by more starts a new time, not a repeat
+OFF_TIME_NS: Final = 60 * SECOND_NS  # a live value that is so far off the plant's clock is no news
+_NONE_NS: Final = -TIME_MAX_NS
 
 
 @dataclass(frozen=True, slots=True)
 class CutWindow:
-    """Window *number* of this gateway; *window* has one column a configured tag."""
+    """Window *number* of this gateway; *window* has one column a configured tag.
+
+    `gaps` are those its sources recorded that touch it.
+    """
 
     number: int
     window: Window
+    gaps: tuple[Gap, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class SampleCounts:
-    """What came in, and what was missing."""
+    """What came in, and what was missing or not of now."""
 
     received: int = 0
     gaps: int = 0
     unknown: int = 0
+    off_time: int = 0
 
 
 class WindowStream:
@@ -52,7 +61,7 @@ class WindowStream:
         lateness_s: float,
         monotonic: Callable[[], float],
     ) -> None:
-        self._columns = {tag.role: column for column, tag in enumerate(tags)}
+        self._roles = tuple(tag.role for tag in tags)
         self._rules = tuple(_rule(tag) for tag in tags)
         self._stale_ns = tuple(
             FOREVER_NS if tag.stale_s is None else int(tag.stale_s * SECOND_NS) for tag in tags
@@ -60,23 +69,36 @@ class WindowStream:
         self._ledger = ledger
         self._lateness_ns = int(lateness_s * SECOND_NS)
         self._monotonic = monotonic
-        self._clock = PlantClock()
+        self._clock = PlantClock(len(tags))
         self._windowing: Windowing | None = None
-        self._grid: Grid | None = None
-        self._cutter: WindowCutter | None = None
-        self._stuck = StuckWatch(self._rules)
-        self._latest: dict[int, SampleBatch] = {}
+        self._feed: WindowFeed | None = None
+        self._latest = _Latest(len(tags))
+        self._gaps = GapLog(self._roles)
         self.counts = SampleCounts()
 
     @property
     def roles(self) -> tuple[str, ...]:
         """The columns of a window."""
-        return tuple(self._columns)
+        return self._roles
 
     @property
     def windowing(self) -> Windowing | None:
         """How windows are being cut; None before the first model was in charge."""
         return self._windowing
+
+    @property
+    def leaps(self) -> int:
+        """How often the plant's clock was set."""
+        return self._clock.leaps
+
+    @property
+    def gaps(self) -> tuple[Gap, ...]:
+        """The gaps that sources recorded lately, oldest first."""
+        return self._gaps.recent
+
+    def now_ns(self) -> int | None:
+        """Source time now; None before the first sample."""
+        return self._clock.now_ns(self._monotonic())
 
     def follow(self, windowing: Windowing) -> None:
         """Cut as the model in charge wants it, from the next row on."""
@@ -86,79 +108,137 @@ class WindowStream:
 
     def take(self, batch: SampleBatch) -> None:
         """Samples of any tags in any order; never blocks, never raises."""
-        within = (batch.tags >= 0) & (batch.tags < len(self._columns))
+        within = (batch.tags >= 0) & (batch.tags < len(self._roles))
         known = batch if within.all() else batch.take(within)
-        self._count(batch, len(known))
+        anew, off = False, np.zeros(len(known), np.bool_)
+        times_ns = np.clip(known.source_ns, -TIME_MAX_NS, TIME_MAX_NS)
+        if len(known) and not known.historical:
+            now_s = self._monotonic() if known.arrived_s is None else known.arrived_s
+            speaks = known.quality != CellQuality.GAP
+            anew = self._clock.observe(known.tags[speaks], times_ns[speaks], now_s)
+            off = speaks & self._off_time(times_ns)
+        self._count(batch, known, off)
         if not len(known):
             return
-        now_s = self._monotonic()
-        anew = False
+        samples = _samples(known, times_ns, off)
+        self._gaps.take(samples, known.status)
         if not known.historical:
-            for source_ns in known.source_ns.tolist():
-                anew |= self._clock.observe(source_ns, now_s)
-        self._remember(known)
-        if anew or self._grid is None:
+            self._latest.take(samples)
+        if anew or self._feed is None:
             self._begin()
-        if self._grid is not None:
-            self._grid.add(screen(_samples(known), self._rules))
+        if self._feed is not None:
+            self._feed.add(_marked(samples, self._feed))
 
     def cut(self) -> list[CutWindow]:
         """Every window that is complete by now, each once and for good."""
-        now_ns = self._clock.now_ns(self._monotonic())
-        if self._grid is None or self._cutter is None or now_ns is None:
+        now_ns = self.now_ns()
+        if self._feed is None or now_ns is None:
             return []
-        found: list[CutWindow] = []
-        while len(rows := self._grid.advance(now_ns)):
-            for window in self._cutter.push(self._stuck.mark(rows)):
-                if self._fresh(window):
-                    number = self._ledger.give(window.end_ns)
-                    found.append(CutWindow(number, window.copied()))
-        return found
+        return [self._numbered(each) for each in self._feed.advance(now_ns) if self._fresh(each)]
+
+    def _numbered(self, window: Window) -> CutWindow:
+        number = self._ledger.give(window.end_ns)
+        gaps = self._gaps.touching(window.start_ns, window.end_ns)
+        copied = window.copied()
+        if gaps:
+            touched = np.isin(self._roles, [gap.role for gap in gaps])
+            copied = replace(copied, gap=copied.gap | touched)
+        return CutWindow(number, copied, gaps)
 
     def _fresh(self, window: Window) -> bool:
         """Whether these rows were never in a window before, as far as a restart can tell."""
         behind_ns = self._ledger.last_end_ns - window.end_ns
         return not 0 <= behind_ns <= BACKWARDS_NS
 
+    def _off_time(self, times_ns: NDArray[np.int64]) -> NDArray[np.bool_]:
+        now_ns = self.now_ns()
+        if now_ns is None:
+            return np.zeros(len(times_ns), np.bool_)
+        return np.asarray(np.abs(times_ns - now_ns) > OFF_TIME_NS)
+
     def _begin(self) -> None:
-        now_ns = self._clock.now_ns(self._monotonic())
+        now_ns = self.now_ns()
         if self._windowing is None or now_ns is None:
-            self._grid = self._cutter = None
+            self._feed = None
             return
-        spec = GridSpec(
-            period_ns=period_ns(self._windowing.period_s),
+        plan = Plan.of(
+            self._windowing,
+            len(self._roles),
+            rules=self._rules,
             stale_ns=self._stale_ns,
             lateness_ns=self._lateness_ns,
         )
-        self._grid = Grid(spec, spec.row_at(now_ns - self._lateness_ns))
-        self._cutter = WindowCutter(self._windowing, len(self._columns))
-        self._stuck = StuckWatch(self._rules)
+        from_ns = now_ns - self._lateness_ns
+        self._feed = WindowFeed(plan, plan.spec.row_at(from_ns))
         # A tag that has not changed for hours is still known: OPC UA reports changes only.
-        for held in self._latest.values():
-            self._grid.add(screen(_samples(held), self._rules))
+        self._feed.add(_marked(self._latest.known(now_ns, from_ns), self._feed))
 
-    def _remember(self, batch: SampleBatch) -> None:
-        for tag in np.unique(batch.tags).tolist():
-            of = np.flatnonzero(batch.tags == tag)
-            # Of equal times the one that came last.
-            newest = of[len(of) - 1 - int(np.argmax(batch.source_ns[of][::-1]))]
-            held = self._latest.get(tag)
-            if held is None or batch.source_ns[newest] >= held.source_ns[0]:
-                self._latest[tag] = batch.take(np.array([newest]))
-
-    def _count(self, batch: SampleBatch, known: int) -> None:
-        gaps = int(np.count_nonzero(batch.quality == CellQuality.GAP))
+    def _count(self, batch: SampleBatch, known: SampleBatch, off: NDArray[np.bool_]) -> None:
+        gaps = int(np.count_nonzero(known.quality == CellQuality.GAP))
         was = self.counts
         self.counts = SampleCounts(
             received=was.received + len(batch) - gaps,
             gaps=was.gaps + gaps,
-            unknown=was.unknown + len(batch) - known,
+            unknown=was.unknown + len(batch) - len(known),
+            off_time=was.off_time + int(np.count_nonzero(off)),
         )
 
 
-def _samples(batch: SampleBatch) -> Samples:
-    values = batch.values.astype(np.float32)
-    return Samples(batch.tags, values, batch.quality, batch.source_ns)
+class _Latest:
+    """The last sample of every tag: what is known when rows start anew."""
+
+    def __init__(self, tags: int) -> None:
+        self._values = np.full(tags, np.nan, np.float32)
+        self._quality = np.full(tags, CellQuality.GAP, np.uint8)
+        self._times_ns = np.full(tags, _NONE_NS, np.int64)
+
+    def take(self, samples: Samples) -> None:
+        """Of one batch the newest counts; a batch counts unless it only repeats what is older."""
+        order = np.argsort(samples.times_ns, kind="stable")
+        newest = np.full(len(self._values), -1, np.int64)
+        newest[samples.tags[order]] = order
+        tags = np.flatnonzero(newest >= 0)
+        of = newest[tags]
+        behind_ns = self._times_ns[tags] - samples.times_ns[of]
+        counts = (behind_ns <= 0) | (behind_ns > OFF_TIME_NS)
+        tags, of = tags[counts], of[counts]
+        self._values[tags] = samples.values[of]
+        self._quality[tags] = samples.quality[of]
+        self._times_ns[tags] = samples.times_ns[of]
+
+    def known(self, now_ns: int, from_ns: int) -> Samples:
+        """One sample of every tag that ever had one, none of them later than *from_ns*.
+
+        What was not of its time may be of this one, when the clock was set.
+        """
+        tags = np.flatnonzero(self._times_ns != _NONE_NS)
+        times_ns, quality = self._times_ns[tags], self._quality[tags]
+        found = (quality == CellQuality.OFF_TIME) & (np.abs(times_ns - now_ns) <= OFF_TIME_NS)
+        quality = np.where(found, np.uint8(CellQuality.GOOD), quality)
+        return Samples(
+            tags.astype(np.int32), self._values[tags], quality, np.minimum(times_ns, from_ns)
+        )
+
+
+def _samples(batch: SampleBatch, times_ns: NDArray[np.int64], off: NDArray[np.bool_]) -> Samples:
+    quality = np.where(off, np.uint8(CellQuality.OFF_TIME), batch.quality)
+    other_unit = batch.status == gap_status(GapCause.UNIT)
+    if other_unit.any():
+        quality = np.where(other_unit, np.uint8(CellQuality.UNIT), quality)
+    return Samples(
+        batch.tags.astype(np.int32, copy=False),
+        batch.values.astype(np.float32),
+        quality,
+        times_ns,
+    )
+
+
+def _marked(samples: Samples, feed: WindowFeed) -> Samples:
+    """What is not of now masks its tag from the first row on that is still open."""
+    off = samples.quality == CellQuality.OFF_TIME
+    if not off.any():
+        return samples
+    return replace(samples, times_ns=np.where(off, feed.open_ns, samples.times_ns))
 
 
 def _rule(tag: TagConfig) -> TagRule:

@@ -2,8 +2,9 @@
 
 Row i stands for the instant i * period since the Unix epoch, on every gateway and after every
 restart. Its cell holds the last usable value at or before that instant ("stepped" in OPC UA
-aggregates); the quality is that of the last sample, or GAP where that is older than the stale
-limit or where there was none. A masked cell keeps the last usable value, NaN if there was none.
+aggregates) and when that was at its source; the quality is that of the last sample, STALE where
+that is older than the stale limit, GAP where there was none. A masked cell keeps the last usable
+value, NaN if there was none.
 
 Order of arrival never decides: samples are ordered by source time, and of several with one tag and
 one source time the better quality counts, then the larger value. `Grid` is `place` over chunks,
@@ -19,7 +20,7 @@ from edge_core.features.errors import ColumnError
 from edge_core.features.samples import CellQuality, Samples, join, usable
 
 ROWS_MAX = 4096  # rows made at once: a clock that leaps a day must not ask for a day of memory
-
+NO_TIME_NS = -(2**62)  # the source time of no value: its age is beyond any limit
 
 Indices = NDArray[np.int64]
 
@@ -28,7 +29,7 @@ Indices = NDArray[np.int64]
 class GridSpec:
     """How samples become rows.
 
-    `stale_ns` has one limit a tag, beyond which a held value is a gap. A row is closed
+    `stale_ns` has one limit a tag, beyond which a held value is stale. A row is closed
     `lateness_ns` after its instant, so samples may come that late and in any order. Samples
     more than `ahead_ns` in the future are dropped, as are samples beyond `pending_max` waiting.
     """
@@ -51,12 +52,16 @@ class GridSpec:
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """Consecutive rows; `values` and `quality` have shape (row, tag), row 0 is number `first`."""
+    """Consecutive rows, row 0 is number `first`; the columns have shape (row, tag).
+
+    `source_ns` is when a cell's value was at its source, `NO_TIME_NS` where there is no value.
+    """
 
     first: int
     period_ns: int
     values: NDArray[np.float32]
     quality: NDArray[np.uint8]
+    source_ns: NDArray[np.int64]
 
     def __len__(self) -> int:
         return len(self.values)
@@ -159,13 +164,13 @@ def _cells(
     # Index -1 means "none" and falls on the entry appended last.
     values = np.append(samples.values, np.float32(np.nan))
     quality = np.append(samples.quality, np.uint8(CellQuality.GAP))
-    times_ns = np.append(samples.times_ns, np.int64(0))
+    source_ns = np.append(samples.times_ns, np.int64(NO_TIME_NS))[held]
     now_ns = (first + np.arange(len(seen), dtype=np.int64))[:, None] * spec.period_ns
-    stale_ns = np.array(spec.stale_ns, np.int64)
     cell = quality[seen]
-    stale = (now_ns - times_ns[seen] > stale_ns) & usable(cell)
-    cell[stale] = CellQuality.GAP
-    return Rows(first, spec.period_ns, values[held], cell)
+    # Where the last sample is usable it is the one that is held.
+    stale = (now_ns - source_ns > np.array(spec.stale_ns, np.int64)) & usable(cell)
+    cell[stale] = CellQuality.STALE
+    return Rows(first, spec.period_ns, values[held], cell, source_ns)
 
 
 def place(samples: Samples, spec: GridSpec, first: int, rows: int) -> Rows:
@@ -255,4 +260,10 @@ class Grid:
 
 def _none(spec: GridSpec, first: int) -> Rows:
     shape = (0, spec.tags)
-    return Rows(first, spec.period_ns, np.empty(shape, np.float32), np.empty(shape, np.uint8))
+    return Rows(
+        first,
+        spec.period_ns,
+        np.empty(shape, np.float32),
+        np.empty(shape, np.uint8),
+        np.empty(shape, np.int64),
+    )

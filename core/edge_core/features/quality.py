@@ -1,11 +1,11 @@
 """Rules that find bad input before any model or drift chart sees it.
 
-`screen` works on samples, before the grid: a sentinel such as 888.8 or -9999 and a value outside
-what the instrument can show become BAD, so the grid holds the last good value instead.
+`Screen` works on samples, before the grid: a sentinel such as 888.8 or -9999 and a value outside
+what the instrument can show become IMPOSSIBLE, so the grid holds the last good value instead.
 `StuckWatch` works on rows: a value that repeats exactly for too long is marked STUCK.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,32 +27,37 @@ class TagRule:
     flat_rows_max: int | None = None
 
 
-def _is_sentinel(value: NDArray[np.float32], sentinel: float) -> NDArray[np.bool_]:
-    # A float32 keeps seven digits, and some gateways scale before they send.
-    distance = np.abs(value - np.float32(sentinel))
-    return np.asarray(distance <= np.float32(1e-6 * max(1.0, abs(sentinel))))
+class Screen:
+    """The rules of every tag, made ready for one batch of samples after the other."""
 
+    def __init__(self, rules: tuple[TagRule, ...]) -> None:
+        most = max((len(rule.sentinels) for rule in rules), default=0)
+        shape = (len(rules), most)
+        self._low = np.array([rule.low for rule in rules], np.float64)
+        self._high = np.array([rule.high for rule in rules], np.float64)
+        self._sentinels = np.full(shape, np.nan, np.float32)  # NaN is near to nothing
+        for tag, rule in enumerate(rules):
+            self._sentinels[tag, : len(rule.sentinels)] = rule.sentinels
+        # A float32 keeps seven digits, and some gateways scale before they send.
+        self._near = (1e-6 * np.maximum(1.0, np.abs(self._sentinels))).astype(np.float32)
 
-def screen(samples: Samples, rules: tuple[TagRule, ...]) -> Samples:
-    """The same samples, with impossible values marked BAD; values and order stay as they are.
+    def mark(self, samples: Samples) -> Samples:
+        """The same samples with impossible values marked; values and order stay as they are.
 
-    Raises:
-        ColumnError: a sample has a tag number without a rule.
-    """
-    if len(samples) and not 0 <= int(samples.tags.min()) <= int(samples.tags.max()) < len(rules):
-        raise ColumnError(f"rules: expected one a tag, found {len(rules)}")
-    low = np.array([rule.low for rule in rules], np.float64)
-    high = np.array([rule.high for rule in rules], np.float64)
-    value = samples.values
-    bad = ~np.isfinite(value) | (value < low[samples.tags]) | (value > high[samples.tags])
-    for tag, rule in enumerate(rules):
-        for sentinel in rule.sentinels:
-            bad |= (samples.tags == tag) & _is_sentinel(value, sentinel)
-    bad &= usable(samples.quality)
-    if not bad.any():
-        return samples
-    quality = np.where(bad, np.uint8(CellQuality.BAD), samples.quality)
-    return Samples(samples.tags, value, quality, samples.times_ns)
+        Raises:
+            ColumnError: a sample has a tag number without a rule.
+        """
+        tags, value, rules = samples.tags, samples.values, len(self._low)
+        if len(tags) and not 0 <= int(tags.min()) <= int(tags.max()) < rules:
+            raise ColumnError(f"rules: expected one a tag, found {rules}")
+        wrong = ~np.isfinite(value) | (value < self._low[tags]) | (value > self._high[tags])
+        for sentinel, near in zip(self._sentinels.T, self._near.T, strict=True):
+            wrong |= np.abs(value - sentinel[tags]) <= near[tags]
+        wrong &= usable(samples.quality)
+        if not wrong.any():
+            return samples
+        quality = np.where(wrong, np.uint8(CellQuality.IMPOSSIBLE), samples.quality)
+        return replace(samples, quality=quality)
 
 
 def flat_lengths(
@@ -100,4 +105,4 @@ class StuckWatch:
         if not stuck.any():
             return rows
         quality = np.where(stuck, np.uint8(CellQuality.STUCK), rows.quality)
-        return Rows(rows.first, rows.period_ns, rows.values, quality)
+        return replace(rows, quality=quality)

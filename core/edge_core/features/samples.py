@@ -10,10 +10,13 @@ from edge_core.features.errors import ColumnError
 
 
 class CellQuality(IntEnum):
-    """How good a sample or a grid cell is. The first three are OPC UA's severities.
+    """How good a sample or a grid cell is, and if it is not, why; the higher, the worse.
 
-    GAP stands on a sample for "from here on nothing is known until the next sample" (a cut
-    connection), on a cell also for a value older than the stale limit. STUCK is set by a rule.
+    The first three are OPC UA's severities. GAP on a sample says that from here on nothing is
+    known until the next one (a cut connection); a cell before any sample is one too. STALE and
+    STUCK are found on rows: held too long, and standing still too long. IMPOSSIBLE is a sentinel
+    or a value that the instrument cannot show, OFF_TIME a source time that is not of now, UNIT a
+    value in another unit than the tag has.
     """
 
     GOOD = 0
@@ -21,6 +24,13 @@ class CellQuality(IntEnum):
     BAD = 2
     GAP = 3
     STUCK = 4
+    STALE = 5
+    IMPOSSIBLE = 6
+    OFF_TIME = 7
+    UNIT = 8
+
+
+TIME_MAX_NS = 2**62 - 1  # the year 2116, and back from 1970 as far: differences stay in 64 bits
 
 
 def usable(quality: NDArray[np.uint8]) -> NDArray[np.bool_]:
@@ -39,7 +49,7 @@ class Samples:
     """Columns of equal length, in order of arrival; every column has shape (sample,).
 
     `tags` are column numbers of the window (0 is the first role of the signature), `times_ns` are
-    source times in nanoseconds since the Unix epoch.
+    source times in nanoseconds since the Unix epoch, at most `TIME_MAX_NS` from it.
 
     Raises:
         ColumnError: the columns differ in length.
@@ -63,6 +73,33 @@ class Samples:
         return Samples(
             self.tags[chosen], self.values[chosen], self.quality[chosen], self.times_ns[chosen]
         )
+
+
+def from_columns(
+    tags: NDArray[np.integer],
+    values: NDArray[np.floating],
+    times_ns: NDArray[np.integer],
+    status: NDArray[np.integer] | None = None,
+) -> Samples:
+    """Samples from arrays as a notebook or a file has them; every column has shape (sample,).
+
+    Args:
+        tags: column numbers of the window.
+        values: NaN where there is none.
+        times_ns: source times, nanoseconds since the Unix epoch; what lies outside of the years
+            1823 to 2116 counts as their end.
+        status: OPC UA status codes; without them every sample is good.
+
+    Raises:
+        ColumnError: the columns differ in length.
+    """
+    codes = np.zeros(len(tags), np.uint32) if status is None else status.astype(np.uint32)
+    return Samples(
+        tags.astype(np.int32, copy=False),
+        values.astype(np.float32, copy=False),
+        severity(codes),
+        np.clip(times_ns.astype(np.int64, copy=False), -TIME_MAX_NS, TIME_MAX_NS),
+    )
 
 
 def join(parts: list[Samples]) -> Samples:

@@ -4,7 +4,7 @@ Window k covers rows k * stride to k * stride + length - 1. Rows count from the 
 the same window before and after a restart, in training and at the line.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -12,23 +12,31 @@ from numpy.typing import NDArray
 
 from edge_core.contracts.artefact import Windowing
 from edge_core.features.errors import ColumnError, RowOrderError
-from edge_core.features.grid import Rows
+from edge_core.features.grid import NO_TIME_NS, Rows
 from edge_core.features.samples import CellQuality, usable
 
 _CAUSES = {
-    CellQuality.BAD: "bad status or impossible value",
-    CellQuality.GAP: "nothing recent arrived",
+    CellQuality.BAD: "bad status",
+    CellQuality.GAP: "nothing is known",
     CellQuality.STUCK: "value frozen",
+    CellQuality.STALE: "nothing recent arrived",
+    CellQuality.IMPOSSIBLE: "sentinel or impossible value",
+    CellQuality.OFF_TIME: "source time is not of now",
+    CellQuality.UNIT: "unit changed at its source",
 }
+_ALMOST = 1e-9  # a share that is exactly enough must not fail by its last bit
 
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """Window *number*. `values` and `quality` have shape (row, tag); the others shape (tag,).
+    """Window *number*. The columns have shape (row, tag), what is said of them shape (tag,).
 
-    From a cutter the two arrays are views that the next row overwrites: `copied()` outlives it.
+    From a cutter the columns are views that the next row overwrites: `copied()` outlives it.
+    `end_ns` is the last row's instant, `source_ns` when each value was at its source.
     `good_share` counts good and uncertain rows, `uncertain_share` only the uncertain ones;
-    `gap_rows` is the longest run of rows without a usable sample. `end_ns` is the last row's.
+    `gap_rows` is the longest run of rows without a usable sample, `gap` says whether a source
+    recorded one, or never said anything. `age_max_ns` is the age of the oldest value held,
+    beyond `TIME_MAX_NS` where there is a row without any.
     """
 
     number: int
@@ -36,24 +44,54 @@ class Window:
     end_ns: int
     values: NDArray[np.float32]
     quality: NDArray[np.uint8]
+    source_ns: NDArray[np.int64]
     good_share: NDArray[np.float64]
     uncertain_share: NDArray[np.float64]
     gap_rows: NDArray[np.int64]
+    gap: NDArray[np.bool_]
+    age_max_ns: NDArray[np.int64]
 
     def copied(self) -> "Window":
-        """The same window with arrays of its own."""
-        return replace(self, values=self.values.copy(), quality=self.quality.copy())
+        """The same window with columns of its own."""
+        return replace(
+            self,
+            values=self.values.copy(),
+            quality=self.quality.copy(),
+            source_ns=self.source_ns.copy(),
+        )
+
+    def columns(self, chosen: NDArray[np.intp]) -> "Window":
+        """The window of these tags only, in this order, with columns of its own."""
+        return replace(
+            self,
+            values=self.values[:, chosen],
+            quality=self.quality[:, chosen],
+            source_ns=self.source_ns[:, chosen],
+            good_share=self.good_share[chosen],
+            uncertain_share=self.uncertain_share[chosen],
+            gap_rows=self.gap_rows[chosen],
+            gap=self.gap[chosen],
+            age_max_ns=self.age_max_ns[chosen],
+        )
+
+    @property
+    def source_span_ns(self) -> tuple[int, int] | None:
+        """The source times of the oldest and of the newest value in it; None of no value."""
+        held = self.source_ns[self.source_ns != NO_TIME_NS]
+        return (int(held.min()), int(held.max())) if held.size else None
 
 
 @dataclass(frozen=True, slots=True)
 class Assessment:
     """Whether a window may be scored; if not, `reason` says which tag, what was found and needed.
 
-    `uncertain` names roles whose good rows alone would not have been enough: score, but say so.
+    `bad` names every role that forbids it, the one in `reason` first. `uncertain` names roles
+    whose good rows alone would not have been enough: score, but say so.
     """
 
     scorable: bool
     reason: str = ""
+    bad: tuple[str, ...] = ()
     uncertain: tuple[str, ...] = ()
 
 
@@ -66,23 +104,22 @@ def longest_runs(marked: NDArray[np.bool_]) -> NDArray[np.int64]:
     return np.asarray((row - last_clear).max(axis=0))
 
 
-def _window(
-    number: int,
-    first_row: int,
-    period_ns: int,
-    values: NDArray[np.float32],
-    quality: NDArray[np.uint8],
-) -> Window:
-    fit = usable(quality)
+def window_of(number: int, rows: Rows) -> Window:
+    """Window *number*, which consists of *rows*, with all that is to be said of its tags."""
+    fit = usable(rows.quality)
+    at_ns = (rows.first + np.arange(len(rows), dtype=np.int64))[:, None] * rows.period_ns
     return Window(
         number=number,
-        start_ns=first_row * period_ns,
-        end_ns=(first_row + len(values) - 1) * period_ns,
-        values=values,
-        quality=quality,
+        start_ns=rows.first * rows.period_ns,
+        end_ns=(rows.first + len(rows) - 1) * rows.period_ns,
+        values=rows.values,
+        quality=rows.quality,
+        source_ns=rows.source_ns,
         good_share=fit.mean(axis=0),
-        uncertain_share=(quality == CellQuality.UNCERTAIN).mean(axis=0),
+        uncertain_share=(rows.quality == CellQuality.UNCERTAIN).mean(axis=0),
         gap_rows=longest_runs(~fit),
+        gap=(rows.quality == CellQuality.GAP).any(axis=0),
+        age_max_ns=(at_ns - rows.source_ns).max(axis=0),
     )
 
 
@@ -93,10 +130,18 @@ def windows(rows: Rows, windowing: Windowing) -> Iterator[Window]:
     last = (rows.first + len(rows) - length) // stride
     for number in range(first, last + 1):
         at = number * stride - rows.first
-        span = slice(at, at + length)
-        yield _window(
-            number, number * stride, rows.period_ns, rows.values[span], rows.quality[span]
-        )
+        yield window_of(number, _cut(rows, at, length))
+
+
+def _cut(rows: Rows, at: int, count: int) -> Rows:
+    span = slice(at, at + count)
+    return Rows(
+        rows.first + at,
+        rows.period_ns,
+        rows.values[span],
+        rows.quality[span],
+        rows.source_ns[span],
+    )
 
 
 class WindowCutter:
@@ -115,8 +160,9 @@ class WindowCutter:
         self._next_number = next_number
         self._values = np.full((2 * self._length, tags), np.nan, np.float32)
         self._quality = np.full((2 * self._length, tags), CellQuality.GAP, np.uint8)
+        self._source_ns = np.full((2 * self._length, tags), NO_TIME_NS, np.int64)
         self._next_row: int | None = None
-        self._held = 0
+        self._since_row = 0
 
     @property
     def next_number(self) -> int:
@@ -126,87 +172,119 @@ class WindowCutter:
     def push(self, rows: Rows) -> Iterator[Window]:
         """Take all rows; yields each window as it completes, valid until the next one.
 
-        Exhaust it: rows after the last window taken are otherwise not in the ring.
+        Exhaust it: rows after the last window taken are otherwise not in the ring. Rows that jump
+        ahead start the ring anew: no window is ever cut across a hole.
 
         Raises:
             RowOrderError: a row is older than one already taken.
             ColumnError: the rows have another number of tags.
         """
-        for offset in range(len(rows)):
-            window = self.push_row(
-                rows.first + offset, rows.period_ns, rows.values[offset], rows.quality[offset]
-            )
-            if window is not None:
-                yield window
+        self._expect(rows)
+        taken = 0
+        while taken < len(rows):
+            due_row = self._due_row(rows.first + taken)
+            count = min(len(rows) - taken, due_row + 1 - (rows.first + taken))
+            block = _cut(rows, taken, count)
+            self._write(block)
+            taken += count
+            if self._next_row == due_row + 1:
+                yield self._window(due_row, rows.period_ns)
 
-    def push_row(
-        self,
-        row: int,
-        period_ns: int,
-        values: NDArray[np.float32],
-        quality: NDArray[np.uint8],
-    ) -> Window | None:
-        """Take one row of shape (tag,); the window it completes, valid until the next row.
-
-        Rows that jump ahead start the ring anew: no window is ever cut across a hole.
-
-        Raises:
-            RowOrderError: the row is older than one already taken.
-            ColumnError: the row has another number of tags.
-        """
-        self._expect(row, values)
-        at = row % self._length
-        self._values[at] = self._values[at + self._length] = values
-        self._quality[at] = self._quality[at + self._length] = quality
-        self._next_row = row + 1
-        self._held += 1
-        first_row = row + 1 - self._length
-        number, remainder = divmod(first_row, self._stride)
-        if remainder or self._held < self._length or number < self._next_number:
-            return None
-        self._next_number = number + 1
-        span = slice(at + 1, at + 1 + self._length)
-        return _window(number, first_row, period_ns, self._values[span], self._quality[span])
-
-    def _expect(self, row: int, values: NDArray[np.float32]) -> None:
-        if values.shape != (self._values.shape[1],):
+    def _expect(self, rows: Rows) -> None:
+        if rows.values.shape[1] != self._values.shape[1]:
             raise ColumnError(
-                f"row {row}: expected {self._values.shape[1]} tags, found shape {values.shape}"
+                f"row {rows.first}: expected {self._values.shape[1]} tags, "
+                f"found shape {rows.values.shape}"
             )
-        if self._next_row is None or row > self._next_row:
-            self._held = 0
-        elif row < self._next_row:
-            raise RowOrderError(f"row {row}: expected {self._next_row} or later")
+        if self._next_row is None or rows.first > self._next_row:
+            self._since_row = rows.first
+        elif rows.first < self._next_row:
+            raise RowOrderError(f"row {rows.first}: expected {self._next_row} or later")
+
+    def _due_row(self, row: int) -> int:
+        """The last row of the next window that can complete at *row* or after it."""
+        whole = -(-max(self._since_row, row + 1 - self._length) // self._stride)
+        return max(whole, self._next_number) * self._stride + self._length - 1
+
+    def _write(self, rows: Rows) -> None:
+        """Put rows where they belong, twice; of more than a ring only the last are of use."""
+        rows = _cut(rows, max(0, len(rows) - self._length), self._length)
+        at = rows.first % self._length
+        straight = min(len(rows), self._length - at)
+        for ring, column in (
+            (self._values, rows.values),
+            (self._quality, rows.quality),
+            (self._source_ns, rows.source_ns),
+        ):
+            for copy in (0, self._length):
+                ring[copy + at : copy + at + straight] = column[:straight]
+                ring[copy : copy + len(rows) - straight] = column[straight:]
+        self._next_row = rows.first + len(rows)
+
+    def _window(self, last_row: int, period_ns: int) -> Window:
+        first_row = last_row + 1 - self._length
+        number = first_row // self._stride
+        self._next_number = number + 1
+        at = first_row % self._length
+        span = slice(at, at + self._length)
+        return window_of(
+            number,
+            Rows(
+                first_row,
+                period_ns,
+                self._values[span],
+                self._quality[span],
+                self._source_ns[span],
+            ),
+        )
 
 
-def assess(window: Window, windowing: Windowing, roles: tuple[str, ...]) -> Assessment:
-    """Whether *window* may be scored under a model's contract; never over a gap too long."""
-    empty = np.isnan(window.values).any(axis=0)
-    if empty.any():
-        role = roles[int(np.argmax(empty))]
-        return Assessment(scorable=False, reason=f"input bad: {role} has no good value yet")
-    scarce = int(np.argmin(window.good_share))
-    share, needed = float(window.good_share[scarce]), windowing.good_share_min
-    if share < needed - 1e-9:
+def assess(
+    window: Window,
+    windowing: Windowing,
+    roles: tuple[str, ...],
+    gaps: Mapping[str, str] | None = None,
+) -> Assessment:
+    """Whether *window* may be scored under a model's contract; never over a gap too long.
+
+    Args:
+        window: its columns are *roles*.
+        windowing: how many good rows are needed, and how long a hole may be.
+        roles: by name.
+        gaps: why each role's source recorded a gap that touches the window, as far as it said.
+    """
+    needed = windowing.good_share_min - _ALMOST
+    empty = np.asarray(np.isnan(window.values).any(axis=0))
+    scarce = np.asarray(window.good_share < needed)
+    holed = np.asarray(window.gap_rows > windowing.gap_rows_max)
+    bad = np.flatnonzero(empty | scarce | holed)
+    if bad.size == 0:
+        doubtful = window.good_share - window.uncertain_share < needed
         return Assessment(
-            scorable=False,
-            reason=f"input bad: {roles[scarce]} {int(100 * share)} % good, "
-            f"{round(100 * needed)} % needed ({_cause(window.quality[:, scarce])})",
+            scorable=True, uncertain=tuple(roles[column] for column in np.flatnonzero(doubtful))
         )
-    holed = int(np.argmax(window.gap_rows))
-    if window.gap_rows[holed] > windowing.gap_rows_max:
-        return Assessment(
-            scorable=False,
-            reason=f"input bad: {roles[holed]} missing for {int(window.gap_rows[holed])} rows, "
-            f"{windowing.gap_rows_max} allowed ({_cause(window.quality[:, holed])})",
-        )
-    doubtful = window.good_share - window.uncertain_share < needed - 1e-9
+    # The one that says least first: without any value, then with the fewest good rows.
+    order = bad[np.lexsort((-window.gap_rows[bad], window.good_share[bad], ~empty[bad]))]
+    worst = int(order[0])
+    cause = _cause(window.quality[:, worst], (gaps or {}).get(roles[worst], ""))
+    if empty[worst]:
+        found = "has no good value yet"
+    elif scarce[worst]:
+        share = int(100 * window.good_share[worst])
+        found = f"{share} % good, {round(100 * windowing.good_share_min)} % needed"
+    else:
+        found = f"missing for {int(window.gap_rows[worst])} rows, {windowing.gap_rows_max} allowed"
+    named = tuple(roles[column] for column in order)
+    also = f"; also {', '.join(named[1:])}" if len(named) > 1 else ""
     return Assessment(
-        scorable=True, uncertain=tuple(roles[column] for column in np.flatnonzero(doubtful))
+        scorable=False,
+        reason=f"no verdict: input bad: {named[0]} {found} ({cause}){also}",
+        bad=named,
     )
 
 
-def _cause(quality: NDArray[np.uint8]) -> str:
+def _cause(quality: NDArray[np.uint8], gap: str) -> str:
     """The commonest cause of unusable rows in one column of shape (row,)."""
-    counts = {cause: int(np.count_nonzero(quality == cause)) for cause in _CAUSES}
-    return _CAUSES[max(counts, key=lambda cause: counts[cause])]
+    counts = np.bincount(quality, minlength=len(CellQuality))
+    worst = max(_CAUSES, key=lambda cause: int(counts[cause]))
+    return gap if gap and worst is CellQuality.GAP else _CAUSES[worst]

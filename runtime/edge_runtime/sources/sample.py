@@ -28,6 +28,7 @@ class GapCause(IntEnum):
     OVERFLOW = 3  # the source says that its queue dropped values
     SEQUENCE = 4  # a message is missing
     DEATH = 5  # the source said that it ends
+    UNIT = 6  # what comes from here on is in another unit than the tag's
 
 
 @dataclass(frozen=True, slots=True)

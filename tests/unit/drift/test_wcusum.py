@@ -16,8 +16,9 @@ from edge_core.drift.errors import StateRefusedError
 from edge_core.drift.fit import fit
 from edge_core.drift.state import DriftState
 from edge_core.drift.wcusum import DriftWindow, begin, drift_window, monitor, step
+from edge_core.features.grid import Rows
 from edge_core.features.samples import CellQuality
-from edge_core.features.window import Window
+from edge_core.features.window import window_of
 from tests.unit.drift.plants import (
     ANY_DOMAIN,
     NOISE,
@@ -280,16 +281,8 @@ def test_row_counts_if_every_tag_is_usable() -> None:
     """A window of the grid becomes one of the monitor, with bad rows left out."""
     quality = np.zeros((3, 2), np.uint8)
     quality[1, 0], quality[2, 1] = CellQuality.BAD, CellQuality.UNCERTAIN
-    window = Window(
-        number=5,
-        start_ns=0,
-        end_ns=2,
-        values=np.ones((3, 2), np.float32),
-        quality=quality,
-        good_share=np.ones(2),
-        uncertain_share=np.zeros(2),
-        gap_rows=np.zeros(2, np.int64),
-    )
+    rows = Rows(0, 1, np.ones((3, 2), np.float32), quality, np.zeros((3, 2), np.int64))
+    window = window_of(5, rows)
     taken = drift_window(window, "low")
     assert (taken.number, taken.mode, taken.fit.tolist()) == (5, "low", [True, False, True])
     assert drift_window(window).mode == ""

@@ -22,7 +22,7 @@ from tests.unit.features.strategies import (
     samples,
 )
 
-GOOD, UNCERTAIN, BAD, GAP, STUCK = CellQuality
+GOOD, UNCERTAIN, BAD, GAP, STUCK, STALE, *_ = CellQuality
 NONE = float("nan")
 
 
@@ -38,19 +38,19 @@ class Case:
 CASES = {
     "no sample at all: a gap without a value": Case([], [NONE] * 5, [GAP] * 5),
     "a sample on the row's instant belongs to that row": Case(
-        [(1.0, GOOD, 0)], [1.0] * 5, [GOOD, GOOD, GOOD, GAP, GAP]
+        [(1.0, GOOD, 0)], [1.0] * 5, [GOOD, GOOD, GOOD, STALE, STALE]
     ),
     "a sample just after the instant belongs to the next row": Case(
-        [(1.0, GOOD, 1)], [NONE, 1.0, 1.0, 1.0, 1.0], [GAP, GOOD, GOOD, GAP, GAP]
+        [(1.0, GOOD, 1)], [NONE, 1.0, 1.0, 1.0, 1.0], [GAP, GOOD, GOOD, STALE, STALE]
     ),
     "an older sample is held from before the first row": Case(
-        [(1.0, GOOD, -100)], [1.0] * 5, [GOOD, GOOD, GAP, GAP, GAP]
+        [(1.0, GOOD, -100)], [1.0] * 5, [GOOD, GOOD, STALE, STALE, STALE]
     ),
     "the last of two samples in one row counts": Case(
-        [(1.0, GOOD, 10), (2.0, GOOD, 90)], [NONE, 2, 2, 2, 2], [GAP, GOOD, GOOD, GOOD, GAP]
+        [(1.0, GOOD, 10), (2.0, GOOD, 90)], [NONE, 2, 2, 2, 2], [GAP, GOOD, GOOD, GOOD, STALE]
     ),
     "arrival out of order changes nothing": Case(
-        [(2.0, GOOD, 90), (1.0, GOOD, 10)], [NONE, 2, 2, 2, 2], [GAP, GOOD, GOOD, GOOD, GAP]
+        [(2.0, GOOD, 90), (1.0, GOOD, 10)], [NONE, 2, 2, 2, 2], [GAP, GOOD, GOOD, GOOD, STALE]
     ),
     "a bad sample masks, and the last good value is held under the mask": Case(
         [(1.0, GOOD, 0), (9.0, BAD, 100), (3.0, GOOD, 300)],
@@ -72,10 +72,10 @@ CASES = {
     ),
     "infinity is a bad sample": Case([(float("inf"), GOOD, 0)], [NONE] * 5, [BAD] * 5),
     "of two with one source time the better quality counts": Case(
-        [(1.0, GOOD, 0), (2.0, BAD, 0)], [1] * 5, [GOOD, GOOD, GOOD, GAP, GAP]
+        [(1.0, GOOD, 0), (2.0, BAD, 0)], [1] * 5, [GOOD, GOOD, GOOD, STALE, STALE]
     ),
     "of two as good with one source time the larger value counts": Case(
-        [(2.0, GOOD, 0), (1.0, GOOD, 0)], [2] * 5, [GOOD, GOOD, GOOD, GAP, GAP]
+        [(2.0, GOOD, 0), (1.0, GOOD, 0)], [2] * 5, [GOOD, GOOD, GOOD, STALE, STALE]
     ),
 }
 
@@ -98,6 +98,7 @@ def same(one: Rows, other: Rows) -> None:
     assert one.first == other.first
     np.testing.assert_array_equal(one.quality, other.quality)
     np.testing.assert_array_equal(one.values, other.values)
+    np.testing.assert_array_equal(one.source_ns, other.source_ns)
 
 
 def stacked(parts: list[Rows]) -> Rows:
@@ -107,6 +108,7 @@ def stacked(parts: list[Rows]) -> Rows:
         parts[0].period_ns,
         np.concatenate([part.values for part in parts]),
         np.concatenate([part.quality for part in parts]),
+        np.concatenate([part.source_ns for part in parts]),
     )
 
 
@@ -226,9 +228,9 @@ def test_periods_are_whole_nanoseconds() -> None:
 
 
 def test_old_source_time_is_a_gap() -> None:
-    """A sensor whose source time lags ten minutes gives gaps, not values."""
+    """A sensor whose source time lags ten minutes gives stale cells, not values."""
     rows = place(samples([(0, 5.0, GOOD, 400)]), GridSpec(100, (250,)), 600, 3)
-    assert (rows.quality == GAP).all()
+    assert (rows.quality == STALE).all()
 
 
 def test_future_memory_is_bounded() -> None:

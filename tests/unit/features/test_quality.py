@@ -7,23 +7,24 @@ from hypothesis import strategies as st
 
 from edge_core.features.errors import ColumnError
 from edge_core.features.grid import Rows
-from edge_core.features.quality import SENTINELS, StuckWatch, TagRule, flat_lengths, screen
+from edge_core.features.quality import SENTINELS, Screen, StuckWatch, TagRule, flat_lengths
 from edge_core.features.samples import CellQuality
 from tests.unit.features.strategies import samples
 
-GOOD, UNCERTAIN, BAD, GAP, STUCK = CellQuality
+GOOD, UNCERTAIN, GAP = CellQuality.GOOD, CellQuality.UNCERTAIN, CellQuality.GAP
+STUCK, IMPOSSIBLE = CellQuality.STUCK, CellQuality.IMPOSSIBLE
 RULE = TagRule(sentinels=SENTINELS, low=-10.0, high=10_000.0)
 
 VALUES = {
     "an ordinary value is left alone": (12.5, GOOD, GOOD),
-    "888.8 is a sentinel, as a float32 too": (888.8, GOOD, BAD),
-    "-9999 is a sentinel": (-9999.0, GOOD, BAD),
+    "888.8 is a sentinel, as a float32 too": (888.8, GOOD, IMPOSSIBLE),
+    "-9999 is a sentinel": (-9999.0, GOOD, IMPOSSIBLE),
     "next to a sentinel is a value": (888.7, GOOD, GOOD),
-    "below the range is impossible": (-10.5, GOOD, BAD),
-    "above the range is impossible": (10_001.0, UNCERTAIN, BAD),
+    "below the range is impossible": (-10.5, GOOD, IMPOSSIBLE),
+    "above the range is impossible": (10_001.0, UNCERTAIN, IMPOSSIBLE),
     "the end of the range is possible": (-10.0, UNCERTAIN, UNCERTAIN),
     "so is the other end": (10_000.0, GOOD, GOOD),
-    "not a number is impossible": (float("nan"), GOOD, BAD),
+    "not a number is impossible": (float("nan"), GOOD, IMPOSSIBLE),
     "what is bad already stays what it is": (888.8, GAP, GAP),
 }
 
@@ -31,15 +32,15 @@ VALUES = {
 @pytest.mark.parametrize(("value", "given_as", "becomes"), VALUES.values(), ids=VALUES.keys())
 def test_screen(value: float, given_as: CellQuality, becomes: CellQuality) -> None:
     """Each row of the table is a rule about one sample."""
-    screened = screen(samples([(0, value, given_as, 0)]), (RULE,))
+    screened = Screen((RULE,)).mark(samples([(0, value, given_as, 0)]))
     assert screened.quality.tolist() == [becomes]
 
 
 NEAR_A_SENTINEL = {
-    "a millionth from zero is zero": (0.0, 1e-6, BAD),
+    "a millionth from zero is zero": (0.0, 1e-6, IMPOSSIBLE),
     "farther from zero is not": (0.0, 1.5e-6, GOOD),
     "a millionth is absolute below one": (-0.5, -0.5000015, GOOD),
-    "and relative above": (1000.0, 1000.0005, BAD),
+    "and relative above": (1000.0, 1000.0005, IMPOSSIBLE),
 }
 
 
@@ -47,25 +48,26 @@ NEAR_A_SENTINEL = {
 def test_how_near_is_a_sentinel(name: str) -> None:
     """A sentinel that was scaled on its way is recognised, a value beside it is not."""
     sentinel, value, becomes = NEAR_A_SENTINEL[name]
-    screened = screen(samples([(0, value, GOOD, 0)]), (TagRule(sentinels=(sentinel,)),))
+    screened = Screen((TagRule(sentinels=(sentinel,)),)).mark(samples([(0, value, GOOD, 0)]))
     assert screened.quality.tolist() == [becomes]
 
 
 def test_rules_are_per_tag() -> None:
     """One tag's sentinel is another tag's value."""
-    screened = screen(samples([(0, 888.8, GOOD, 0), (1, 888.8, GOOD, 0)]), (RULE, TagRule()))
-    assert screened.quality.tolist() == [BAD, GOOD]
+    screened = Screen((RULE, TagRule())).mark(samples([(0, 888.8, GOOD, 0), (1, 888.8, GOOD, 0)]))
+    assert screened.quality.tolist() == [IMPOSSIBLE, GOOD]
 
 
 def test_screen_needs_a_rule_a_tag() -> None:
     """A tag without a rule is an error, not a free pass."""
     with pytest.raises(ColumnError, match="found 1"):
-        screen(samples([(1, 1.0, GOOD, 0)]), (RULE,))
+        Screen((RULE,)).mark(samples([(1, 1.0, GOOD, 0)]))
 
 
 def column(values: list[float]) -> Rows:
     """Good rows of one tag."""
-    return Rows(7, 10, np.array(values, np.float32)[:, None], np.zeros((len(values), 1), np.uint8))
+    cells = np.array(values, np.float32)[:, None]
+    return Rows(7, 10, cells, np.zeros(cells.shape, np.uint8), np.zeros(cells.shape, np.int64))
 
 
 def test_frozen_after_the_limit() -> None:
@@ -76,6 +78,7 @@ def test_frozen_after_the_limit() -> None:
     assert watch.runs.tolist() == [1]
     assert (marked.first, marked.period_ns) == (7, 10)
     assert marked.values[:, 0].tolist() == [1, 2, 2, 2, 2, 2, 3]
+    assert marked.source_ns.tolist() == [[0]] * 7
 
 
 def test_one_row_at_a_time() -> None:

@@ -31,24 +31,25 @@ from tests.unit.features.strategies import (
     windowing,
 )
 
-GOOD, UNCERTAIN, BAD, GAP, STUCK = CellQuality
+GOOD, UNCERTAIN, BAD, GAP, STUCK, STALE, *_ = CellQuality
 ROLES = ("pressure", "flow")
 
 
 def rows(first: int, count: int, tags: int = 2) -> Rows:
     """Good rows whose value is their row number."""
     values = np.repeat(np.arange(first, first + count, dtype=np.float32)[:, None], tags, axis=1)
-    return Rows(first, 10**9, values, np.zeros((count, tags), np.uint8))
+    source_ns = (np.arange(first, first + count)[:, None] - np.arange(tags)) * 10**9
+    return Rows(first, 10**9, values, np.zeros((count, tags), np.uint8), source_ns)
 
 
 def same(one: Window, other: Window) -> None:
     """Equal to the bit."""
     assert (one.number, one.start_ns, one.end_ns) == (other.number, other.start_ns, other.end_ns)
     np.testing.assert_array_equal(one.values, other.values)
-    np.testing.assert_array_equal(one.quality, other.quality)
-    np.testing.assert_array_equal(one.good_share, other.good_share)
-    np.testing.assert_array_equal(one.uncertain_share, other.uncertain_share)
-    np.testing.assert_array_equal(one.gap_rows, other.gap_rows)
+    for name in ("quality", "source_ns", "good_share", "uncertain_share", "gap_rows", "gap"):
+        np.testing.assert_array_equal(getattr(one, name), getattr(other, name))
+    np.testing.assert_array_equal(one.age_max_ns, other.age_max_ns)
+    assert one.source_span_ns == other.source_span_ns
     assert one.values.dtype == np.dtype(np.float32)
     assert one.quality.dtype == np.dtype(np.uint8)
 
@@ -155,9 +156,10 @@ class Case:
     values: list[float] | None = None
 
 
-def refused(reason: str) -> Assessment:
-    """A window that may not be scored."""
-    return Assessment(scorable=False, reason=f"input bad: {reason}")
+def refused(reason: str, *bad: str) -> Assessment:
+    """A window that may not be scored because of these tags: by default that which is named."""
+    words = f"no verdict: input bad: {reason}"
+    return Assessment(scorable=False, reason=words, bad=bad or (reason.partition(" ")[0],))
 
 
 CASES = {
@@ -167,7 +169,7 @@ CASES = {
     ),
     "too few good rows: says how many and how many are needed": Case(
         [BAD, GOOD, BAD, GOOD, BAD, GOOD, BAD, GOOD, BAD, BAD],
-        refused("pressure 40 % good, 80 % needed (bad status or impossible value)"),
+        refused("pressure 40 % good, 80 % needed (bad status)"),
     ),
     "just below the share is not rounded up": Case(
         [GOOD, STUCK, GOOD, GOOD, STUCK, GOOD, GOOD, STUCK, GOOD, GOOD],
@@ -177,7 +179,8 @@ CASES = {
         [GOOD] * 4 + [GAP] * 2 + [GOOD] * 4, Assessment(scorable=True)
     ),
     "nothing came for most of the window": Case(
-        [GOOD] * 3 + [GAP] * 7, refused("pressure 30 % good, 80 % needed (nothing recent arrived)")
+        [GOOD] * 3 + [STALE] * 7,
+        refused("pressure 30 % good, 80 % needed (nothing recent arrived)"),
     ),
     "uncertain rows are used and named": Case(
         [UNCERTAIN] * 10, Assessment(scorable=True, uncertain=("pressure",))
@@ -187,7 +190,7 @@ CASES = {
     ),
     "no value at all yet: no verdict": Case(
         [GAP] + [GOOD] * 9,
-        refused("pressure has no good value yet"),
+        refused("pressure has no good value yet (nothing is known)"),
         values=[float("nan")] + [1.0] * 9,
     ),
 }
@@ -201,6 +204,7 @@ def window_of(quality: list[CellQuality], values: list[float] | None = None) -> 
         10**9,
         np.stack([first, np.ones(len(quality), np.float32)], axis=1),
         np.stack([np.array(quality, np.uint8), np.zeros(len(quality), np.uint8)], axis=1),
+        np.zeros((len(quality), 2), np.int64),
     )
     return next(windows(chunk, windowing(len(quality), 1, 2)))
 
@@ -213,8 +217,8 @@ def test_assess(case: Case) -> None:
 
 
 SECOND: dict[str, tuple[CellQuality, float, str]] = {
-    "empty at the end": (GAP, float("nan"), "flow has no good value yet"),
-    "too often bad": (BAD, 1.0, "flow 30 % good, 80 % needed (bad status or impossible value)"),
+    "empty at the end": (GAP, float("nan"), "flow has no good value yet (nothing is known)"),
+    "too often bad": (BAD, 1.0, "flow 30 % good, 80 % needed (bad status)"),
 }
 
 
@@ -224,7 +228,8 @@ def test_the_tag_at_fault_is_named(name: str) -> None:
     cause, value, reason = SECOND[name]
     quality, values = np.zeros((10, 2), np.uint8), np.ones((10, 2), np.float32)
     quality[3:, 1], values[3:, 1] = cause, value
-    window = next(windows(Rows(0, 10**9, values, quality), windowing(10, 1, 2)))
+    chunk = Rows(0, 10**9, values, quality, np.zeros((10, 2), np.int64))
+    window = next(windows(chunk, windowing(10, 1, 2)))
     assert assess(window, windowing(10, 1, 2), ROLES) == refused(reason)
 
 
@@ -233,7 +238,7 @@ def test_gap_too_long_is_refused_even_with_enough_good_rows() -> None:
     window = window_of([GOOD] * 40 + [GAP] * 4 + [GOOD] * 6)
     verdict = assess(window, windowing(50, 1, 3), ROLES)
     assert verdict.reason == (
-        "input bad: pressure missing for 4 rows, 3 allowed (nothing recent arrived)"
+        "no verdict: input bad: pressure missing for 4 rows, 3 allowed (nothing is known)"
     )
 
 

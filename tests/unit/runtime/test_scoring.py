@@ -7,7 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edge_core.features.window import Window
+from edge_core.features.grid import Rows
+from edge_core.features.samples import CellQuality
+from edge_core.features.window import window_of
 from edge_runtime.inference.errors import ModelFailedError, WorkerBusyError, WorkerLostError
 from edge_runtime.ledger import Ledger
 from edge_runtime.lineup import Lineup
@@ -23,20 +25,18 @@ from tests.simulators.releases import CLASSES
 pytestmark = pytest.mark.anyio
 
 T0_NS = 1_795_305_600_000_000_000
+PERIOD_NS = 50_000_000
 
 
 def cut(number: int = 1, *, good: float = 1.0) -> CutWindow:
     """A window of eight rows and two tags."""
-    shares = np.full(2, good)
-    window = Window(
-        number=number,
-        start_ns=T0_NS,
-        end_ns=T0_NS + 350_000_000,
-        values=np.ones((8, 2), np.float32),
-        quality=np.zeros((8, 2), np.uint8),
-        good_share=shares,
-        uncertain_share=np.zeros(2),
-        gap_rows=np.zeros(2, np.int64),
+    quality = np.zeros((8, 2), np.uint8)
+    quality[: round(8 * (1 - good))] = CellQuality.BAD
+    shape = (8, 2)
+    source_ns = np.full(shape, T0_NS)
+    first = T0_NS // PERIOD_NS
+    window = window_of(
+        number, Rows(first, PERIOD_NS, np.ones(shape, np.float32), quality, source_ns)
     )
     return CutWindow(number, window)
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from edge_core.clock import quality
 from edge_core.features.samples import CellQuality
-from edge_runtime.clock import LEAP_PATIENCE_S, PlantClock
+from edge_runtime.clock import LEAP_PATIENCE_S
 from edge_runtime.config import TagConfig
 from edge_runtime.ledger import UNFINISHED_MAX, Ledger
 from edge_runtime.sources.sample import GapCause, TagSample, batch_of, gaps
@@ -150,15 +150,6 @@ def test_foreign_ledger(tmp_path: Path) -> None:
     (tmp_path / "w").write_bytes(b"x" * 64)
     with Ledger(tmp_path / "w") as ledger:
         assert ledger.counts.cut == 0
-
-
-def test_plant_clock_ignores_one_leap() -> None:
-    """One sample from another time moves nothing."""
-    clock = PlantClock()
-    clock.observe(T0_NS, 0.0)
-    assert not clock.observe(T0_NS + 3_600_000_000_000, 1.0)
-    assert clock.now_ns(2.0) == T0_NS + 2_000_000_000
-    assert clock.leaps == 0
 
 
 def test_clock_quality() -> None:

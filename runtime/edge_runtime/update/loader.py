@@ -8,12 +8,13 @@ import numpy as np
 from edge_core.admission.admit import admit
 from edge_core.admission.errors import ModelRefusedError
 from edge_core.admission.model import Admission
+from edge_core.contracts.artefact import Target
 from edge_core.features.contract import fit_check
 from edge_core.oci.store import BlobStore
 from edge_runtime.config import InferenceConfig
-from edge_runtime.inference.engine import Engine
-from edge_runtime.inference.spec import LoadSpec
-from edge_runtime.inference.worker import Worker
+from edge_runtime.inference.engine import Engine, ModelWorker
+from edge_runtime.inference.smoke import admit_remote, reproduce
+from edge_runtime.inference.spec import REMOTE, LoadSpec
 from edge_runtime.model import Model, ready
 from edge_runtime.update.record import Entry
 from edge_runtime.update.release import Contents, contents
@@ -42,7 +43,20 @@ class Loader:
         """
         found = await asyncio.to_thread(contents, self.store, entry)
         fit_check(found.signature, self.units)
-        return await admit(found.files, found.signature, found.smoke, found.runtime)
+        if found.runtime == REMOTE:
+            worker = await self._worker(found, NICE_SHADOW)
+            try:
+                evidence = await admit_remote(worker, found.smoke)
+            finally:
+                worker.close()
+        else:
+            evidence = await admit(found.files, found.signature, found.smoke, found.runtime)
+        if evidence.p99_us > self.config.deadline_s * 1e6:
+            raise ModelRefusedError(
+                f"{entry.release.version}: expected every smoke case within "
+                f"{self.config.deadline_s:g} s, found {evidence.p99_us / 1e6:.3f} s"
+            )
+        return evidence
 
     async def load(self, entry: Entry, *, nice: int = NICE_COMMITTED) -> Model:
         """Load the model into a worker, and let it prove itself on one smoke vector.
@@ -54,33 +68,28 @@ class Loader:
         """
         found = await asyncio.to_thread(contents, self.store, entry)
         fit_check(found.signature, self.units)
-        worker = await self.engine.load(
-            LoadSpec(
-                digest=entry.release.digest,
-                runtime=found.runtime,
-                files=found.files,
-                signature=found.signature,
-                nice=nice,
-                deadline_s=self.config.deadline_s,
-                spare=self.config.spare,
-            )
-        )
+        worker = await self._worker(found, nice)
         try:
-            await _warm_smoke(worker, found)
+            await reproduce(worker, found.smoke, 1)
             return ready(entry.release, found.signature, found.reference, self.units, worker)
         except BaseException:
             worker.close()
             raise
 
-
-async def _warm_smoke(worker: Worker, found: Contents) -> None:
-    case = found.smoke.cases[0]
-    scores = (await worker.infer(np.array(case.inputs, np.float32))).ravel()
-    expected = np.array(case.outputs, np.float32)
-    if scores.shape != expected.shape or not np.allclose(
-        scores, expected, rtol=0.0, atol=found.smoke.absolute_tolerance
-    ):
-        raise ModelRefusedError(
-            f"{found.entry.release.version}: expected {case.outputs[:4]} for the first smoke "
-            f"case, found {[round(float(score), 6) for score in scores[:4]]}"
+    async def _worker(self, found: Contents, nice: int) -> ModelWorker:
+        first = found.signature.inputs[0].dtype.value
+        case = np.array(found.smoke.cases[0].inputs, first)
+        alone = len(found.signature.inputs) == 1
+        return await self.engine.load(
+            LoadSpec(
+                digest=found.entry.release.digest,
+                runtime=found.runtime,
+                files=found.files,
+                signature=found.signature,
+                batch=Target.parse(found.entry.target).batch,
+                warm=(case,) if alone else (),
+                nice=nice,
+                deadline_s=self.config.deadline_s,
+                spare=self.config.spare,
+            )
         )

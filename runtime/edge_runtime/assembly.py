@@ -27,13 +27,14 @@ from edge_runtime.sinks import MqttSink, Sink, topic
 from edge_runtime.sources.factory import SourceMeans, make
 from edge_runtime.sources.sample import Source
 from edge_runtime.spool import HealthSpool, open_spool
-from edge_runtime.startup import cause_of, kernel_boot, watchdog_status
+from edge_runtime.startup import cause_of, kernel_boot, made, watchdog_bit
 from edge_runtime.telemetry import Levels, Meters
 from edge_runtime.update.agent import Agent
 from edge_runtime.update.ascent import Means, Pace
 from edge_runtime.update.fetch import Shelf
 from edge_runtime.update.keeper import RecordKeeper
 from edge_runtime.update.loader import Loader
+from edge_runtime.update.recorder import FLIGHT, FlightRecorder
 from edge_runtime.update.store import RecordStore
 from edge_runtime.watchers import Review, Watchers
 from edge_runtime.windows import WindowStream
@@ -52,6 +53,11 @@ class Folders:
     def record(self) -> Path:
         """The durable record."""
         return self.data / "record"
+
+    @property
+    def flight(self) -> Path:
+        """The flight recorder, which outlives every rollback."""
+        return self.data / FLIGHT
 
     @property
     def store(self) -> Path:
@@ -136,10 +142,11 @@ async def assemble(config: Config, sinks: Sequence[Sink] = ()) -> AsyncIterator[
     """
     folders = Folders(config.data)
     for folder in (folders.record, folders.store):
-        folder.mkdir(parents=True, exist_ok=True)
+        made(folder)
     trust = Trust.load(config.trust_policy)
     async with AsyncExitStack() as stack:
-        keeper = RecordKeeper(RecordStore(folders.record), time.monotonic)
+        recorder = FlightRecorder(folders.flight, utc_now)
+        keeper = RecordKeeper(RecordStore(folders.record), time.monotonic, recorder)
         engine = await stack.enter_async_context(open_engine(config.inference.engine))
         store = BlobStore(folders.store)
         shelf = Shelf(
@@ -157,8 +164,9 @@ async def assemble(config: Config, sinks: Sequence[Sink] = ()) -> AsyncIterator[
         lineup = Lineup(loader, scorer)
         pace = Pace(look_s=min(0.25, config.proxy.heartbeat_s / 2))
         agent = Agent(keeper, Means(shelf, loader, lineup, link, time.monotonic, pace))
-        boot = kernel_boot()
-        await agent.begin(cause_of(keeper.record.kernel_boot, boot, watchdog_status()), boot)
+        boot, last = kernel_boot(), keeper.record
+        cause = cause_of(last.kernel_boot, boot, stopped=last.stopped, bitten=watchdog_bit())
+        await agent.begin(cause, boot)
         epoch = keeper.record.boot_epoch
         outbox = await stack.enter_async_context(
             open_outbox(
@@ -204,6 +212,7 @@ async def assemble(config: Config, sinks: Sequence[Sink] = ()) -> AsyncIterator[
             sources=make(config, means),
             sink=sink,
         )
+        await agent.end()  # not reached when the daemon dies of something
 
 
 def _watchers(

@@ -20,6 +20,7 @@ from edge_core.contracts.gateway import (
     HealthWindow,
     StatusReply,
     StatusReport,
+    UpdateReport,
     WindowCounts,
 )
 from edge_core.contracts.plant import ClockQuality
@@ -99,11 +100,10 @@ class Heart:
 
     async def beat(self, site: Site) -> float:
         """One heartbeat; how many seconds until the next one is due."""
-        seen = self._agent.record.sequence
         report = self.report()
         try:
             reply = await site.status(report)
-            await self._read(site, reply, seen)
+            await self._read(site, reply, report.update)
         except EdgeError as error:
             return self._missed(error)
         self._drift = []
@@ -139,13 +139,13 @@ class Heart:
             faults=list(self._agent.keeper.faults.values())[:16],
         )
 
-    async def _read(self, site: Site, reply: StatusReply, seen: int) -> None:
+    async def _read(self, site: Site, reply: StatusReply, told: UpdateReport | None) -> None:
         if reply.checkpoint is not None:
             self.checkpoint = reply.checkpoint
         if self._desired is None or reply.desired_etag != self._etag:
             self._desired = await site.desired()
             self._etag = reply.desired_etag
-        self._agent.submit(self._desired, seen=seen)
+        self._agent.submit(self._desired, told)
 
     async def _spool_stored(self, sent: list[HealthWindow], reply: StatusReply) -> None:
         # The site stores all or none of a heartbeat's windows, and counts what it holds.

@@ -1,6 +1,10 @@
-"""A snapshot for whoever looks into a gateway: state, verdicts and log lines in one folder."""
+"""A snapshot for whoever looks into a gateway: state, flight recorder, verdicts and log lines.
+
+It appears by rename, whole: a power cut leaves none of it, and the next start sweeps the rest.
+"""
 
 import re
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -8,8 +12,9 @@ from typing import Any, Final
 import msgspec
 
 from edge_core.contracts.gateway import StatusReport
-from edge_core.oci.disk import replace_bytes
+from edge_core.oci.disk import replace_bytes, sync_folder
 from edge_runtime.update.record import Record
+from edge_runtime.update.recorder import read
 from edge_runtime.verdict import Verdict
 
 KEPT_MAX: Final = 8  # snapshots on disk; the oldest goes first
@@ -21,6 +26,7 @@ def take(
     name: str,
     *,
     record: Record,
+    flight: Path,
     status: StatusReport,
     verdicts: Sequence[Verdict],
     lines: Sequence[dict[str, Any]],  # JSON values
@@ -34,12 +40,15 @@ def take(
         return None
     folder.mkdir(parents=True, exist_ok=True)
     _make_room(folder)
-    place = folder / name
-    place.mkdir()
-    replace_bytes(place / "record.json", msgspec.json.encode(record))
-    replace_bytes(place / "status.json", msgspec.json.encode(status))
-    replace_bytes(place / "verdicts.jsonl", _lines(verdicts))
-    replace_bytes(place / "log.jsonl", _lines(lines))
+    making = folder / f".{name}"
+    making.mkdir()
+    replace_bytes(making / "record.json", msgspec.json.encode(record))
+    replace_bytes(making / "status.json", msgspec.json.encode(status))
+    replace_bytes(making / "flight.jsonl", _lines(read(flight)))
+    replace_bytes(making / "verdicts.jsonl", _lines(verdicts))
+    replace_bytes(making / "log.jsonl", _lines(lines))
+    place = making.replace(folder / name)
+    sync_folder(folder)
     return place
 
 
@@ -48,11 +57,8 @@ def _lines(documents: Sequence[object]) -> bytes:
 
 
 def _make_room(folder: Path) -> None:
-    taken = sorted(
-        (each for each in folder.iterdir() if each.is_dir()),
-        key=lambda each: each.stat().st_mtime_ns,
-    )
+    for unfinished in folder.glob(".*"):
+        shutil.rmtree(unfinished)
+    taken = sorted(folder.iterdir(), key=lambda each: each.stat().st_mtime_ns)
     for old in taken[: max(0, len(taken) - KEPT_MAX + 1)]:
-        for file in old.iterdir():
-            file.unlink()
-        old.rmdir()
+        shutil.rmtree(old)

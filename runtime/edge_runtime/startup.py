@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Final
 
 from edge_core.contracts.errors import ConfigurationError, ConflictError
+from edge_core.oci.disk import sync_folder
 from edge_runtime.update.references import Cause
 
 BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
-WATCHDOG: Final = Path("/sys/class/watchdog/watchdog0/bootstatus")
+WATCHDOGS: Final = Path("/sys/class/watchdog")
+CARD_RESET: Final = 0x0020  # WDIOF_CARDRESET of linux/watchdog.h: this timer reset the machine
 
 
 class GatewayRunningError(ConflictError):
@@ -49,22 +51,41 @@ def kernel_boot() -> str:
     return _read(BOOT_ID)
 
 
-def cause_of(last_boot: str, this_boot: str, watchdog: str) -> Cause:
+def cause_of(last_boot: str, this_boot: str, *, stopped: bool, bitten: bool) -> Cause:
     """Why we are starting.
+
+    A reset that no watchdog admits to looks like a power cut: a machine without a watchdog, or
+    one that hangs so that somebody pulls the plug, is refunded a bounded number of times.
 
     Args:
         last_boot: the kernel's boot id of the last run, "" before the first.
         this_boot: the present one.
-        watchdog: what the hardware watchdog says of the last reset, "0" for nothing.
+        stopped: the last run was told to end, and left its mark.
+        bitten: a hardware watchdog says that it reset the machine.
     """
+    if stopped:
+        return Cause.ORDERLY
     if not last_boot or last_boot == this_boot:
         return Cause.PROCESS
-    return Cause.WATCHDOG if watchdog not in {"", "0"} else Cause.POWER
+    return Cause.WATCHDOG if bitten else Cause.POWER
 
 
-def watchdog_status() -> str:
-    """What the hardware watchdog says of the last reset, "" where there is none."""
-    return _read(WATCHDOG)
+def watchdog_bit(folder: Path = WATCHDOGS) -> bool:
+    """Whether a hardware watchdog reset this machine; false where there is none.
+
+    A watchdog also reports over-heating, a fan or the supply: those are nobody's fault.
+    """
+    found = [_read(each) for each in sorted(folder.glob("watchdog*/bootstatus"))]
+    return any(each.isdecimal() and int(each) & CARD_RESET for each in found)
+
+
+def made(folder: Path) -> Path:
+    """*folder*, made if need be, such that a power cut does not take it away again."""
+    missing = [each for each in (folder, *folder.parents) if not each.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    for each in reversed(missing):
+        sync_folder(each.parent)
+    return folder
 
 
 def _read(path: Path) -> str:

@@ -6,24 +6,22 @@ So a restart is not a special case, and an order interrupts whatever can be inte
 """
 
 import asyncio
-
-import structlog
+from contextlib import suppress
 
 from edge_core.contracts.artefact import Digest
 from edge_core.contracts.errors import EdgeError, NotFoundError, RefusedError
-from edge_core.contracts.gateway import Desired, RollbackOrder, UpdateState
+from edge_core.contracts.gateway import Desired, Outcome, RollbackOrder, UpdateReport, UpdateState
 from edge_runtime.errors import NothingToRollBackError, StoreError
 from edge_runtime.model import ROLE_COMMITTED, ROLE_TRIAL
 from edge_runtime.update import events
 from edge_runtime.update.ascent import Ascent, Means
 from edge_runtime.update.keeper import RecordKeeper
 from edge_runtime.update.loader import NICE_COMMITTED
-from edge_runtime.update.moves import AIRBORNE, BEFORE
-from edge_runtime.update.record import Record
+from edge_runtime.update.record import AIRBORNE, BEFORE, Record
 from edge_runtime.update.references import Cause, rollback_target
 from edge_runtime.wake import Wake
 
-log = structlog.get_logger(__name__)
+LOADS_MAX = 3  # of what a rollback returned to; then the version before it gets its turn
 
 
 class Agent:
@@ -36,6 +34,8 @@ class Agent:
         self._wake = Wake()
         self._ascent = Ascent(keeper, means, self._wake)
         self._desired: Desired | None = None
+        self._told: events.Reported | None = None
+        self._loads_failed = 0
         self._orders: list[RollbackOrder] = []
         self._untidy = True
 
@@ -44,18 +44,16 @@ class Agent:
         """As it stands now."""
         return self.keeper.record
 
-    def submit(self, desired: Desired, *, seen: int) -> None:
+    def submit(self, desired: Desired, told: UpdateReport | None = None) -> None:
         """Hear the site's desired state, once after every heartbeat that it answered.
 
         Args:
             desired: as fetched, or as known to be unchanged.
-            seen: sequence of the record that the heartbeat showed. How an attempt ended must have
-                been told before the next one takes its place.
+            told: what that heartbeat said of an attempt, and the site so has acknowledged.
         """
-        ended = self.keeper.state not in BEFORE | AIRBORNE
-        if ended and seen < self.record.sequence and desired.rollback is None:
-            return
         self._desired = desired
+        if told is not None and told.outcome is not Outcome.OPEN:
+            self._told = events.Reported((told.digest, told.attempt), told.outcome)
         if desired != self.record.desired:
             self._wake.set()
 
@@ -78,9 +76,15 @@ class Agent:
         Raises:
             StoreError: the record cannot be written, so nothing may be counted on.
         """
+        self.keeper.tell("gateway.began", cause=cause.value, kernel_boot=kernel_boot)
         await self.keeper.save(events.Restarted(cause, kernel_boot))
-        # The restart has paid for the load that follows.
-        self._ascent.paid = self.keeper.state is UpdateState.ACTIVATING
+
+    async def end(self) -> None:
+        """Say that this run ends because it was told to, so that nobody is blamed for it."""
+        await self.keeper.settled()
+        with suppress(StoreError):
+            await self._ascent.end()
+            await self.keeper.save(events.Stopped())
 
     async def run(self) -> None:
         """Look and act, for ever."""
@@ -92,11 +96,15 @@ class Agent:
             except StoreError:
                 # The keeper has raised the alarm; what runs goes on running.
                 await asyncio.sleep(self._means.pace.retry_s)
+            await self.keeper.flush()
 
     async def _hear(self) -> None:
         while self._orders:
             await self.keeper.save(events.OrderedBack(self._orders[0], local=True))
             self._orders.pop(0)
+        if self._told is not None:
+            await self.keeper.save(self._told)
+            self._told = None
         desired = self._desired
         if desired is None:
             return
@@ -114,7 +122,7 @@ class Agent:
 
     async def _pass(self) -> None:
         """The one thing that is due."""
-        if not await self._committed_runs():
+        if not await self._committed_runs() and self.record.slots.candidate is None:
             return
         if self.keeper.state is UpdateState.ROLLING_BACK:
             self._decide(self.record.slots.committed)
@@ -155,32 +163,51 @@ class Agent:
     # What is committed runs, or something else that is verified does, or nothing.
 
     async def _committed_runs(self) -> bool:
-        digest = self.record.slots.committed
-        if self.record.fail_safe:
+        record = self.record
+        digest = record.slots.committed
+        if record.fail_safe:
             self._decide(None)
             self.keeper.fault("fail_safe", "no verified version can be loaded; safe output only")
+            return True
+        self.keeper.mend("fail_safe")
         if digest is None or self._lineup.has(digest):
             return True
-        entry = self.record.entries.get(digest)
+        entry = record.entries.get(digest)
         if entry is None:
             await self._lost(digest, "its bytes are not on this disk")
-            return self.record.fail_safe
+            return False
         try:
             await self._lineup.ensure(entry, nice=NICE_COMMITTED)
         except (RefusedError, NotFoundError) as error:
             await self._lost(digest, f"{entry.release.version}: {error}")
         except EdgeError as error:
-            # An accident and no verdict on the version: nobody toggles, we try again.
-            self.keeper.fault("model", f"{entry.release.version}: {error}")
-            await self._ascent.back_off()
+            await self._stumbled(digest, f"{entry.release.version}: {error}")
         else:
+            self._loads_failed = 0
             self.keeper.mend("model")
-            self.keeper.mend("fail_safe")
         return self._lineup.has(digest)
+
+    async def _stumbled(self, digest: Digest, reason: str) -> None:
+        """An accident and no verdict on the version: nobody toggles, we try again.
+
+        On a way back that would leave the line without a model for good, so there the next
+        version gets its turn.
+        """
+        self.keeper.fault("model", reason)
+        if self.record.slots.candidate is not None:
+            return
+        if self.keeper.state is UpdateState.ROLLING_BACK:
+            self._decide(None)
+            self._loads_failed += 1
+            if self._loads_failed >= LOADS_MAX:
+                self._loads_failed = 0
+                await self.keeper.save(events.TargetLost(digest, reason))
+                return
+        await self._ascent.back_off()
 
     async def _lost(self, digest: Digest, reason: str) -> None:
         self.keeper.fault("integrity", f"{digest}: {reason}")
-        await self.keeper.save(events.EntryLost(digest, reason[:500]))
+        await self.keeper.save(events.EntryLost(digest, reason))
 
     async def _tidy(self) -> None:
         """Retire and collect what no reference and no attempt needs any more."""
@@ -195,7 +222,7 @@ class Agent:
         gone = await asyncio.to_thread(self._means.shelf.collect, kept)
         self._untidy = False
         if gone:
-            log.info("store.collected", blobs=gone)
+            self.keeper.tell("store.collected", blobs=gone)
 
 
 def order_from(record: Record, reason: str) -> tuple[RollbackOrder, Digest | None]:

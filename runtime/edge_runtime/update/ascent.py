@@ -3,11 +3,11 @@
 Each step does what the present state asks for and ends; the agent looks again after it.
 """
 
+import asyncio
+import random
 from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass
 from typing import Protocol
-
-import structlog
 
 from edge_core.admission.model import Admission
 from edge_core.contracts.artefact import Digest
@@ -20,13 +20,9 @@ from edge_runtime.update import events
 from edge_runtime.update.keeper import RecordKeeper
 from edge_runtime.update.loader import NICE_COMMITTED, NICE_SHADOW
 from edge_runtime.update.machine import trial_policy
-from edge_runtime.update.record import Attempt, Entry
-from edge_runtime.update.trial import PASSED, Standing, Verdict, judge, judge_shadow
+from edge_runtime.update.record import Attempt, Entry, Progress
+from edge_runtime.update.trial import PASSED, Standing, Tally, Verdict, judge, judge_shadow
 from edge_runtime.wake import Wake
-
-log = structlog.get_logger(__name__)
-
-REASON_CHARS_MAX = 500
 
 
 class Site(Protocol):
@@ -44,12 +40,16 @@ class Site(Protocol):
 class Shelf(Protocol):
     """Where releases come to lie, verified."""
 
-    async def fetch(self, source: Source, assignment: Assignment) -> Entry:
-        """Bring a release here and prove it from disk."""
+    async def fetch(self, source: Source, assignment: Assignment, kept: Iterable[Entry]) -> Entry:
+        """Bring a release here and prove it from disk; what no kept entry needs makes room."""
         ...
 
     def collect(self, kept: Iterable[Entry]) -> int:
         """Remove what no kept entry needs; blocks."""
+        ...
+
+    def verify(self, entry: Entry) -> None:
+        """Read every byte of an entry back from disk; blocks."""
         ...
 
 
@@ -63,11 +63,15 @@ class Smokes(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """How often the agent looks, and how it retries; a trial's own times come with the plan."""
+    """How often the agent looks, and how it retries; a trial's own times come with the plan.
+
+    `keep_s` is how often a trial's progress is written: so much of it a power cut may cost.
+    """
 
     look_s: float = 0.25
     retry_s: float = 2.0
     retry_s_max: float = 60.0
+    keep_s: float = 15.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,13 +86,15 @@ class Means:
     pace: Pace = Pace()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Watch:
-    """Since when a candidate is being tried, and how often its worker had been restarted then."""
+    """One candidate as it has been tried in this run of the daemon."""
 
     digest: Digest
     since_s: float
     restarts: int
+    tally: Tally
+    kept_s: float
 
 
 class Ascent:
@@ -100,7 +106,7 @@ class Ascent:
         self._wake = wake
         self._watch: _Watch | None = None
         self._failures = 0
-        self.paid = False  # whether the next load of the candidate has been paid for
+        self._sound: Digest | None = None  # committed, as read back in this run for this attempt
 
     async def step(self) -> bool:
         """Do what the present state asks for; false if it asks for nothing."""
@@ -114,19 +120,32 @@ class Ascent:
             UpdateState.TRIAL: self._try,
         }
         attempt = self._keeper.record.attempt
+        if attempt is None or attempt.state not in {UpdateState.ACTIVATING, UpdateState.TRIAL}:
+            self._watch = None
         if attempt is None or attempt.state not in steps:
             return False
         await steps[attempt.state](attempt)
-        if self._keeper.state is not UpdateState.ACTIVATING:
-            self.paid = False
         return True
+
+    async def end(self) -> None:
+        """Keep how far a trial has come; the daemon is about to end.
+
+        Raises:
+            StoreError: the disk does not take it.
+        """
+        watch, attempt = self._watch, self._keeper.record.attempt
+        in_trial = self._keeper.state is UpdateState.TRIAL
+        if watch is None or attempt is None or not in_trial or watch.digest != attempt.digest:
+            return
+        await self._keeper.save(events.Tried(self._progress(watch)))
 
     async def back_off(self) -> None:
         """Wait longer with every failure in a row."""
         self._failures += 1
         pace = self._means.pace
-        wait_s = pace.retry_s * 2 ** min(self._failures - 1, 10)
-        await self._wake.sleep(min(wait_s, pace.retry_s_max))
+        wait_s = min(pace.retry_s * 2 ** min(self._failures - 1, 10), pace.retry_s_max)
+        spread = 1.0 - 0.4 * random.random()  # noqa: S311 - no secret: a fleet out of step
+        await self._wake.sleep(wait_s * spread)
 
     async def _download(self, attempt: Attempt) -> None:
         desired = self._keeper.record.desired
@@ -134,17 +153,22 @@ class Ascent:
             await self._wake.sleep(self._means.pace.look_s)
             return
         await self._keeper.save(events.DownloadStarted())
+        record = self._keeper.record
+        await self._keeper.save(
+            events.Collected(frozenset(record.entries) - record.slots.referenced)
+        )
         source = self._means.site.source(desired.repository)
+        kept = list(self._keeper.record.entries.values())
         try:
             entry = await self._wake.unless_woken(
-                self._means.shelf.fetch(source, attempt.assignment)
+                self._means.shelf.fetch(source, attempt.assignment, kept)
             )
         except AssignmentRefusedError as error:
             await self._refuse(error.veto, error)
         except (RefusedError, NotFoundError) as error:
             await self._refuse("verification", error)
         except EdgeError as error:
-            log.warning("download.interrupted", digest=attempt.digest, reason=str(error))
+            self._keeper.tell("download.interrupted", digest=attempt.digest, reason=str(error))
             await self.back_off()
         else:
             if entry is not None:
@@ -158,11 +182,12 @@ class Ascent:
         except (RefusedError, NotFoundError) as error:
             await self._refuse("smoke", error, bars=True)
         except EdgeError as error:
-            log.warning("smoke.interrupted", digest=attempt.digest, reason=str(error))
+            self._keeper.tell("smoke.interrupted", digest=attempt.digest, reason=str(error))
             await self.back_off()
         else:
             if evidence is not None:
-                log.info(
+                self._failures, self._sound = 0, None
+                self._keeper.tell(
                     "smoke.passed",
                     digest=attempt.digest,
                     outputs=evidence.outputs_digest,
@@ -175,13 +200,27 @@ class Ascent:
         """Shadow first, then ask for a permit once the site wants the activation."""
         standing = await self._shadow(attempt)
         if standing.verdict is Verdict.FAILED:
-            await self._keeper.save(
-                events.Refused(standing.veto, standing.reason[:REASON_CHARS_MAX], bars=True)
-            )
+            await self._keeper.save(events.Refused(standing.veto, standing.reason, bars=True))
         elif standing.verdict is Verdict.GOING_ON or not attempt.assignment.activate:
             await self._wake.sleep(self._means.pace.look_s)
-        else:
+        elif await self._way_back():
             await self._ask(attempt)
+
+    async def _way_back(self) -> bool:
+        """Whether what a failed trial returns to is still whole on the disk; read once a run."""
+        record = self._keeper.record
+        entry = record.entries.get(record.slots.committed or "")
+        if entry is None or record.fail_safe or self._sound == entry.digest:
+            return True
+        try:
+            await asyncio.to_thread(self._means.shelf.verify, entry)
+        except EdgeError as error:
+            # What runs from memory goes on running; only nothing is put in its place.
+            self._keeper.fault("integrity", f"{entry.release.version}: {error}")
+            await self._refuse("rollback_target", error)
+            return False
+        self._sound = entry.digest
+        return True
 
     async def _shadow(self, attempt: Attempt) -> Standing:
         pairs_min = attempt.assignment.shadow_pairs_min
@@ -211,26 +250,27 @@ class Ascent:
         try:
             reply = await self._wake.unless_woken(self._means.site.permit(request))
         except EdgeError as error:
-            log.warning("permit.unanswered", digest=attempt.digest, reason=str(error))
+            self._keeper.tell("permit.unanswered", digest=attempt.digest, reason=str(error))
             self._keeper.note(events.PermitDenied())
             await self.back_off()
             return
         self._failures = 0
         if reply is not None and reply.granted and monotonic() - asked_s < reply.valid_s:
-            log.info("permit.granted", digest=attempt.digest, epoch=reply.epoch)
-            await self._keeper.save(events.PermitGranted(reply.epoch))
+            self._keeper.tell("permit.granted", digest=attempt.digest, epoch=reply.epoch)
+            await self._keeper.save(events.PermitGranted(reply.epoch), shown_at_once=True)
             return
         self._keeper.note(events.PermitDenied())
         if reply is not None:
+            self._keeper.tell("permit.deferred", digest=attempt.digest, reason=reply.reason)
             await self._wake.sleep(max(pace.look_s, reply.retry_after_s))
 
     async def _activate(self, attempt: Attempt) -> None:
+        """Load the candidate; the activation or the restart that led here has paid for it once."""
         lineup, digest = self._means.lineup, attempt.digest
-        if not self.paid:
-            await self._keeper.save(events.TryPaid())
-            if self._keeper.state is not UpdateState.ACTIVATING:
-                return
-            self.paid = True
+        watch = self._watch
+        if watch is not None and watch.digest == digest and not lineup.has(digest):
+            await self._fail("crash", lineup.loss(digest) or "its process is gone")
+            return
         try:
             if lineup.has(digest):
                 await lineup.promote(digest, NICE_COMMITTED)
@@ -239,30 +279,49 @@ class Ascent:
         except EdgeError as error:
             await self._fail("load", str(error))
             return
-        self._watch = _Watch(digest, self._means.monotonic(), lineup.restarts(digest))
+        self._begin(attempt)
         await self._keeper.save(events.Loaded(digest))
+
+    def _begin(self, attempt: Attempt) -> _Watch:
+        now_s, restarts = self._means.monotonic(), self._means.lineup.restarts(attempt.digest)
+        tally = Tally(attempt.progress)
+        self._watch = _Watch(attempt.digest, now_s, restarts, tally, now_s)
+        return self._watch
 
     async def _try(self, attempt: Attempt) -> None:
         lineup, digest = self._means.lineup, attempt.digest
         watch = self._watch
         if watch is None or watch.digest != digest:
-            watch = self._watch = _Watch(digest, self._means.monotonic(), lineup.restarts(digest))
+            watch = self._begin(attempt)
         ended = not lineup.has(digest) or lineup.restarts(digest) > watch.restarts
+        loss = (lineup.loss(digest) or "its process is gone") if ended else ""
+        progress = self._progress(watch)
         standing = judge(
-            trial_policy(self._keeper.record),
-            lineup.route.exposure,
-            self._means.monotonic() - watch.since_s,
-            (lineup.loss(digest) or "its process is gone") if ended else "",
+            trial_policy(self._keeper.record), progress, loss or lineup.route.exposure.lost
         )
         if standing.verdict is Verdict.PASSED:
             await self._keeper.save(events.TrialPassed())
         elif standing.verdict is Verdict.FAILED:
             await self._fail(standing.veto, standing.reason)
         else:
+            await self._keep(watch, progress)
             await self._wake.sleep(self._means.pace.look_s)
 
+    def _progress(self, watch: _Watch) -> Progress:
+        elapsed_s = self._means.monotonic() - watch.since_s
+        route = self._means.lineup.route
+        decides = route.effective is not None and route.effective.digest == watch.digest
+        # Off the record's disk the committed model decides again, and those windows are its own.
+        return watch.tally.add(route.exposure, elapsed_s) if decides else watch.tally.at(elapsed_s)
+
+    async def _keep(self, watch: _Watch, progress: Progress) -> None:
+        now_s = self._means.monotonic()
+        if now_s - watch.kept_s >= self._means.pace.keep_s:
+            watch.kept_s = now_s
+            await self._keeper.save(events.Tried(progress))
+
     async def _fail(self, veto: str, reason: str) -> None:
-        await self._keeper.save(events.TrialFailed(veto, reason[:REASON_CHARS_MAX]))
+        await self._keeper.save(events.TrialFailed(veto, reason))
 
     async def _refuse(self, veto: str, error: EdgeError, *, bars: bool = False) -> None:
-        await self._keeper.save(events.Refused(veto, str(error)[:REASON_CHARS_MAX], bars=bars))
+        await self._keeper.save(events.Refused(veto, str(error), bars=bars))

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 
 from edge_core.contracts.artefact import Digest
-from edge_core.contracts.gateway import Desired, RollbackOrder
-from edge_runtime.update.record import Entry
+from edge_core.contracts.gateway import Desired, Outcome, RollbackOrder
+from edge_runtime.update.record import Entry, Progress
 from edge_runtime.update.references import Cause
 
 
@@ -61,14 +61,9 @@ class PermitDenied:
 
 @dataclass(frozen=True, slots=True)
 class PermitGranted:
-    """Yes, and the time from our own request has not run out."""
+    """Yes, and the time from our own request has not run out; it pays for the first load."""
 
     epoch: int
-
-
-@dataclass(frozen=True, slots=True)
-class TryPaid:
-    """The candidate is about to be loaded for the first time; later loads are paid at restart."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +71,26 @@ class Loaded:
     """The worker itself says that it runs *digest*, and its warm smoke passed."""
 
     digest: Digest
+
+
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """The trial has come so far; after a restart it goes on from there."""
+
+    progress: Progress
+
+
+@dataclass(frozen=True, slots=True)
+class Stopped:
+    """The daemon was told to end and is about to: nobody is to blame for what follows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reported:
+    """The site has acknowledged how the attempt *key* ended."""
+
+    key: tuple[Digest, int]
+    outcome: Outcome
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +120,14 @@ class TargetRunning:
 
 
 @dataclass(frozen=True, slots=True)
+class TargetLost:
+    """What a rollback returned to does not load, again and again, though its bytes are right."""
+
+    digest: Digest
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class EntryLost:
     """Bytes on disk are no longer what was verified."""
 
@@ -129,7 +152,10 @@ Event = (
     | PermitAsked
     | PermitDenied
     | PermitGranted
-    | TryPaid
+    | Tried
+    | Stopped
+    | Reported
+    | TargetLost
     | Loaded
     | TrialPassed
     | TrialFailed

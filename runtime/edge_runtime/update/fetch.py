@@ -7,21 +7,31 @@ from the disk.
 import asyncio
 import os
 import shutil
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Final, Self
 
 from edge_core.contracts.artefact import Descriptor, Digest, Target
 from edge_core.contracts.gateway import Assignment
 from edge_core.contracts.plant import SafetyClass
-from edge_core.oci.pull import Progress, look_up, pull_release
+from edge_core.oci.documents import Fetched
+from edge_core.oci.pull import Limits, Offer, look_up, pull_release
 from edge_core.oci.source import Source
 from edge_core.oci.store import BlobStore
 from edge_core.trust.policy import Trust
 from edge_runtime.errors import AssignmentRefusedError
 from edge_runtime.update.record import Entry
 from edge_runtime.update.release import choose, entry_from_disk, trusted
+
+MIB: Final = 1024 * 1024
+LIMITS: Final = Limits(attachments_max=32, attachment_bytes_max=4 * MIB)
+OVERHEAD_BYTES: Final = 256 * 1024  # manifests, signatures, and what a file system rounds up
+
+
+def _free(folder: Path) -> int:
+    return shutil.disk_usage(folder).free
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +45,7 @@ class Shelf:
         safety_class: likewise.
         targets: what this gateway can run, best first.
         reserve_bytes: free room that no download may touch.
+        free_at: how much room the disk of a folder has.
     """
 
     store: BlobStore
@@ -43,8 +54,9 @@ class Shelf:
     safety_class: SafetyClass
     targets: tuple[Target, ...]
     reserve_bytes: int
+    free_at: Callable[[Path], int] = _free
 
-    async def fetch(self, source: Source, assignment: Assignment) -> Entry:
+    async def fetch(self, source: Source, assignment: Assignment, kept: Iterable[Entry]) -> Entry:
         """Bring the release here and prove it from disk.
 
         Raises:
@@ -54,73 +66,121 @@ class Shelf:
         """
         release = assignment.release
         check = trusted(self.trust, self.stage, self.safety_class, release)
-        offer = await look_up(source, release.digest, self.store)
+        # What is signed comes first and is small; the model comes after there is room for it.
+        self._demand(OVERHEAD_BYTES)
+        offer = await look_up(source, release.digest, self.store, limits=LIMITS)
         check(offer)
         chosen = choose(offer.release, self.targets)
         manifest = (await source.manifest(chosen.digest)).manifest()
-        missing = await asyncio.to_thread(self._missing, (manifest.config, *manifest.layers))
-        with Reservation(self.store.root / "reservation", missing, self.reserve_bytes) as room:
+        blobs = {blob.digest: blob for blob in (manifest.config, *manifest.layers)}
+        wanted = {offer.index.digest, chosen.digest, *blobs, *_attached(offer)}
+        missing = await asyncio.to_thread(self._room_for, blobs.values(), kept, wanted)
+        with Reservation(self.store.root / "reservation", missing) as room:
             pulled = await pull_release(
-                source,
+                Roomy(source, room),
                 release.digest,
                 self.store,
                 verify=check,
                 wanted=lambda entry: entry.digest == chosen.digest,
-                progress=room.shrink,
+                limits=LIMITS,
             )
         return await asyncio.to_thread(
             entry_from_disk, self.store, pulled, check, assignment.attempt
         )
 
-    def collect(self, kept: Iterable[Entry]) -> int:
-        """Remove every blob that no kept entry needs; how many went. Blocks."""
-        needed: set[Digest] = {digest for entry in kept for digest in entry.blobs}
+    def collect(self, kept: Iterable[Entry], wanted: AbstractSet[Digest] = frozenset()) -> int:
+        """Remove every blob that is neither wanted nor needed by a kept entry; how many went.
+
+        Whatever a killed process left half-done goes too. Blocks.
+        """
+        needed = {digest for entry in kept for digest in entry.blobs} | wanted
         gone = [digest for digest in self.store.digests() if digest not in needed]
         for digest in gone:
             self.store.remove(digest)
+        names = {digest.removeprefix("sha256:") for digest in wanted}
         for part in self.store.folder.glob("*.part"):
-            part.unlink(missing_ok=True)
+            if part.stem not in names:
+                part.unlink(missing_ok=True)
+        self.store.sweep()
         return len(gone)
+
+    def verify(self, entry: Entry) -> None:
+        """Read every byte of an entry back from disk. Blocks.
+
+        Raises:
+            RefusedError: a byte is not what it must be.
+            NotFoundError: a blob is gone.
+        """
+        for digest in entry.blobs:
+            self.store.verify(digest)
 
     def free_bytes(self) -> int:
         """Room on the disk."""
-        return shutil.disk_usage(self.store.folder).free
+        return self.free_at(self.store.folder)
 
-    def _missing(self, blobs: Iterable[Descriptor]) -> int:
-        return sum(
-            max(0, blob.size - self.store.bytes_here(blob.digest))
-            for blob in {blob.digest: blob for blob in blobs}.values()
-        )
+    def _room_for(
+        self, blobs: Iterable[Descriptor], kept: Iterable[Entry], wanted: AbstractSet[Digest]
+    ) -> dict[Digest, int]:
+        """How many bytes of each blob are to come; what nobody needs is removed if it must be.
+
+        Raises:
+            AssignmentRefusedError: even so there is not enough room, the reserve counted.
+        """
+        here = self.store.bytes_here
+        missing = {blob.digest: max(0, blob.size - here(blob.digest)) for blob in blobs}
+        needed = sum(missing.values()) + OVERHEAD_BYTES
+        if self.free_bytes() < needed + self.reserve_bytes:
+            self.collect(kept, wanted)
+            shutil.rmtree(self.store.root / "quarantine", ignore_errors=True)
+        self._demand(needed)
+        return missing
+
+    def _demand(self, size_bytes: int) -> None:
+        free = self.free_bytes()
+        if free < size_bytes + self.reserve_bytes:
+            raise AssignmentRefusedError(
+                "space",
+                f"expected {size_bytes + self.reserve_bytes} bytes free ({self.reserve_bytes} of "
+                f"them as reserve), found {free}",
+            )
+
+
+def _attached(offer: Offer) -> set[Digest]:
+    """Signatures and bills of material: the documents, and what they hold."""
+    found = {each.digest for each in offer.attachments}
+    for each in offer.attachments:
+        document = each.manifest()
+        found |= {blob.digest for blob in (document.config, *document.layers)}
+    return found
 
 
 class Reservation:
-    """Room on the disk that is ours until the bytes come; given back as they do.
+    """Room on the disk that is ours until the bytes come; each blob is given its share.
 
-    Raises:
-        AssignmentRefusedError: there is not enough, the reserve counted.
+    Args:
+        path: a file that holds the room.
+        shares: how many bytes each blob needs.
     """
 
-    def __init__(self, path: Path, size_bytes: int, reserve_bytes: int) -> None:
+    def __init__(self, path: Path, shares: Mapping[Digest, int]) -> None:
         self._path = path
-        self._size_bytes = size_bytes
-        path.parent.mkdir(parents=True, exist_ok=True)
-        free = shutil.disk_usage(path.parent).free
-        if free < size_bytes + reserve_bytes:
-            raise AssignmentRefusedError(
-                "space",
-                f"expected {size_bytes + reserve_bytes} bytes free ({reserve_bytes} of them "
-                f"as reserve), found {free}",
-            )
+        self._shares = dict(shares)
 
     def __enter__(self) -> Self:
-        if self._size_bytes > 0:
+        """Take the room.
+
+        Raises:
+            AssignmentRefusedError: the disk does not give it.
+        """
+        size_bytes = sum(self._shares.values())
+        if size_bytes > 0:
             handle = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
             try:
-                os.posix_fallocate(handle, 0, self._size_bytes)
+                os.posix_fallocate(handle, 0, size_bytes)
             except OSError as error:
                 self._path.unlink(missing_ok=True)
                 raise AssignmentRefusedError(
-                    "space", f"{self._size_bytes} bytes cannot be reserved: {error.strerror}"
+                    "space", f"{size_bytes} bytes cannot be reserved: {error.strerror}"
                 ) from error
             finally:
                 os.close(handle)
@@ -129,8 +189,35 @@ class Reservation:
     def __exit__(self, *_: object) -> None:
         self._path.unlink(missing_ok=True)
 
-    def shrink(self, progress: Progress) -> None:
-        """Give back what has arrived meanwhile."""
-        left = max(0, min(self._size_bytes, progress.bytes_total - progress.bytes_done))
+    def give(self, digest: Digest) -> None:
+        """Let the bytes of this blob have their share: they are about to come."""
+        self._shares.pop(digest, None)
         if self._path.exists():
-            os.truncate(self._path, left)
+            os.truncate(self._path, sum(self._shares.values()))
+
+
+@dataclass(frozen=True, slots=True)
+class Roomy:
+    """A source whose blobs take the room that was reserved for them."""
+
+    source: Source
+    room: Reservation
+
+    async def manifest(self, reference: str) -> Fetched:
+        """See `Source.manifest`."""
+        return await self.source.manifest(reference)
+
+    async def blob(self, descriptor: Descriptor, into: Path) -> None:
+        """See `Source.blob`."""
+        self.room.give(descriptor.digest)
+        await self.source.blob(descriptor, into)
+
+    async def referrers(
+        self, subject: Digest, artifact_type: str | None = None
+    ) -> list[Descriptor]:
+        """See `Source.referrers`."""
+        return await self.source.referrers(subject, artifact_type)
+
+    async def tags(self) -> list[str]:
+        """See `Source.tags`."""
+        return await self.source.tags()

@@ -1,15 +1,18 @@
-"""Makes each event durable before anybody believes it, and tells the log what moved."""
+"""Makes each event durable before anybody believes it, and tells log and flight recorder why."""
 
 import asyncio
 from collections.abc import Callable
+from threading import Lock
 
 import structlog
 
+from edge_core.contracts.errors import EdgeError
 from edge_core.contracts.gateway import UpdateReport, UpdateState
 from edge_runtime.errors import StoreError
 from edge_runtime.update.events import Event
 from edge_runtime.update.machine import advance
-from edge_runtime.update.record import Record
+from edge_runtime.update.record import Attempt, Record
+from edge_runtime.update.recorder import FlightRecorder
 from edge_runtime.update.store import RecordStore
 
 log = structlog.get_logger(__name__)
@@ -24,8 +27,15 @@ class RecordKeeper:
         faults: one line each, by kind; a heartbeat carries them.
     """
 
-    def __init__(self, store: RecordStore, monotonic: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        store: RecordStore,
+        monotonic: Callable[[], float],
+        recorder: FlightRecorder | None = None,
+    ) -> None:
         self._store = store
+        self._recorder = recorder
+        self._writing = Lock()
         self._record = store.record
         self._monotonic = monotonic
         self._since_s = monotonic()
@@ -42,12 +52,21 @@ class RecordKeeper:
         return self._record.state
 
     def report(self) -> UpdateReport | None:
-        """The latest attempt as told to the site."""
-        attempt = self._record.attempt
-        return None if attempt is None else attempt.report(self._monotonic() - self._since_s)
+        """What the site must hear next: what is in the air, else a result it has not heard."""
+        attempt = self._record.told_next
+        if attempt is None:
+            return None
+        latest = attempt is self._record.attempt
+        return attempt.report(self._monotonic() - self._since_s if latest else 0.0)
 
-    async def save(self, event: Event) -> None:
+    async def save(self, event: Event, *, shown_at_once: bool = False) -> None:
         """Make *event* durable, then believe it.
+
+        Args:
+            event: what has happened.
+            shown_at_once: let reports say so while it is still being written. A permit is used
+                from the instant at which it was found valid, however slow the disk is, and no
+                report that is made after that may say that nothing was started.
 
         Raises:
             StoreError: the disk did not take it; nothing has changed.
@@ -56,23 +75,41 @@ class RecordKeeper:
         now = advance(was, event)
         if now == was:
             return
+        if shown_at_once:
+            self._record = now
         try:
-            self._record = await asyncio.to_thread(self._store.save, now)
+            await asyncio.to_thread(self._written, now)
         except StoreError as error:
+            self._record = was
             self.fault("store", str(error))
             raise
         self.mend("store")
         self._notice(was, event)
+
+    async def settled(self) -> None:
+        """Return when no write is under way, such as one whose caller was cancelled."""
+        await asyncio.to_thread(self._waited)
 
     def note(self, event: Event) -> None:
         """Believe an event that need not survive a restart."""
         was, self._record = self._record, advance(self._record, event)
         self._notice(was, event)
 
+    def tell(self, event: str, **facts: object) -> None:
+        """Say something to the log and to the flight recorder."""
+        log.info(event, **facts)
+        self._keep(event, **facts)
+
+    async def flush(self) -> None:
+        """Bring what was told to the flight recorder's disk; it never raises."""
+        if self._recorder is not None:
+            await asyncio.to_thread(self._flushed, self._recorder)
+
     def fault(self, kind: str, words: str) -> None:
         """Something is wrong that a person has to know."""
         if self.faults.get(kind) != words[:FAULT_CHARS_MAX]:
             log.error("gateway.faulted", kind=kind, reason=words)
+            self._keep("gateway.faulted", kind=kind, reason=words)
         self.faults[kind] = words[:FAULT_CHARS_MAX]
 
     def mend(self, kind: str) -> None:
@@ -80,17 +117,48 @@ class RecordKeeper:
         if self.faults.pop(kind, None) is not None:
             log.info("gateway.mended", kind=kind)
 
+    def _waited(self) -> None:
+        with self._writing:
+            return
+
+    def _written(self, record: Record) -> None:
+        with self._writing:
+            self._record = self._store.save(record)
+            if self._recorder is not None:
+                self._flushed(self._recorder)
+
+    def _flushed(self, recorder: FlightRecorder) -> None:
+        try:
+            recorder.write()
+        except (OSError, EdgeError) as error:
+            # Memory keeps the lines; a gateway that cannot explain itself still does its work.
+            log.warning("recorder.unwritten", reason=str(error))
+
+    def _keep(self, event: str, **facts: object) -> None:
+        if self._recorder is not None:
+            self._recorder.note(event, boot=self._record.boot_epoch, **facts)
+
     def _notice(self, was: Record, event: Event) -> None:
-        attempt = self._record.attempt
-        if attempt is None or (was.attempt is not None and was.state is attempt.state):
+        attempt, before = self._record.attempt, was.attempt
+        if attempt is None or (before is not None and _standing(before) == _standing(attempt)):
             return
         self._since_s = self._monotonic()
-        log.info(
+        slots = self._record.slots
+        self.tell(
             "update.moved",
             by=type(event).__name__,
             state=attempt.state.value,
-            digest=attempt.digest,
-            attempt=attempt.assignment.attempt,
+            was=was.state.value,
+            outcome=attempt.outcome.value,
             veto=attempt.veto,
+            digest=attempt.digest,
+            version=attempt.assignment.release.version,
+            attempt=attempt.assignment.attempt,
+            tries_left=slots.tries_left,
+            refunds=slots.refunds,
             reason=attempt.reason,
         )
+
+
+def _standing(attempt: Attempt) -> tuple[object, ...]:
+    return attempt.key, attempt.state, attempt.outcome

@@ -7,6 +7,17 @@ late message is harmless. Each event is made durable before anything is done abo
     TRIAL -> COMMITTED          decided here alone, on exposure and health
     ACTIVATING, TRIAL, COMMITTED -> ROLLING_BACK -> ROLLED_BACK | ROLLBACK_FAILED | FAIL_SAFE
     before ACTIVATING -> FAILED_NO_CHANGE | CANCELLED
+
+Every attempt ends with one result, which waits until the site has acknowledged it:
+
+    SUCCEEDED, ALREADY        COMMITTED: it runs, or ran before it was assigned
+    FAILED_NO_CHANGE          refused, with the veto: space, no_target, digest, mislabelled,
+                              verification, smoke, crash, load, errors, restarts, known_bad,
+                              below_floor, rollback_target, activation, integrity
+    FAILED_ROLLED_BACK        ROLLED_BACK: tried and left; tries, load, crash, errors, timeout,
+                              integrity, or ordered
+    FAILED_ROLLBACK           ROLLBACK_FAILED: ordered, and nowhere to go; FAIL_SAFE: nothing loads
+    CANCELLED, NEVER_STARTED  CANCELLED: withdrawn, superseded, or ordered back before it ran
 """
 
 from collections.abc import Callable
@@ -18,26 +29,28 @@ from edge_core.contracts.gateway import Assignment, Outcome, TrialPolicy, Update
 from edge_runtime.update import back, events
 from edge_runtime.update.events import Event
 from edge_runtime.update.moves import (
-    AIRBORNE,
-    BEFORE,
     after,
+    dropped,
     failed,
     moved,
     moved_from,
     number,
     with_slots,
 )
-from edge_runtime.update.record import RAN_MAX, Attempt, Record
+from edge_runtime.update.record import AIRBORNE, BEFORE, RAN_MAX, Attempt, Record
 from edge_runtime.update.references import (
     Activate,
     Cause,
     Commit,
     Refusal,
     TakeTry,
+    abandon,
     barred,
     forbid,
     step,
 )
+
+STRIKES_MAX = 5  # ends of the daemon beside a model that never decided; then it is not the one
 
 
 def advance(record: Record, event: Event) -> Record:
@@ -58,17 +71,36 @@ def _restarted(record: Record, event: events.Restarted) -> Record:
         record,
         boot_epoch=record.boot_epoch + 1,
         kernel_boot=event.kernel_boot,
+        stopped=False,
         fail_safe=False,  # whatever could not run is tried anew
     )
     match record.state:
-        case UpdateState.AWAITING_PERMIT:
-            return moved(started, UpdateState.STAGED)
+        case UpdateState.VERIFIED | UpdateState.STAGED | UpdateState.AWAITING_PERMIT:
+            return _struck(started, event.cause)
         case UpdateState.ACTIVATING | UpdateState.TRIAL:
             return _try_again(started, event.cause)
         case UpdateState.FAIL_SAFE:
             return moved(started, UpdateState.ROLLING_BACK)
         case _:
             return started
+
+
+def _struck(record: Record, cause: Cause) -> Record:
+    """A model may bring the daemon down in its smoke test or its shadow run: not for ever."""
+    attempt = record.attempt
+    if attempt is None:
+        return record
+    state = UpdateState.VERIFIED if attempt.state is UpdateState.VERIFIED else UpdateState.STAGED
+    strikes = attempt.strikes + int(cause.blames)
+    struck = msgspec.structs.replace(attempt, strikes=strikes, state=state)
+    after_it = msgspec.structs.replace(record, attempt=struck)
+    if strikes < STRIKES_MAX:
+        return after_it
+    return failed(
+        after_it,
+        "restarts",
+        f"{strikes} runs of the gateway ended badly while it was smoked or seen",
+    )
 
 
 def _try_again(record: Record, cause: Cause) -> Record:
@@ -95,7 +127,6 @@ def _told(record: Record, event: events.Told) -> Record:
         generation_seen=desired.generation,
         epoch_seen=desired.epoch,
         desired=desired,
-        order_done=None if desired.rollback is None else record.order_done,
     )
     if desired.rollback is not None:
         heard = back.ordered_back(heard, events.OrderedBack(desired.rollback))
@@ -113,13 +144,15 @@ def _withdrawn(record: Record) -> Record:
 def _assigned(record: Record, assignment: Assignment) -> Record:
     if record.state in AIRBORNE:
         return record  # too late: only a rollback can undo
-    if record.attempt is not None and record.attempt.key == _key(assignment):
-        return _amended(record, record.attempt, assignment)
+    attempt, release = record.attempt, assignment.release
+    if attempt is not None and attempt.key == _key(assignment) and not _rotted(attempt):
+        return _amended(record, attempt, assignment)
     fresh = msgspec.structs.replace(
-        record, attempt=Attempt(assignment=assignment, state=UpdateState.ASSIGNED)
+        dropped(record, f"superseded by {release.model} {release.version}"),
+        attempt=Attempt(assignment=assignment, state=UpdateState.ASSIGNED),
     )
-    release = assignment.release
-    if release.digest == record.slots.committed and not record.fail_safe:
+    runs = release.digest == record.slots.committed and release.digest in record.entries
+    if runs and not record.fail_safe:
         return moved(fresh, UpdateState.COMMITTED, Outcome.ALREADY)
     if barred(record.slots, *_key(assignment)):
         return failed(
@@ -141,6 +174,11 @@ def _assigned(record: Record, assignment: Assignment) -> Record:
 
 def _key(assignment: Assignment) -> tuple[str, int]:
     return assignment.release.digest, assignment.attempt
+
+
+def _rotted(attempt: Attempt) -> bool:
+    """Whether it ended only because its bytes rotted: nothing stands against the same attempt."""
+    return attempt.outcome is not Outcome.OPEN and attempt.veto == back.INTEGRITY
 
 
 def _amended(record: Record, attempt: Attempt, assignment: Assignment) -> Record:
@@ -178,7 +216,14 @@ def _verified(record: Record, event: events.Verified) -> Record:
 
 
 def _staged(record: Record, _event: events.Staged) -> Record:
-    return moved_from(record, UpdateState.VERIFIED, UpdateState.STAGED)
+    attempt = record.attempt
+    if attempt is None or attempt.state is not UpdateState.VERIFIED:
+        return record
+    if attempt.digest != record.slots.committed:
+        return moved(record, UpdateState.STAGED)
+    # It passed its trial here once; its bytes were lost since, and have come again.
+    repaired = msgspec.structs.replace(record, fail_safe=False)
+    return moved(repaired, UpdateState.COMMITTED, Outcome.SUCCEEDED)
 
 
 def _permit_asked(record: Record, _event: events.PermitAsked) -> Record:
@@ -196,21 +241,18 @@ def _permit_granted(record: Record, event: events.PermitGranted) -> Record:
     if event.epoch < record.epoch_seen:
         return moved(record, UpdateState.STAGED)
     heard = msgspec.structs.replace(record, epoch_seen=event.epoch)
+    if record.fail_safe:
+        heard = with_slots(heard, abandon(heard.slots, heard.verified))
     activate = Activate(
         digest=attempt.digest,
         attempt=attempt.assignment.attempt,
         tries=attempt.assignment.trial.tries,
     )
-    outcome = step(record.slots, activate, record.verified)
+    outcome = step(heard.slots, activate, heard.verified)
     if isinstance(outcome, Refusal):
         return failed(heard, "activation", outcome.reason)
-    return moved(with_slots(heard, outcome), UpdateState.ACTIVATING)
-
-
-def _try_paid(record: Record, _event: events.TryPaid) -> Record:
-    if record.state is not UpdateState.ACTIVATING:
-        return record
-    return _try_again(record, Cause.PROCESS)
+    tried = msgspec.structs.replace(heard, slots=outcome, fail_safe=False)
+    return moved(tried, UpdateState.ACTIVATING)
 
 
 def _loaded(record: Record, event: events.Loaded) -> Record:
@@ -219,20 +261,41 @@ def _loaded(record: Record, event: events.Loaded) -> Record:
     return moved_from(record, UpdateState.ACTIVATING, UpdateState.TRIAL)
 
 
+def _tried(record: Record, event: events.Tried) -> Record:
+    attempt = record.attempt
+    if attempt is None or attempt.state is not UpdateState.TRIAL:
+        return record
+    further = msgspec.structs.replace(attempt, progress=event.progress)
+    return msgspec.structs.replace(record, attempt=further)
+
+
 def _trial_passed(record: Record, _event: events.TrialPassed) -> Record:
     attempt = record.attempt
     if attempt is None or attempt.state is not UpdateState.TRIAL:
         return record
     release = attempt.assignment.release
     floor = max(release.release, record.floors.get(release.model, 0))
-    ran = [*(digest for digest in record.ran if digest != release.digest), release.digest]
+    slots = after(record, Commit())
+    # What may be gone back to never falls below the floor for want of memory.
+    ran = [digest for digest in record.ran if digest not in slots.referenced][-RAN_MAX:]
+    ran += [digest for digest in (slots.golden, slots.previous_good, slots.committed) if digest]
     committed = msgspec.structs.replace(
         record,
-        slots=after(record, Commit()),
-        ran=ran[-RAN_MAX:],
+        slots=slots,
+        ran=list(dict.fromkeys(ran))[-RAN_MAX:],
         floors={**record.floors, release.model: floor},
     )
     return moved(committed, UpdateState.COMMITTED, Outcome.SUCCEEDED)
+
+
+def _stopped(record: Record, _event: events.Stopped) -> Record:
+    return msgspec.structs.replace(record, stopped=True)
+
+
+def _reported(record: Record, event: events.Reported) -> Record:
+    heard = (event.key, event.outcome)
+    untold = [each for each in record.untold if (each.key, each.outcome) != heard]
+    return msgspec.structs.replace(record, untold=untold)
 
 
 def _collected(record: Record, event: events.Collected) -> Record:
@@ -253,12 +316,15 @@ _RULES: dict[type, Callable[[Record, Any], Record]] = {
     events.PermitAsked: _permit_asked,
     events.PermitDenied: _permit_denied,
     events.PermitGranted: _permit_granted,
-    events.TryPaid: _try_paid,
     events.Loaded: _loaded,
+    events.Tried: _tried,
     events.TrialPassed: _trial_passed,
     events.TrialFailed: back.trial_failed,
     events.OrderedBack: back.ordered_back,
     events.TargetRunning: back.target_running,
+    events.TargetLost: back.target_lost,
     events.EntryLost: back.entry_lost,
     events.Collected: _collected,
+    events.Reported: _reported,
+    events.Stopped: _stopped,
 }

@@ -4,37 +4,36 @@ import msgspec
 
 from edge_core.contracts.artefact import Digest
 from edge_core.contracts.gateway import Assignment, Outcome, UpdateState
-from edge_runtime.update.record import Attempt, Entry, Record
+from edge_runtime.update.record import AIRBORNE, BEFORE, UNTOLD_MAX, Attempt, Entry, Record
 from edge_runtime.update.references import Event as SlotEvent
 from edge_runtime.update.references import Refusal, Slots, step
 
 REASON_CHARS_MAX = 500  # what a report may carry
 
-BEFORE = frozenset(
-    {
-        UpdateState.ASSIGNED,
-        UpdateState.DOWNLOADING,
-        UpdateState.VERIFIED,
-        UpdateState.STAGED,
-        UpdateState.AWAITING_PERMIT,
-    }
-)
-"""Nothing has changed yet: an attempt in these states can be dropped without a trace."""
 
-AIRBORNE = frozenset({UpdateState.ACTIVATING, UpdateState.TRIAL, UpdateState.ROLLING_BACK})
-"""From here only commit or rollback leads out; a cancellation is too late."""
+def turned_to(record: Record, digest: Digest, entry: Entry | None, reason: str) -> Record:
+    """The record with an attempt about *digest*: its own, or one that says how it came here.
 
-
-def attempt_at(record: Record, digest: Digest, entry: Entry | None) -> Attempt | None:
-    """The attempt that is about *digest*, or one that says how it came here."""
+    Another attempt that was under way gets its result first. Without an *entry* nobody knows how
+    it came here, and there is none.
+    """
     if record.attempt is not None and record.attempt.digest == digest:
-        return record.attempt
-    if entry is None:
-        return record.attempt
-    return Attempt(
-        assignment=Assignment(release=entry.release, attempt=entry.attempt, rollout=""),
-        state=UpdateState.COMMITTED,
-    )
+        return record
+    about = None
+    if entry is not None:
+        assignment = Assignment(release=entry.release, attempt=entry.attempt, rollout="")
+        about = Attempt(assignment=assignment, state=UpdateState.COMMITTED)
+    return msgspec.structs.replace(dropped(record, reason), attempt=about)
+
+
+def dropped(record: Record, reason: str) -> Record:
+    """Give an attempt that is under way its result, since another takes its place."""
+    if record.state in BEFORE:
+        return moved(record, UpdateState.CANCELLED, Outcome.CANCELLED, reason=reason)
+    if record.state in AIRBORNE:
+        back = UpdateState.ROLLED_BACK
+        return moved(record, back, Outcome.FAILED_ROLLED_BACK, veto="ordered", reason=reason)
+    return record
 
 
 def number(record: Record) -> int:
@@ -73,7 +72,10 @@ def moved(
     veto: str | None = None,
     reason: str = "",
 ) -> Record:
-    """The attempt is in *state*; veto and reason stay unless new ones are given."""
+    """The attempt is in *state*; veto and reason stay unless new ones are given.
+
+    One that has ended waits among the untold until the site has acknowledged its result.
+    """
     if record.attempt is None:
         return record
     attempt = msgspec.structs.replace(
@@ -83,4 +85,8 @@ def moved(
         veto=veto or record.attempt.veto,
         reason=(reason or record.attempt.reason)[:REASON_CHARS_MAX],
     )
-    return msgspec.structs.replace(record, attempt=attempt)
+    untold = record.untold
+    if outcome is not Outcome.OPEN:
+        others = [each for each in untold if each.key != attempt.key]
+        untold = [*others, attempt][-UNTOLD_MAX:]
+    return msgspec.structs.replace(record, attempt=attempt, untold=untold)

@@ -18,6 +18,22 @@ from edge_core.contracts.gateway import (
 from edge_runtime.update.references import Slots
 
 RAN_MAX = 64  # versions that ever ran here and so may come back below the floor
+ORDERS_MAX = 64  # releases whose last order to leave them is remembered
+UNTOLD_MAX = 16  # results kept for a site that is away; the oldest goes first
+
+BEFORE = frozenset(
+    {
+        UpdateState.ASSIGNED,
+        UpdateState.DOWNLOADING,
+        UpdateState.VERIFIED,
+        UpdateState.STAGED,
+        UpdateState.AWAITING_PERMIT,
+    }
+)
+"""Nothing has changed yet: an attempt in these states can be dropped without a trace."""
+
+AIRBORNE = frozenset({UpdateState.ACTIVATING, UpdateState.TRIAL, UpdateState.ROLLING_BACK})
+"""From here only commit or rollback leads out; a cancellation is too late."""
 
 
 class Entry(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -41,15 +57,40 @@ class Entry(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     signers: list[str]
     attempt: Annotated[int, Meta(ge=1)] = 1
 
+    @property
+    def digest(self) -> Digest:
+        """The release's."""
+        return self.release.digest
+
+
+class Progress(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a candidate has done in its trial so far, over all restarts, in powered time."""
+
+    scored: Count = 0
+    errors: Count = 0
+    elapsed_s: Annotated[float, Meta(ge=0)] = 0.0
+
 
 class Attempt(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The latest attempt to run a release, and where it stands."""
+    """The latest attempt to run a release, and where it stands.
+
+    Attributes:
+        assignment: as the site last wanted it.
+        state: where it stands.
+        outcome: how it ended, OPEN until it has.
+        veto: the short reason why it failed.
+        reason: the long one.
+        progress: of its trial.
+        strikes: ends of the daemon that are held against it, from before it was activated.
+    """
 
     assignment: Assignment
     state: UpdateState
     outcome: Outcome = Outcome.OPEN
     veto: str | None = None
     reason: Reason = ""
+    progress: Progress = Progress()
+    strikes: Count = 0
 
     @property
     def digest(self) -> Digest:
@@ -74,13 +115,6 @@ class Attempt(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         )
 
 
-class OrderMark(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The last rollback order that was carried out; seen again, it does nothing."""
-
-    from_digest: Digest
-    epoch: Count
-
-
 class Record(
     Struct,
     frozen=True,
@@ -93,7 +127,10 @@ class Record(
 
     `sequence` grows by one with each write. `floors` holds the lowest release number of each model
     that may still be assigned. `desired` is the last one that was accepted, so that safe mode and
-    the periods hold after a restart without a network.
+    the periods hold after a restart without a network. `orders_done` holds the epoch of the last
+    order to leave a release that was carried out: the same release is left again only by an order
+    of a higher epoch. `untold` are ended attempts that the site has not acknowledged, oldest
+    first. `stopped` says that the last run ended because it was told to.
     """
 
     sequence: Count = 0
@@ -106,7 +143,9 @@ class Record(
     epoch_seen: Count = 0
     floors: dict[Name, Count] = {}
     ran: list[Digest] = []
-    order_done: OrderMark | None = None
+    orders_done: dict[Digest, Count] = {}
+    untold: list[Attempt] = []
+    stopped: bool = False
     fail_safe: bool = False
     desired: Desired | None = None
     checkpoint: Checkpoint | None = None
@@ -115,6 +154,13 @@ class Record(
     def verified(self) -> frozenset[Digest]:
         """Digests of the releases whose bytes are verified on this disk."""
         return frozenset(self.entries)
+
+    @property
+    def told_next(self) -> Attempt | None:
+        """What the site must hear: what is in the air, else the oldest result it has not heard."""
+        if self.untold and self.state not in AIRBORNE:
+            return self.untold[0]
+        return self.attempt
 
     @property
     def state(self) -> UpdateState:

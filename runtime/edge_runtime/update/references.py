@@ -21,7 +21,7 @@ from msgspec import Meta, Struct
 from edge_core.contracts.artefact import Digest
 from edge_core.contracts.gateway import Count, References
 
-REFUNDS_MAX = 5  # tries given back after power cuts; bounded, so that every attempt ends
+REFUNDS_MAX = 5  # tries given back for ends nobody is blamed for; bounded, so every attempt ends
 BAD_MAX = 256  # failed digests remembered; the oldest is forgotten first
 
 
@@ -66,13 +66,19 @@ class Cause(StrEnum):
     """Why we are starting, as far as anything tells."""
 
     PROCESS = "process"  # the daemon ended and the kernel did not: held against the candidate
-    POWER = "power"  # the kernel started anew and no watchdog bit: held against nobody
     WATCHDOG = "watchdog"  # the hardware watchdog bit: held against the candidate
+    POWER = "power"  # the kernel started anew and no watchdog bit: held against nobody
+    ORDERLY = "orderly"  # the daemon was told to stop, and did: held against nobody
+
+    @property
+    def blames(self) -> bool:
+        """Whether the end of the last run is held against the model that was being tried."""
+        return self in {Cause.PROCESS, Cause.WATCHDOG}
 
 
 @dataclass(frozen=True, slots=True)
 class Activate:
-    """Try *digest*: it becomes the candidate, with *tries* loads."""
+    """Try *digest*: it becomes the candidate, with *tries* loads, and the first is paid for."""
 
     digest: Digest
     attempt: int
@@ -81,7 +87,7 @@ class Activate:
 
 @dataclass(frozen=True, slots=True)
 class TakeTry:
-    """The candidate is about to be loaded: pay for that first, or give up if nothing is left."""
+    """The candidate is about to be loaded again: pay for that first, or give up."""
 
     cause: Cause = Cause.PROCESS
     attempt: int = 1
@@ -94,7 +100,7 @@ class Commit:
 
 @dataclass(frozen=True, slots=True)
 class RollBack:
-    """Leave the effective version, which failed in *attempt*."""
+    """Leave the effective version, which failed in *attempt*; 0 holds nothing against it."""
 
     attempt: int = 1
 
@@ -146,6 +152,20 @@ def forbid(slots: Slots, digest: Digest, attempt: int) -> Slots:
     return msgspec.structs.replace(slots, bad=_with_bad(slots.bad, digest, attempt))
 
 
+def abandon(slots: Slots, verified: AbstractSet[Digest]) -> Slots:
+    """The same references without those whose bytes are gone: what can run begins anew."""
+
+    def kept(digest: Digest | None) -> Digest | None:
+        return digest if digest in verified else None
+
+    return msgspec.structs.replace(
+        slots,
+        golden=kept(slots.golden),
+        previous_good=kept(slots.previous_good),
+        committed=kept(slots.committed),
+    )
+
+
 def _activate(slots: Slots, event: Activate, verified: AbstractSet[Digest]) -> Slots | Refusal:
     if slots.candidate is not None:
         return Refusal("another candidate is being tried")
@@ -160,7 +180,7 @@ def _activate(slots: Slots, event: Activate, verified: AbstractSet[Digest]) -> S
     return msgspec.structs.replace(
         slots,
         candidate=event.digest,
-        tries_left=event.tries,
+        tries_left=event.tries - 1,
         refunds=0,
         bad={digest: attempt for digest, attempt in slots.bad.items() if digest != event.digest},
     )
@@ -169,7 +189,7 @@ def _activate(slots: Slots, event: Activate, verified: AbstractSet[Digest]) -> S
 def _take_try(slots: Slots, event: TakeTry) -> Slots | Refusal:
     if slots.candidate is None:
         return Refusal("no candidate")
-    if event.cause is Cause.POWER and slots.refunds < REFUNDS_MAX:
+    if not event.cause.blames and slots.refunds < REFUNDS_MAX:
         # Refunding the try and taking the next one leaves the count as it is.
         return msgspec.structs.replace(slots, refunds=slots.refunds + 1)
     if slots.tries_left == 0:
@@ -219,6 +239,8 @@ def _drop_candidate(slots: Slots, candidate: Digest, attempt: int) -> Slots:
 
 
 def _with_bad(bad: dict[Digest, Count], digest: Digest, attempt: int) -> dict[Digest, Count]:
+    if attempt == 0:
+        return dict(bad)
     latest = max(attempt, bad.get(digest, 0))
     kept = {other: failed for other, failed in bad.items() if other != digest}
     kept[digest] = latest

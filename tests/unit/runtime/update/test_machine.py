@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from edge_core.contracts.gateway import Outcome, UpdateState
 from edge_runtime.update import events
 from edge_runtime.update.events import Event
-from edge_runtime.update.machine import advance
-from edge_runtime.update.record import Attempt, Record
+from edge_runtime.update.machine import STRIKES_MAX, advance
+from edge_runtime.update.record import Attempt, Progress, Record
 from edge_runtime.update.references import REFUNDS_MAX, Cause, Slots, rollback_target
 from tests.unit.runtime.update.made import (
     A,
@@ -125,10 +125,28 @@ CASES: dict[str, tuple[Record, Event, UpdateState, Outcome]] = {
         S.CANCELLED,
         Outcome.NEVER_STARTED,
     ),
-    "an order of an older epoch is nothing": (
+    "an order that was given while we were away, epochs ago, is carried out": (
         msgspec.structs.replace(at(S.TRIAL, TRYING_C), epoch_seen=5),
         events.OrderedBack(order("c", epoch=4)),
-        S.TRIAL,
+        S.ROLLING_BACK,
+        Outcome.OPEN,
+    ),
+    "a target that does not load gives way to the next": (
+        at(S.ROLLING_BACK, ON_B, "b"),
+        events.TargetLost(B, "died while loading"),
+        S.ROLLING_BACK,
+        Outcome.OPEN,
+    ),
+    "a target that does not load, and is the last, leaves the safe output": (
+        at(S.ROLLING_BACK, ON_A, "b"),
+        events.TargetLost(A, "died while loading"),
+        S.FAIL_SAFE,
+        Outcome.FAILED_ROLLBACK,
+    ),
+    "a committed version that does not load is no reason to leave it": (
+        at(S.COMMITTED, ON_B, "b"),
+        events.TargetLost(B, "died while loading"),
+        S.COMMITTED,
         Outcome.OPEN,
     ),
     "when the target runs the way back is complete": (
@@ -236,18 +254,127 @@ def test_commit_raises_floor() -> None:
     trying = record(TRYING_C, Attempt(assignment=assignment("c", number=7), state=S.TRIAL))
     after = advance(trying, events.TrialPassed())
     assert after.floors == {"pump": 7}
-    assert after.ran == [C]
+    assert after.ran == [A, B, C]
     assert after.slots == Slots(golden=A, previous_good=B, committed=C)
 
 
-def test_order_is_carried_out_once() -> None:
-    """An order that stays in the desired state does not undo a later attempt that was ordered."""
-    wanted = desired(rollback=order("b"))
-    left = advance(at(S.COMMITTED, ON_B, "b"), events.Told(wanted))
+def committed_again() -> Record:
+    """Ordered off b at epoch 1, and back on it by a second attempt."""
+    left = advance(at(S.COMMITTED, ON_B, "b"), events.Told(desired(rollback=order("b"))))
     back = advance(left, events.TargetRunning())
     assert back.slots.committed == A
     again = desired(assignment("b", attempt=2), generation=2, rollback=order("b"))
-    assert advance(back, events.Told(again)).state is S.ASSIGNED
+    now = advance(back, events.Told(again))
+    assert now.state is S.ASSIGNED
+    while now.state is not S.COMMITTED:
+        now = climb(now)
+    assert now.slots.committed == B
+    return now
+
+
+def test_order_is_carried_out_once() -> None:
+    """An order that stays, or goes and comes again, does not undo what was ordered after it."""
+    now = committed_again()
+    gone = advance(now, events.Told(desired(assignment("b", attempt=2), generation=3)))
+    still = desired(assignment("b", attempt=2), generation=4, rollback=order("b"))
+    after = advance(gone, events.Told(still))
+    assert (after.state, after.slots) == (now.state, now.slots)
+
+
+def test_the_same_release_is_ordered_back_twice() -> None:
+    """A second order to leave the same release has a higher epoch, and is carried out too."""
+    second = desired(generation=3, epoch=2, rollback=order("b", epoch=2))
+    after = advance(committed_again(), events.Told(second))
+    assert (after.state, after.slots.committed) == (S.ROLLING_BACK, A)
+    assert advance(after, events.Told(second)) == after
+
+
+def test_orders_of_several_releases_are_remembered() -> None:
+    """An order about another release between them does not make the first one new."""
+    now = advance(committed_again(), events.Told(desired(generation=3, rollback=order("c"))))
+    still = desired(assignment("b", attempt=2), generation=4, rollback=order("b"))
+    assert advance(now, events.Told(still)).slots.committed == B
+
+
+def test_rotten_bytes_bar_no_attempt() -> None:
+    """What rotted is downloaded anew in the very same attempt, candidate or committed."""
+    for before, name in ((at(S.TRIAL, TRYING_C), "c"), (at(S.COMMITTED, ON_B, "b"), "b")):
+        lost = advance(before, events.EntryLost(digest(name), "rotten"))
+        back = advance(lost, events.TargetRunning())
+        assert (back.state, back.slots.bad) == (S.ROLLED_BACK, {})
+        again = advance(back, events.Told(desired(assignment(name))))
+        assert again.state is S.ASSIGNED
+
+
+def test_out_of_fail_safe() -> None:
+    """With nothing left to load, the lost version is repaired, or a new one begins from nothing."""
+    lost = advance(record(ON_A), events.EntryLost(A, "rotten"))
+    assert lost.fail_safe
+    repaired = advance(lost, events.Told(desired(assignment("a"))))
+    while repaired.state is not S.COMMITTED:
+        repaired = climb(repaired)
+    assert (repaired.fail_safe, repaired.slots) == (False, ON_A)
+    other = advance(lost, events.Told(desired(assignment("c"))))
+    while other.state is not S.COMMITTED:
+        other = climb(other)
+    assert (other.fail_safe, other.slots) == (False, Slots(golden=C, committed=C))
+
+
+def test_a_trial_goes_on_where_it_was() -> None:
+    """What a candidate has done is not forgotten by a restart, its errors included."""
+    done = Progress(scored=400, errors=3, elapsed_s=120.0)
+    tried = advance(at(S.TRIAL, TRYING_C), events.Tried(done))
+    again = climb(advance(tried, events.Restarted(Cause.POWER)))
+    assert again.state is S.TRIAL
+    assert again.attempt is not None
+    assert again.attempt.progress == done
+
+
+STRIKES = {
+    "a crash beside a model that is smoked is a strike": (S.VERIFIED, Cause.PROCESS, 1),
+    "a watchdog beside a model that looks on is a strike": (S.STAGED, Cause.WATCHDOG, 1),
+    "a power cut is none": (S.STAGED, Cause.POWER, 0),
+    "being told to stop is none": (S.VERIFIED, Cause.ORDERLY, 0),
+    "a crash while bytes arrive is none": (S.DOWNLOADING, Cause.PROCESS, 0),
+}
+
+
+@pytest.mark.parametrize("name", STRIKES)
+def test_strikes(name: str) -> None:
+    """A model that brings the gateway down before it ever decides does so only so often."""
+    state, cause, strikes = STRIKES[name]
+    now = at(state)
+    for number in range(1, STRIKES_MAX + 1):
+        now = advance(now, events.Restarted(cause))
+        assert now.attempt is not None
+        assert now.attempt.strikes == strikes * number
+    ended = S.FAILED_NO_CHANGE if strikes else state
+    assert now.state is ended
+
+
+def test_results_wait_for_the_site() -> None:
+    """Each ended attempt is kept until the site has it; what is in the air is told first."""
+    first = advance(at(S.STAGED), events.Told(desired(assignment("b"), generation=2)))
+    assert [each.outcome for each in first.untold] == [Outcome.CANCELLED, Outcome.ALREADY]
+    assert first.told_next == first.untold[0]
+    second = advance(first, events.Reported((C, 1), Outcome.CANCELLED))
+    assert second.told_next == second.untold[0] == second.attempt
+    flying = advance(second, events.OrderedBack(order("b")))
+    assert flying.told_next == flying.attempt
+    landed = advance(flying, events.TargetRunning())
+    assert [each.outcome for each in landed.untold] == [Outcome.FAILED_ROLLED_BACK]
+    other = advance(landed, events.Reported((B, 1), Outcome.ALREADY))
+    assert other == landed
+
+
+ENDS: dict[UpdateState, frozenset[Outcome]] = {
+    S.COMMITTED: frozenset({Outcome.SUCCEEDED, Outcome.ALREADY}),
+    S.FAILED_NO_CHANGE: frozenset({Outcome.FAILED_NO_CHANGE}),
+    S.ROLLED_BACK: frozenset({Outcome.FAILED_ROLLED_BACK}),
+    S.ROLLBACK_FAILED: frozenset({Outcome.FAILED_ROLLBACK}),
+    S.FAIL_SAFE: frozenset({Outcome.FAILED_ROLLBACK}),
+    S.CANCELLED: frozenset({Outcome.CANCELLED, Outcome.NEVER_STARTED}),
+}
 
 
 def test_stale_desired_state() -> None:
@@ -286,7 +413,12 @@ any_event: st.SearchStrategy[Event] = st.one_of(
     st.builds(events.PermitAsked),
     st.builds(events.PermitDenied),
     st.builds(events.PermitGranted, numbers),
-    st.builds(events.TryPaid),
+    st.builds(events.Stopped),
+    st.builds(lambda name: events.Reported((digest(name), 1), Outcome.FAILED_ROLLED_BACK), names),
+    st.builds(lambda name: events.TargetLost(digest(name), "died"), names),
+    st.builds(
+        lambda scored: events.Tried(Progress(scored=scored, elapsed_s=float(scored))), numbers
+    ),
     st.builds(lambda name: events.Loaded(digest(name)), names),
     st.builds(events.TrialPassed),
     st.builds(events.TrialFailed, st.just("veto"), st.just("reason")),
@@ -299,7 +431,6 @@ CLIMB: tuple[type[Event], ...] = (
     events.DownloadStarted,
     events.Staged,
     events.PermitAsked,
-    events.TryPaid,
     events.TrialPassed,
     events.TargetRunning,
 )
@@ -316,8 +447,7 @@ def climb(before: Record) -> Record:
     if attempt.state is S.AWAITING_PERMIT:
         return advance(before, events.PermitGranted(before.epoch_seen))
     if attempt.state is S.ACTIVATING:
-        paid = advance(before, events.TryPaid())
-        return advance(paid, events.Loaded(attempt.digest))
+        return advance(before, events.Loaded(attempt.digest))
     for kind in CLIMB:
         after = advance(before, kind())  # type: ignore[call-arg]  # these take no arguments
         if after != before:
@@ -330,12 +460,16 @@ def judge(before: Record, event: object, after: Record) -> None:
     slots = after.slots
     assert after.generation_seen >= before.generation_seen  # S18
     assert after.epoch_seen >= before.epoch_seen
-    assert slots.effective is None or slots.effective in after.verified  # S1
+    runs = None if after.fail_safe else slots.effective
+    assert runs is None or runs in after.verified  # S1
+    attempt = after.attempt
+    assert attempt is None or attempt.outcome in ENDS.get(attempt.state, {Outcome.OPEN})
     if slots.committed is not None and slots.committed != slots.golden:
         assert rollback_target(slots, after.verified) is not None  # S3
     if before.slots.committed != slots.committed:
         commits = isinstance(event, events.TrialPassed)
-        backs = isinstance(event, events.OrderedBack | events.Told)
+        lost = isinstance(event, events.TargetLost)
+        backs = lost or isinstance(event, events.OrderedBack | events.Told)
         assert commits or backs  # S2 and S6
     assert slots.refunds <= REFUNDS_MAX  # S5
     assert (slots.candidate is not None) == (after.state in {S.ACTIVATING, S.TRIAL})

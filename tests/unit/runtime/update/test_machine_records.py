@@ -9,7 +9,7 @@ from edge_core.contracts.gateway import Outcome, TrialPolicy, UpdateState
 from edge_runtime.update import events
 from edge_runtime.update.events import Event
 from edge_runtime.update.machine import advance, trial_policy
-from edge_runtime.update.record import RAN_MAX, Attempt, OrderMark, Record
+from edge_runtime.update.record import RAN_MAX, Attempt, Record
 from edge_runtime.update.references import Cause, Slots
 from tests.unit.runtime.update.made import (
     A,
@@ -29,7 +29,7 @@ ON_A = Slots(golden=A, committed=A)
 ON_B = Slots(golden=A, previous_good=A, committed=B)
 TRYING_C = Slots(golden=A, previous_good=A, committed=B, candidate=C, tries_left=1)
 WANTS_C = desired(assignment("c"))
-MARK = OrderMark(from_digest=C, epoch=1)
+MARK = {C: 1}
 
 
 def at(state: UpdateState, slots: Slots = ON_B, **more: Any) -> Record:
@@ -137,17 +137,17 @@ ROWS: dict[str, tuple[Record, Event, Record]] = {
             entries={A: entry("a"), B: entry("b")},
         ),
     ),
-    "an order that is gone may come again": (
-        at(S.STAGED, order_done=MARK),
+    "an order that is gone is remembered: only a higher epoch orders the same again": (
+        at(S.STAGED, orders_done=MARK),
         events.Told(WANTS_C),
-        at(S.STAGED, desired=WANTS_C),
+        at(S.STAGED, orders_done=MARK, desired=WANTS_C),
     ),
     "an order that stays is remembered": (
-        at(S.ROLLED_BACK, order_done=MARK),
+        at(S.ROLLED_BACK, orders_done=MARK),
         events.Told(desired(assignment("c"), rollback=order("c"))),
         at(
             S.ROLLED_BACK,
-            order_done=MARK,
+            orders_done=MARK,
             desired=desired(assignment("c"), rollback=order("c")),
         ),
     ),
@@ -210,12 +210,12 @@ ROWS: dict[str, tuple[Record, Event, Record]] = {
         events.PermitDenied(),
         at(S.STAGED),
     ),
-    "a permit makes the candidate, with all its tries, and its epoch is seen": (
+    "a permit makes the candidate, pays for its first load, and its epoch is seen": (
         PROMISING,
         events.PermitGranted(4),
         at(
             S.ACTIVATING,
-            Slots(golden=A, previous_good=A, committed=B, candidate=C, tries_left=2),
+            TRYING_C,
             epoch_seen=4,
         ),
     ),
@@ -233,24 +233,6 @@ ROWS: dict[str, tuple[Record, Event, Record]] = {
             epoch_seen=4,
         ),
     ),
-    "a load is paid for": (
-        LOADABLE,
-        events.TryPaid(),
-        at(S.ACTIVATING, msgspec.structs.replace(TRYING_C, tries_left=0)),
-    ),
-    "a load that cannot be paid for is not made": (
-        at(S.ACTIVATING, msgspec.structs.replace(TRYING_C, tries_left=0)),
-        events.TryPaid(),
-        became(
-            at(S.ROLLING_BACK, msgspec.structs.replace(ON_B, bad={C: 1})),
-            {"veto": "tries", "reason": "every try to run the candidate ended in a restart"},
-        ),
-    ),
-    "nothing is paid in a trial": (
-        at(S.TRIAL, TRYING_C),
-        events.TryPaid(),
-        at(S.TRIAL, TRYING_C),
-    ),
     "the candidate is loaded: the trial begins": (
         LOADABLE,
         events.Loaded(C),
@@ -264,7 +246,7 @@ ROWS: dict[str, tuple[Record, Event, Record]] = {
             at(
                 S.COMMITTED,
                 Slots(golden=A, previous_good=B, committed=C),
-                ran=[A, C],
+                ran=[A, B, C],
                 floors={"pump": 9, "fan": 2},
             ),
             {"outcome": Outcome.SUCCEEDED},
@@ -327,20 +309,20 @@ ROWS: dict[str, tuple[Record, Event, Record]] = {
                 reason="no other verified version on this gateway; "
                 "still running (ordered: a person said so)",
             ),
-            order_done=OrderMark(from_digest=A, epoch=1),
+            orders_done={A: 1},
         ),
     ),
     "an order against a version nobody tried bars it": (
         record(ON_B),
         events.OrderedBack(order("c")),
-        record(msgspec.structs.replace(ON_B, bad={C: 1}), order_done=MARK),
+        record(msgspec.structs.replace(ON_B, bad={C: 1}), orders_done=MARK),
     ),
     "an order against a version nobody remembers installing": (
         record(ON_B, entries={A: entry("a")}),
         events.OrderedBack(order("b")),
         record(
             Slots(golden=A, committed=A, bad={B: 1}),
-            order_done=OrderMark(from_digest=B, epoch=1),
+            orders_done={B: 1},
         ),
     ),
     "an order against the candidate drops it, and is done": (
@@ -350,7 +332,7 @@ ROWS: dict[str, tuple[Record, Event, Record]] = {
             at(S.ROLLING_BACK, msgspec.structs.replace(ON_B, bad={C: 1})),
             {"veto": "ordered", "reason": "a person said so"},
             epoch_seen=3,
-            order_done=OrderMark(from_digest=C, epoch=3),
+            orders_done={C: 3},
         ),
     ),
     "an order on the spot is not the site's, and leaves no mark": (
@@ -362,9 +344,9 @@ ROWS: dict[str, tuple[Record, Event, Record]] = {
         ),
     ),
     "an order that was carried out does nothing": (
-        at(S.TRIAL, TRYING_C, order_done=MARK),
+        at(S.TRIAL, TRYING_C, orders_done=MARK),
         events.OrderedBack(order("c")),
-        at(S.TRIAL, TRYING_C, order_done=MARK),
+        at(S.TRIAL, TRYING_C, orders_done=MARK),
     ),
     "an order against what is committed drops the candidate too": (
         at(S.TRIAL, TRYING_C),
@@ -380,7 +362,7 @@ ROWS: dict[str, tuple[Record, Event, Record]] = {
                 reason="a person said so",
             ),
             entries={A: entry("a"), B: entry("b"), C: entry("c")},
-            order_done=OrderMark(from_digest=B, epoch=1),
+            orders_done={B: 1},
         ),
     ),
     "an order against what does not run bars it, up to what is planned": (
@@ -397,7 +379,7 @@ ROWS: dict[str, tuple[Record, Event, Record]] = {
                 "veto": "ordered",
                 "reason": "a person said so",
             },
-            order_done=MARK,
+            orders_done=MARK,
         ),
     ),
     "an order against a stranger bars it and stops nothing": (
@@ -405,7 +387,7 @@ ROWS: dict[str, tuple[Record, Event, Record]] = {
         events.OrderedBack(order("z")),
         became(
             at(S.STAGED, msgspec.structs.replace(ON_B, bad={digest("z"): 1})),
-            order_done=OrderMark(from_digest=digest("z"), epoch=1),
+            orders_done={digest("z"): 1},
         ),
     ),
     "the way back is complete when its target runs": (
@@ -422,7 +404,7 @@ ROWS: dict[str, tuple[Record, Event, Record]] = {
         at(S.STAGED),
         events.EntryLost(B, "rotten"),
         record(
-            Slots(golden=A, committed=A, bad={B: 0}),
+            Slots(golden=A, committed=A),
             Attempt(
                 assignment=msgspec.structs.replace(
                     assignment("b", activate=False, trial=TrialPolicy()), rollout=""
@@ -438,7 +420,7 @@ ROWS: dict[str, tuple[Record, Event, Record]] = {
         at(S.TRIAL, TRYING_C),
         events.EntryLost(C, "rotten"),
         became(
-            at(S.ROLLING_BACK, msgspec.structs.replace(ON_B, bad={C: 1})),
+            at(S.ROLLING_BACK, ON_B),
             {"veto": "integrity", "reason": "rotten"},
             entries={A: entry("a"), B: entry("b")},
         ),
@@ -481,11 +463,27 @@ ROWS: dict[str, tuple[Record, Event, Record]] = {
 }
 
 
+def key_of(now: Record) -> tuple[str, int] | None:
+    """Which attempt it is."""
+    return None if now.attempt is None else now.attempt.key
+
+
+def outcome_of(now: Record) -> Outcome:
+    """How its attempt ended."""
+    return Outcome.OPEN if now.attempt is None else now.attempt.outcome
+
+
 @pytest.mark.parametrize("name", ROWS)
 def test_record(name: str) -> None:
     """The whole record after one event: nothing else has changed."""
     before, event, expected = ROWS[name]
-    assert advance(before, event) == expected
+    after = advance(before, event)
+    assert msgspec.structs.replace(after, untold=[]) == expected
+    replaced = before.attempt is not None and key_of(before) != key_of(after)
+    dropped = [key_of(before)] if replaced else []
+    ended = outcome_of(after) is not Outcome.OPEN and after.attempt != before.attempt
+    assert [each.key for each in after.untold] == dropped + ([key_of(after)] if ended else [])
+    assert all(each.outcome is not Outcome.OPEN for each in after.untold)
 
 
 FLOORS: dict[str, tuple[dict[str, int], int, UpdateState]] = {
@@ -508,7 +506,7 @@ def test_so_many_versions_are_remembered() -> None:
     """The latest that ran may come back below the floor; the oldest are forgotten."""
     ran = [digest(f"old {number}") for number in range(RAN_MAX)]
     after = advance(at(S.TRIAL, TRYING_C, ran=ran), events.TrialPassed())
-    assert after.ran == [*ran[1:], C]
+    assert after.ran == [*ran[3:], A, B, C]
 
 
 def test_trial_policy() -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from edge_core.admission.model import Admission, Admitted
+from edge_core.contracts.errors import RefusedError
 from edge_core.contracts.gateway import (
     Assignment,
     Desired,
@@ -58,12 +59,14 @@ class Line:
     Attributes:
         breaks: the release whose worker dies when it is loaded.
         errs: the release that fails on every window.
+        rotten: releases whose bytes are not what was verified.
         decided: what was ever in charge of the line.
     """
 
     breaks: str = ""
     errs: str = ""
     decided: set[str] = field(default_factory=set)
+    rotten: frozenset[str] = frozenset()
     loads: int = 0
     _route: Route = field(default_factory=Route)
 
@@ -91,9 +94,15 @@ class Line:
         model, _ = loaded(number, SimulatedWorker(wanted.release.digest))
         return replace(model, release=wanted.release)
 
-    async def fetch(self, _: Source, wanted: Assignment) -> Entry:
+    async def fetch(self, _: Source, wanted: Assignment, kept: Iterable[Entry]) -> Entry:
         """Every release is here at once."""
+        assert wanted.release.digest not in {each.digest for each in kept}
         return entry(wanted.release.version, wanted.attempt)
+
+    def verify(self, wanted: Entry) -> None:
+        """Every byte is right, except of what rotted."""
+        if wanted.digest in self.rotten:
+            raise RefusedError(f"{wanted.release.version}: rotten")
 
     def collect(self, kept: Iterable[Entry]) -> int:
         """Nothing lies anywhere."""
@@ -163,7 +172,7 @@ async def live(disk: CuttableDisk, line: Line, wanted: Desired, cause: Cause) ->
 
     async with asyncio.TaskGroup() as group:
         task = group.create_task(run())
-        agent.submit(wanted, seen=keeper.record.sequence)
+        agent.submit(wanted)
         async with asyncio.timeout(10):
             while not failed and not at_rest(keeper.record, wanted):
                 line.work()

@@ -18,6 +18,7 @@ from edge_runtime.update.references import (
     RollBack,
     Slots,
     TakeTry,
+    abandon,
     barred,
     forbid,
     rollback_target,
@@ -90,11 +91,8 @@ def resting(plant: Plant) -> Iterator[tuple[str, Plant]]:
         yield "does not verify", replace(plant, staging=None)
     for version in sorted(plant.verified):
         for name, after in taken(plant, Activate(version, attempt=1, tries=TRIES)):
-            # The first load is paid for before it happens, too.
-            yield from (
-                (f"{name} {version}", replace(paid, loads=1))
-                for _, paid in taken(after, TakeTry())
-            )
+            # The activation has paid for the first load.
+            yield f"{name} {version}", replace(after, loads=1)
     for version in sorted(plant.verified - plant.slots.referenced):
         yield f"collect {version}", replace(plant, verified=plant.verified - {version})
 
@@ -182,7 +180,7 @@ CASES: dict[str, tuple[Slots, Event, Slots | None]] = {
     "an activation leaves committed alone": (
         FOUR,
         Activate("c", 1, 3),
-        Slots(golden="g", previous_good="b", committed="a", candidate="c", tries_left=3),
+        Slots(golden="g", previous_good="b", committed="a", candidate="c", tries_left=2),
     ),
     "what is committed is not activated again": (FOUR, Activate("a", 1, 3), None),
     "what is not verified is not activated": (FOUR, Activate("x", 1, 3), None),
@@ -194,12 +192,12 @@ CASES: dict[str, tuple[Slots, Event, Slots | None]] = {
     "a later attempt may try what failed": (
         Slots(committed="a", golden="a", bad={"c": 1}),
         Activate("c", 2, 3),
-        Slots(committed="a", golden="a", candidate="c", tries_left=3),
+        Slots(committed="a", golden="a", candidate="c", tries_left=2),
     ),
     "an activation starts with all its refunds and nothing held against it": (
         Slots(golden="g", committed="a", refunds=2, bad={"b": 1, "c": 1}),
         Activate("c", attempt=2, tries=3),
-        Slots(golden="g", committed="a", candidate="c", tries_left=3, bad={"b": 1}),
+        Slots(golden="g", committed="a", candidate="c", tries_left=2, bad={"b": 1}),
     ),
     "a commit clears what the trial had left": (
         Slots(golden="g", candidate="c", tries_left=2, refunds=2),
@@ -239,7 +237,7 @@ CASES: dict[str, tuple[Slots, Event, Slots | None]] = {
     "rotten bytes bar no attempt": (
         FOUR,
         RollBack(attempt=0),
-        Slots(golden="g", committed="b", bad={"a": 0}),
+        Slots(golden="g", committed="b"),
     ),
     "a return to a version that once failed says that it may run": (
         Slots(golden="g", previous_good="b", committed="a", bad={"b": 1}),
@@ -270,6 +268,16 @@ CASES: dict[str, tuple[Slots, Event, Slots | None]] = {
         Slots(golden="a", committed="a", candidate="c", tries_left=1),
         TakeTry(cause=Cause.POWER),
         Slots(golden="a", committed="a", candidate="c", tries_left=1, refunds=1),
+    ),
+    "an orderly stop costs no try": (
+        Slots(golden="a", committed="a", candidate="c", tries_left=1),
+        TakeTry(cause=Cause.ORDERLY),
+        Slots(golden="a", committed="a", candidate="c", tries_left=1, refunds=1),
+    ),
+    "a watchdog costs a try": (
+        Slots(golden="a", committed="a", candidate="c", tries_left=1),
+        TakeTry(cause=Cause.WATCHDOG),
+        Slots(golden="a", committed="a", candidate="c"),
     ),
     "refunds run out": (
         Slots(golden="a", committed="a", candidate="c", tries_left=1, refunds=REFUNDS_MAX),
@@ -303,6 +311,12 @@ def test_forbid(name: str) -> None:
     assert after == Slots(golden="g", previous_good="b", committed="a", tries_left=1, bad=expected)
     assert list(after.bad) == list(expected)
     assert barred(after, "c", attempt)
+
+
+def test_abandon() -> None:
+    """With nothing left to run, what is not verified is no reference any more; the rest stays."""
+    before = Slots(golden="g", previous_good="b", committed="a", bad={"c": 1})
+    assert abandon(before, {"b"}) == Slots(previous_good="b", bad={"c": 1})
 
 
 def test_the_oldest_failure_is_forgotten_first() -> None:

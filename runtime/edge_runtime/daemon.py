@@ -159,6 +159,7 @@ async def _take_snapshots(gateway: Gateway, logs: RecentLogs) -> None:
                 gateway.folders.snapshots,
                 name,
                 record=gateway.agent.record,
+                flight=gateway.folders.flight,
                 status=gateway.status(),
                 verdicts=list(gateway.pipeline.recent),
                 lines=logs.lines,

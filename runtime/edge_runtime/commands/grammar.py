@@ -59,6 +59,13 @@ def _person(commands: Commands) -> None:
         'edge-gateway rollback --reason "false alarms since the morning"',
     )
     rollback.add_argument("--reason", required=True, metavar="TEXT", help="why; goes to the audit")
+    flight = _command(
+        commands,
+        "flight",
+        local.flight,
+        "the flight recorder: each step of the last updates, and why; needs no daemon",
+        "edge-gateway flight | tail -20",
+    )
     enrol = _command(
         commands,
         "enrol",
@@ -67,7 +74,7 @@ def _person(commands: Commands) -> None:
         "edge-gateway enrol --token /etc/edge-gateway/token",
     )
     enrol.add_argument("--token", type=Path, metavar="FILE", help="instead of proxy.token")
-    for each in (status, rollback, enrol):
+    for each in (status, rollback, flight, enrol):
         _configured(_json(each))
 
 

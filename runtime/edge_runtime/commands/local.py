@@ -1,4 +1,4 @@
-"""`edge-gateway status`, `rollback` and `enrol`: what a person at the gateway asks and orders."""
+"""`edge-gateway status`, `rollback`, `flight`, `enrol`: what a person at the gateway asks and orders."""
 
 import argparse
 import asyncio
@@ -9,12 +9,13 @@ import msgspec
 from edge_core.command import emit, tell
 from edge_core.contracts.errors import ConfigurationError, TryAgainError
 from edge_runtime.commands.names import PROGRAM
-from edge_runtime.commands.output import say
+from edge_runtime.commands.output import json_line, say
 from edge_runtime.config import Config, load
 from edge_runtime.control import Asked, RollbackAsked, StatusAsked, ask
 from edge_runtime.errors import DaemonAbsentError
 
 NOT_REACHABLE: Final = DaemonAbsentError.exit_code
+_HEAD: Final = frozenset({"number", "at", "boot", "event"})  # said first, and without a name
 
 
 def status(arguments: argparse.Namespace) -> int:
@@ -47,6 +48,21 @@ def rollback(arguments: argparse.Namespace) -> int:
     if arguments.json:
         emit({"ordered": True, "target": answer["target"]})
     tell(PROGRAM, f"ordered; goes to {answer['target'] or 'no model'}")
+    return 0
+
+
+def flight(arguments: argparse.Namespace) -> int:
+    """What the flight recorder holds, oldest first; needs no daemon and no site."""
+    from edge_runtime.update.recorder import FLIGHT, read  # noqa: PLC0415 - only when it is needed
+
+    config = load(arguments.config)
+    for line in read(config.data / FLIGHT):
+        if arguments.json:
+            json_line(line)
+        else:
+            said = {key: value for key, value in line.items() if key not in _HEAD}
+            facts = " ".join(f"{key}={value}" for key, value in said.items() if value is not None)
+            say(f"{line.get('at')}  boot {line.get('boot')}  {line.get('event')}  {facts}")
     return 0
 
 

@@ -14,7 +14,7 @@ from edge_core.features.samples import usable
 from edge_core.features.statistics import Extractor
 from edge_core.features.window import Assessment, Window, assess
 from edge_core.features.words import word_of
-from edge_runtime.inference.worker import Worker
+from edge_runtime.inference.engine import ModelWorker
 
 ROLE_COMMITTED = "committed"
 ROLE_TRIAL = "trial"
@@ -43,7 +43,7 @@ class Model:
     extractor: Extractor
     domain: TrainedDomain | None
     monitor: Monitor | None
-    worker: Worker
+    worker: ModelWorker
 
     @property
     def digest(self) -> Digest:
@@ -78,7 +78,7 @@ def ready(
     signature: ModelSignature,
     reference: DriftReference | None,
     units: dict[str, str],
-    worker: Worker,
+    worker: ModelWorker,
 ) -> Model:
     """Put a model together for the tags of this gateway.
 

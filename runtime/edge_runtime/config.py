@@ -23,6 +23,7 @@ Relative paths are relative to the file. Secrets are files with mode 0600, named
     unit = "l/min"
     source = "plc"
     address = "nsu=urn:example:plant;s=pump1.flow"     # OPC UA: a node id
+    # address = "nsu=urn:example:plant;s=vib#[2]"      # element 2 of an array
     # address = "plant/utility#flow"                   # MQTT: topic#key
     # address = "Plant/Utility/Meter#flow"             # Sparkplug: group/node[/device]#metric
 
@@ -45,6 +46,7 @@ from edge_runtime.bounds import MIB, Port, Seconds, Text, Url
 from edge_runtime.broker import BrokerConfig
 from edge_runtime.inference.spec import EngineConfig
 from edge_runtime.sources.mqtt_config import MqttConfig, SparkplugConfig
+from edge_runtime.sources.opcua_config import OpcUaConfig
 
 
 class ProxyConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -69,37 +71,6 @@ class ProxyConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     answer_s: Seconds = 20.0
 
 
-class OpcUaConfig(
-    Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind", tag="opcua"
-):
-    """One OPC UA server; `basic256sha256` is SignAndEncrypt with our own certificate."""
-
-    name: Label
-    url: Annotated[str, Meta(pattern=r"^opc\.tcp://[^\s]+$", max_length=200)]
-    security: Literal["none", "basic256sha256"] = "none"
-    certificate: Path | None = None
-    key: Path | None = None
-    server_certificate: Path | None = None
-    application_uri: Text = "urn:edge-mlops:gateway"
-    publishing_s: Seconds = 0.2
-    sampling_s: Annotated[float, Meta(ge=0, le=3600)] = 0.0  # 0: as fast as the server offers
-    queue: Annotated[int, Meta(ge=1, le=100_000)] = 64
-    silence_s: Seconds = 2.0  # no publish response for so long: the subscription is dead
-    retry_s: Seconds = 1.0
-
-    def __post_init__(self) -> None:
-        """Refuse security without the files that make it.
-
-        Raises:
-            ValueError: a file is not named.
-        """
-        named = (self.certificate, self.key, self.server_certificate)
-        if self.security != "none" and None in named:
-            raise ValueError(
-                "security basic256sha256: expected certificate, key and server_certificate"
-            )
-
-
 SourceConfig = OpcUaConfig | MqttConfig | SparkplugConfig
 
 
@@ -108,6 +79,7 @@ class TagConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     `stale_s` is how long a value may be held: by default for ever where the source tells us when
     it goes away (OPC UA reports changes only, Sparkplug has death certificates), 10 s for MQTT.
+    `texts` are what texts stand for, such as the names of recipes; any other text is bad.
     """
 
     role: Label
@@ -119,6 +91,7 @@ class TagConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     sentinels: Annotated[list[float], Meta(max_length=16)] = []
     flat_rows_max: Annotated[int, Meta(ge=1)] | None = None
     stale_s: Seconds | None = None
+    texts: Annotated[dict[Text, float], Meta(max_length=256)] = {}
 
 
 class SinkConfig(BrokerConfig, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -22,9 +22,10 @@ from edge_core.features.samples import CellQuality
 from edge_core.features.window import assess
 from edge_fixtures.certificates import issue
 from edge_fixtures.plant import NAMESPACE, SERVER_URI, node_name
-from edge_runtime.config import OpcUaConfig, TagConfig
+from edge_runtime.config import TagConfig
 from edge_runtime.ledger import Ledger
 from edge_runtime.sources.opcua import OpcUaSource
+from edge_runtime.sources.opcua_config import OpcUaConfig
 from edge_runtime.sources.sample import TagSample, batch_of
 from edge_runtime.windows import CutWindow, WindowStream
 from tests.simulators.field import SERIAL, TAGS

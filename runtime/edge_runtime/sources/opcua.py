@@ -16,7 +16,7 @@ import structlog
 
 from edge_core.contracts.errors import ConfigurationError
 from edge_core.features.samples import CellQuality
-from edge_runtime.config import OpcUaConfig, TagConfig
+from edge_runtime.config import TagConfig
 from edge_runtime.errors import SourceLostError
 from edge_runtime.sources.opcua_client import (
     CONNECT_S,
@@ -25,6 +25,7 @@ from edge_runtime.sources.opcua_client import (
     secure,
     throw_away,
 )
+from edge_runtime.sources.opcua_config import OpcUaConfig
 from edge_runtime.sources.opcua_values import FirstValues, sample_of
 from edge_runtime.sources.sample import Ingest, TagSample, by_role
 

@@ -2,15 +2,23 @@
 
 import asyncio
 from contextlib import suppress
+from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Any, Final
 
+import structlog
+
 from edge_core.contracts.errors import ConfigurationError
-from edge_runtime.config import OpcUaConfig
 from edge_runtime.errors import ExtraMissingError, SourceLostError
+from edge_runtime.sources.opcua_config import OUTDATED, POLICIES, OpcUaConfig
+from edge_runtime.sources.opcua_trust import TrustList, own_of
+
+log = structlog.get_logger(__name__)
 
 CONNECT_S: Final = 10.0
 GOODBYE_S: Final = 1.0  # a deaf server does not get longer to hear that we leave
+KEEP_ALIVES_A_SILENCE: Final = 2  # so that one late keep-alive is no alarm
+SECRET_BYTES_MAX: Final = 4096
 
 
 def library() -> Any:  # Any: asyncua ships no types
@@ -32,19 +40,21 @@ def library() -> Any:  # Any: asyncua ships no types
 def make_client(config: OpcUaConfig, ua: Any) -> Any:  # Any: see above
     """A client that has not dialled yet.
 
-    A hello costs a server nothing, so one that does not answer it in `silence_s` is deaf. With the
-    time for a whole connection a link that works again would stay unused for so long.
+    A hello costs a server nothing, so one that does not answer it within a keep-alive is deaf.
+    With the time for a whole connection a link that works again would stay unused for so long.
     """
+    hello_s = config.silence_s / KEEP_ALIVES_A_SILENCE
 
     class Client(ua.Client):  # type: ignore[misc]  # asyncua ships no types
         async def connect_socket(self) -> None:
-            await _within(config.silence_s, super().connect_socket())
+            await _within(hello_s, super().connect_socket())
 
         async def send_hello(self) -> None:
-            await _within(config.silence_s, super().send_hello())
+            await _within(hello_s, super().send_hello())
 
-    client = Client(config.url, timeout=CONNECT_S)
+    client = Client(config.url, timeout=config.answer_s)
     client.application_uri = config.application_uri
+    client.session_timeout = int(config.hold_s * 1000)
     return client
 
 
@@ -57,28 +67,74 @@ async def _within(limit_s: float, answer: Any) -> None:  # Any: see above
 
 
 async def secure(client: Any, config: OpcUaConfig, ua: Any) -> None:  # Any: see above
-    """Make *client* sign and encrypt, if it shall.
+    """Make *client* sign and encrypt, and sign in, as the configuration says.
 
     Raises:
-        ConfigurationError: the files do not belong together.
-        SourceLostError: the server says itself that its certificate is not the pinned one.
+        ConfigurationError: the files do not belong together or cannot be read.
+        SourceLostError: the server's certificate is not pinned and not trusted.
     """
+    await _sign_in(client, config)
     if config.security == "none":
         return
+    if config.security in OUTDATED:
+        log.warning("source.security_outdated", source=config.name, security=config.security)
+    server = await _server_certificate(config, ua)
+    policies, mode = ua.crypto.security_policies, ua.ua.MessageSecurityMode
+    encrypts = config.mode == "sign_and_encrypt"
     try:
         await client.set_security(
-            ua.crypto.security_policies.SecurityPolicyBasic256Sha256,
+            getattr(policies, f"SecurityPolicy{POLICIES[config.security]}"),
             certificate=str(config.certificate),
             private_key=str(config.key),
-            server_certificate=str(config.server_certificate),
-            mode=ua.ua.MessageSecurityMode.SignAndEncrypt,
+            server_certificate=server,
+            mode=mode.SignAndEncrypt if encrypts else mode.Sign,
         )
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, TypeError) as error:
         raise ConfigurationError(
             f"source {config.name}: expected certificate, key and server_certificate that "
             f"belong together: {error}"
         ) from error
-    await _refuse_stranger(client.security_policy.peer_certificate, config, ua)
+    if config.server_certificate is not None:
+        await _refuse_stranger(client.security_policy.peer_certificate, config, ua)
+
+
+async def _sign_in(client: Any, config: OpcUaConfig) -> None:  # Any: see above
+    """Give *client* the name and password, or the certificate, of the user that we are."""
+    try:
+        if config.user is not None and config.password is not None:
+            client.set_user(config.user)
+            raw = await asyncio.to_thread(config.password.read_bytes)
+            client.set_password(raw[:SECRET_BYTES_MAX].decode().rstrip("\r\n"))
+        if config.user_certificate is not None:
+            await client.load_client_certificate(str(config.user_certificate))
+            await client.load_private_key(str(config.user_key))
+    except (OSError, ValueError, TypeError) as error:
+        raise ConfigurationError(
+            f"source {config.name}: expected files to sign in with: {error}"
+        ) from error
+
+
+async def _server_certificate(config: OpcUaConfig, ua: Any) -> str | bytes:  # Any: see above
+    """The pinned one, or the one that the server shows if it is trusted."""
+    if config.server_certificate is not None:
+        return str(config.server_certificate)
+    assert config.trust is not None  # noqa: S101 - the configuration asks for one of the two
+    wanted = getattr(ua.crypto.security_policies, f"SecurityPolicy{POLICIES[config.security]}").URI
+    endpoints = await make_client(config, ua).connect_and_get_server_endpoints()
+    shown = [
+        each.ServerCertificate
+        for each in endpoints
+        if each.ServerCertificate and each.SecurityPolicyUri == wanted
+    ]
+    if not shown:
+        offered = sorted({each.SecurityPolicyUri.rpartition("#")[2] for each in endpoints})
+        raise SourceLostError(
+            f"{config.url}: expected an endpoint with {POLICIES[config.security]}, the server "
+            f"has {', '.join(offered) or 'none'}"
+        )
+    own = own_of(shown[0])
+    await asyncio.to_thread(TrustList(config.trust).check, own, datetime.now(UTC))
+    return own
 
 
 async def _refuse_stranger(pinned: bytes, config: OpcUaConfig, ua: Any) -> None:  # Any: see above

@@ -220,8 +220,15 @@ class Items:
             return NOTHING
         if len(self._parts) == 1:
             return Changes(*self._parts[0], self._others)
-        columns = (np.concatenate(each) for each in zip(*self._parts, strict=True))
-        return Changes(*columns, self._others)
+        handles, values, source_ns, server_ns, status = zip(*self._parts, strict=True)
+        return Changes(
+            np.concatenate(handles),
+            np.concatenate(values),
+            np.concatenate(source_ns),
+            np.concatenate(server_ns),
+            np.concatenate(status),
+            self._others,
+        )
 
     def read(self, body: bytes, at: int, end: int) -> None:
         """Read a DataChangeNotification that lies between two positions.

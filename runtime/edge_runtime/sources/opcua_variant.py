@@ -6,9 +6,9 @@ Loads asyncua, so it is imported only where a source is already connected.
 import struct
 from typing import Any
 
-from asyncua import ua
 from asyncua.common.utils import Buffer
 from asyncua.ua.ua_binary import variant_from_binary
+from asyncua.ua.uaerrors import UaError
 
 from edge_runtime.errors import PayloadError
 
@@ -23,7 +23,7 @@ def read_variant(body: bytes, at: int) -> tuple[Any, int]:  # Any: a value of an
     try:
         value = variant_from_binary(buffer).Value
     except (
-        ua.UaError,
+        UaError,
         struct.error,
         ValueError,
         TypeError,

@@ -16,8 +16,9 @@ from edge_fixtures.certificates import issue
 from edge_fixtures.opcua_server import OpcUaSettings, PlantServer, plant_server
 from edge_fixtures.plant import NAMESPACE, SERVER_URI, node_name
 from edge_fixtures.rows import Row
-from edge_runtime.config import OpcUaConfig, TagConfig
+from edge_runtime.config import TagConfig
 from edge_runtime.sources.opcua import OpcUaSource
+from edge_runtime.sources.opcua_config import OpcUaConfig
 from edge_runtime.sources.opcua_values import FirstValues, nanoseconds
 from edge_runtime.sources.sample import SampleBatch, TagSample
 from tests.simulators.ports import free_port

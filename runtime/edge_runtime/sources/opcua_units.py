@@ -1,0 +1,118 @@
+"""What an OPC UA server says a value is measured in, and how it becomes the tag's unit; no I/O.
+
+A server names a unit by a number and a name (OPC 10000-8, 5.6.3). The name is what people read
+and what pint is asked; the number is the letters of a UN/CEFACT code and helps where the name does
+not.
+"""
+
+import re
+from functools import cache
+from typing import Any, Final
+
+from edge_runtime.errors import ExtraMissingError
+
+UNECE: Final = "http://www.opcfoundation.org/UA/units/un/cefact"
+# UN/CEFACT recommendation 20, the codes that plants use; each in pint's words.
+_CODES: Final = {
+    "C62": "1", "P1": "percent", "CEL": "degC", "FAH": "degF", "KEL": "K",
+    "BAR": "bar", "MBR": "mbar", "PAL": "Pa", "KPA": "kPa", "MPA": "MPa", "PS": "psi",
+    "A97": "hPa", "AMP": "A", "4K": "mA", "VLT": "V", "2Z": "mV", "KVT": "kV",
+    "WTT": "W", "KWT": "kW", "MAW": "MW", "KWH": "kWh", "HTZ": "Hz", "KHZ": "kHz", "RPM": "rpm",
+    "LTR": "l", "MTQ": "m**3", "L2": "l/min", "G51": "l/s", "E32": "l/h", "MQH": "m**3/h",
+    "MQS": "m**3/s", "MTS": "m/s", "C16": "mm/s", "MSK": "m/s**2", "MTR": "m", "MMT": "mm",
+    "CMT": "cm", "4H": "um", "KGM": "kg", "GRM": "gram", "KGS": "kg/s", "E93": "kg/h",
+    "SEC": "s", "MIN": "min", "HUR": "h", "C26": "ms", "NU": "N*m", "NEW": "N", "JOU": "J",
+    "2N": "dB", "59": "ppm",
+}  # fmt: skip
+# What our tags and people at plants write, where pint would read something else or nothing.
+_SPELLINGS: Final = {
+    "g": "standard_gravity",
+    "Nm": "N*m",
+    "1": "dimensionless",
+    "": "dimensionless",
+    "%": "percent",
+    "°C": "degC",
+    "°F": "degF",
+    "1/min": "rpm",
+    "U/min": "rpm",
+    "µm": "um",
+    "Ohm": "ohm",
+}
+_POWER: Final = re.compile(r"(?<=[A-Za-z])([²³23])(?![A-Za-z0-9])")
+_DIGITS: Final = {"²": "2", "³": "3"}
+UNIT_CHARS_MAX: Final = 40
+
+
+def code_letters(unit_id: int) -> str:
+    """The UN/CEFACT code that a unit's number stands for; empty if it stands for none."""
+    if not 0 < unit_id < 2**31:
+        return ""
+    raw = unit_id.to_bytes(4, "big").lstrip(b"\0")
+    return raw.decode("ascii") if raw.isalnum() and raw.isascii() else ""
+
+
+def linear(have: str, want: str, unit_id: int = 0) -> tuple[float, float] | None:
+    """Factor and offset from a server's unit to a tag's, or None where there is no way.
+
+    Args:
+        have: what the server calls its unit.
+        want: the tag's.
+        unit_id: the server's number for its unit; 0 for none.
+    """
+    if have == want:
+        return 1.0, 0.0
+    code = _CODES.get(code_letters(unit_id))
+    for name in (have, code):
+        found = None if name is None else _linear(name, want)
+        if found is not None:
+            return found
+    return None
+
+
+@cache
+def _linear(have: str, want: str) -> tuple[float, float] | None:
+    registry, errors = _registry()
+    try:
+        source, target = (registry.Unit(_spelled(each)) for each in (have, want))
+        at_zero, at_one = (
+            float(registry.Quantity(each, source).to(target).magnitude) for each in (0.0, 1.0)
+        )
+    except errors:
+        return None
+    return at_one - at_zero, at_zero
+
+
+def _spelled(unit: str) -> str:
+    unit = unit.strip()[:UNIT_CHARS_MAX]
+    known = _SPELLINGS.get(unit)
+    if known is not None:
+        return known
+    parts = [_SPELLINGS.get(part, part) if part != "1" else part for part in unit.split("/")]
+    powers = (
+        _POWER.sub(lambda found: f"**{_DIGITS.get(found[1], found[1])}", each) for each in parts
+    )
+    return "/".join(powers)
+
+
+@cache
+def _registry() -> tuple[Any, tuple[type[Exception], ...]]:  # Any: made by pint at run time
+    try:
+        import pint  # noqa: PLC0415 - half a second, and only where two units differ
+    except ImportError:
+        raise ExtraMissingError(
+            "OPC UA units: expected the library pint, found none; install edge-mlops[gateway]"
+        ) from None
+    errors = (
+        pint.PintError,
+        ValueError,
+        TypeError,
+        AttributeError,
+        ArithmeticError,
+        AssertionError,
+    )
+    # Words from a server reach pint's parser, which may stumble over any of them.
+    return pint.UnitRegistry(autoconvert_offset_to_baseunit=False), (
+        *errors,
+        SyntaxError,
+        LookupError,
+    )

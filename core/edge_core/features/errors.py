@@ -5,7 +5,8 @@ EdgeError
 ├── RowOrderError          rows came back in time: the grid and the cutter disagree
 ├── OutputError            a model gave something that says nothing about the window
 └── RefusedError
-    └── ContractError      a model asks for something the tags of a gateway cannot supply
+    ├── ContractError      a model asks for something the tags of a gateway cannot supply
+    └── RecordingError     recorded samples are not of the form that is read
 """
 
 from edge_core.contracts.errors import EdgeError, RefusedError
@@ -25,3 +26,7 @@ class OutputError(EdgeError):
 
 class ContractError(RefusedError):
     """A signature and a gateway's tag map do not fit; the message names the first feature."""
+
+
+class RecordingError(RefusedError):
+    """A line of a recording is not a sample; the message names the line."""

@@ -19,6 +19,7 @@ from edge_core.contracts.artefact import Regression
 from edge_core.contracts.plant import Serial
 from edge_core.features.errors import OutputError
 from edge_core.features.outcome import Reading, read_output
+from edge_core.features.samples import TIME_MAX_NS
 from edge_core.features.window import Window
 from edge_runtime.inference.errors import (
     ModelFailedError,
@@ -142,10 +143,10 @@ class Scorer:
         if route.effective is None:
             return self._undecided(cut, route, NO_MODEL)
         own = route.effective.own(cut.window)
-        found = route.effective.assess(own)
+        found = route.effective.assess(own, {gap.role: gap.words for gap in cut.gaps})
         mode = route.effective.regime(cut.window)
         if not found.scorable:
-            return self._undecided(cut, route, found.reason, bad_input=True, mode=mode)
+            return self._undecided(cut, route, found.reason, bad=found.bad, mode=mode)
         first = await self._ask(route.effective, route.role, own, route.exposure)
         opinions: tuple[Opinion, ...] = (first,)
         shadow = _comparable(route)
@@ -204,12 +205,8 @@ class Scorer:
         if scored.route.safe_mode:
             return _with_reason(scored.verdict, SAFE_MODE)
         model = opinion.model
-        return Verdict(
-            serial=self._serial,
-            epoch=self._epoch,
-            window=scored.cut.number,
-            started=scored.verdict.started,
-            ended=scored.verdict.ended,
+        return msgspec.structs.replace(
+            scored.verdict,
             decided=True,
             label=reading.label,
             classes=model.signature.classes,
@@ -222,7 +219,6 @@ class Scorer:
             model=model.release.model,
             version=model.release.version,
             role=opinion.role,
-            quality=scored.verdict.quality,
             uncertain=uncertain,
         )
 
@@ -232,17 +228,20 @@ class Scorer:
         route: Route,
         reason: str,
         *,
-        bad_input: bool = False,
+        bad: tuple[str, ...] = (),
         mode: str | None = "",
     ) -> Scored:
-        verdict = _with_reason(self._empty(cut, route), reason)
-        return Scored(cut, route, verdict, bad_input=reason if bad_input else "", mode=mode)
+        empty = msgspec.structs.replace(self._empty(cut, route), bad=list(bad))
+        verdict = _with_reason(empty, reason)
+        return Scored(cut, route, verdict, bad_input=reason if bad else "", mode=mode)
 
     def _empty(self, cut: CutWindow, route: Route) -> Verdict:
         """The verdict before anybody was asked: the safe output."""
         model = route.effective
-        columns = slice(None) if model is None else model.columns
-        shares = cut.window.good_share[columns]
+        window = cut.window if model is None else cut.window.columns(model.columns)
+        age_ns = int(window.age_max_ns.max(initial=0))
+        span_ns = window.source_span_ns
+        roles = set() if model is None else set(model.signature.roles)
         return Verdict(
             serial=self._serial,
             epoch=self._epoch,
@@ -255,7 +254,11 @@ class Scorer:
             model=None if model is None else model.release.model,
             version=None if model is None else model.release.version,
             role=None if model is None else route.role,
-            quality=float(shares.min()) if shares.size else 0.0,
+            quality=float(window.good_share.min(initial=1.0)),
+            age_max_s=age_ns / 1e9 if age_ns <= TIME_MAX_NS else None,
+            gaps=sorted({gap.role for gap in cut.gaps if gap.role in roles}),
+            source_started=None if span_ns is None else instant(span_ns[0]),
+            source_ended=None if span_ns is None else instant(span_ns[1]),
         )
 
 

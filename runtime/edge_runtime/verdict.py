@@ -17,8 +17,12 @@ class Verdict(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     `label` is what to act on: the model's class, or its safe output where `decided` is false, and
     then `reason` says why. `domain` is `inside`, `outside` or `unknown` of what the model was
-    trained on. `quality` is the share of usable rows of the worst tag. `value`, in `unit`, is what
-    a regression found.
+    trained on. `value`, in `unit`, is what a regression found.
+
+    Of the window: `quality` is the share of usable rows of the worst tag, `age_max_s` the age of
+    the oldest value in it (None where one is missing), `source_started` and `source_ended` the
+    source times of its oldest and its newest value. `bad` names the tags that forbid a verdict,
+    the worst first, `gaps` those whose source recorded a gap that touches it.
     """
 
     serial: Serial
@@ -41,3 +45,8 @@ class Verdict(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     role: Label | None = None
     quality: Annotated[float, Meta(ge=0, le=1)] = 0.0
     uncertain: list[Label] = []
+    bad: list[Label] = []
+    gaps: list[Label] = []
+    age_max_s: float | None = None
+    source_started: Instant | None = None
+    source_ended: Instant | None = None

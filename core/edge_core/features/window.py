@@ -76,8 +76,12 @@ class Window:
 
     @property
     def source_span_ns(self) -> tuple[int, int] | None:
-        """The source times of the oldest and of the newest value in it; None of no value."""
-        held = self.source_ns[self.source_ns != NO_TIME_NS]
+        """Source times of the oldest value in the first row and of the newest in the last.
+
+        A value is never older than the one before it, so they bound the window; None of no value.
+        """
+        ends = self.source_ns[[0, -1]]
+        held = ends[ends != NO_TIME_NS]
         return (int(held.min()), int(held.max())) if held.size else None
 
 

@@ -3,13 +3,14 @@
 import argparse
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
 from edge_core.command import Parser
-from edge_runtime.commands import daemon, local
+from edge_runtime.commands import browse, daemon, local, mapping, server
 from edge_runtime.commands.names import CONFIG, EXIT_CODES, PROGRAM
 
 Body = Callable[[argparse.Namespace], int]
+Arguments = TypeVar("Arguments", bound=argparse._ActionsContainer)  # noqa: SLF001 - argparse names it no other way
 Commands: TypeAlias = "argparse._SubParsersAction[Parser]"  # noqa: SLF001 - argparse names it no other way
 
 
@@ -38,8 +39,62 @@ def parser() -> Parser:
         "edge-gateway check-config /etc/edge-gateway/gateway.toml",
     )
     check.add_argument("config", type=Path, metavar="FILE", help="the configuration to check")
+    _commissioning(commands)
     _person(commands)
     return top
+
+
+def _commissioning(commands: Commands) -> None:
+    """What puts a gateway into service."""
+    browsing = _command(
+        commands,
+        "browse",
+        browse.browse,
+        "what an OPC UA server has: ids, types, units, access, present values",
+        "edge-gateway browse opc.tcp://192.0.2.7:4840 --filter pump-7 --toml > plc.toml",
+    )
+    browsing.add_argument("url", nargs="?", metavar="URL", help="opc.tcp://HOST:PORT")
+    forms = browsing.add_mutually_exclusive_group()
+    _json(forms)
+    forms.add_argument("--csv", action="store_true", help="a line a node, for a spreadsheet")
+    forms.add_argument("--toml", action="store_true", help="`[[nodes]]`, for `map` and for people")
+    browsing.add_argument(
+        "--filter", metavar="TEXT", help="only nodes with TEXT in path, id, type or unit"
+    )
+    browsing.add_argument(
+        "--depth", type=_count, default=20, metavar="N", help="levels below the root; default 20"
+    )
+    browsing.add_argument("--root", metavar="NODEID", help="instead of the Objects folder")
+    browsing.add_argument(
+        "--nodes-max", type=_count, default=100_000, metavar="N", help="default 100000"
+    )
+    browsing.add_argument(
+        "--with-server", action="store_true", help="the server's own diagnostics too"
+    )
+    server.add_arguments(browsing)
+    proposing = _command(
+        commands,
+        "map",
+        mapping.map_tags,
+        "propose a tag map for a model's contract by name and unit; 3 if a role finds none",
+        "edge-gateway map --contract signature.json --browse plc.toml --filter pump-7",
+    )
+    proposing.add_argument(
+        "--contract",
+        type=Path,
+        required=True,
+        metavar="PATH",
+        help="a signature.json, an image layout, or a gateway's data folder",
+    )
+    proposing.add_argument("--release", metavar="TEXT", help="version or digest, of several")
+    proposing.add_argument(
+        "--browse", metavar="FILE|URL", help="an export of `browse`, or the server itself"
+    )
+    proposing.add_argument(
+        "--filter", metavar="TEXT", help="only nodes with TEXT in path, id, type or unit"
+    )
+    proposing.add_argument("--out", type=Path, metavar="FILE", help="write the tags there")
+    server.add_arguments(_json(proposing))
 
 
 def _person(commands: Commands) -> None:
@@ -92,6 +147,14 @@ def _configured(command: Parser) -> Parser:
     return command
 
 
-def _json(command: Parser, words: str = "one JSON document on stdout") -> Parser:
+def _count(text: str) -> int:
+    """A whole number from 1 on."""
+    number = int(text)
+    if number < 1:
+        raise ValueError(text)
+    return number
+
+
+def _json(command: Arguments, words: str = "one JSON document on stdout") -> Arguments:
     command.add_argument("--json", action="store_true", help=words)
     return command

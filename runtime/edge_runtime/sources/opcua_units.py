@@ -51,6 +51,11 @@ def code_letters(unit_id: int) -> str:
     return raw.decode("ascii") if raw.isalnum() and raw.isascii() else ""
 
 
+def code_unit(unit_id: int) -> str:
+    """The unit that a server's number stands for, in pint's words; empty if it stands for none."""
+    return _CODES.get(code_letters(unit_id), "")
+
+
 def linear(have: str, want: str, unit_id: int = 0) -> tuple[float, float] | None:
     """Factor and offset from a server's unit to a tag's, or None where there is no way.
 

@@ -181,7 +181,9 @@ def _tensor(found: _Output, spec: TensorSpec, raw: bytes) -> NDArray[np.generic]
         )
     dtype = _little(spec)
     try:
-        flat = np.frombuffer(raw, dtype) if found.data is None else np.array(found.data, dtype)
+        # Too large a number becomes infinity, which is looked for below.
+        with np.errstate(over="ignore"):
+            flat = np.frombuffer(raw, dtype) if found.data is None else np.array(found.data, dtype)
         values = flat.reshape(spec.shape).astype(spec.dtype.value)
     except (TypeError, ValueError, OverflowError):
         raise ModelFailedError(

@@ -4,7 +4,10 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from edge_core.admission.backends.protocol import Arrays, only, refused, wanted
+from edge_core.admission.errors import ModelRefusedError
 from edge_core.contracts.artefact import TensorSpec
 
 CPU = "CPU"
@@ -51,6 +54,8 @@ class OpenVino:
             self._request = self._compiled.create_infer_request()
         except Exception as error:
             raise refused("openvino", error) from error
+        for spec, port in zip((*inputs, *outputs), (*self._inputs, *self._outputs), strict=True):
+            _check(spec, port)
 
     def run(self, inputs: Arrays) -> Arrays:
         """See `Backend.run`."""
@@ -64,3 +69,14 @@ class OpenVino:
             f"{device} ({precision})"
             for device in self._compiled.get_property("EXECUTION_DEVICES")
         ]
+
+
+def _check(spec: TensorSpec, port: Any) -> None:  # untyped library
+    """Its own conversion between types would hide that a model is not what was signed."""
+    found = str(np.dtype(port.element_type.to_dtype()))
+    shape = [int(each) for each in port.shape] if port.partial_shape.is_static else spec.shape
+    if found != spec.dtype or shape != spec.shape:
+        raise ModelRefusedError(
+            f"openvino does not load it: {spec.name!a}: expected {spec.dtype} {spec.shape}, "
+            f"found {found} {shape}"
+        )

@@ -14,7 +14,7 @@ from typing import Final, Self
 
 from edge_core.contracts.gateway import WindowCounts
 
-_FORM: Final = struct.Struct("<8sQQQQQQQ")
+_FORM: Final = struct.Struct("<8sQQqQQQQ")
 _MAGIC: Final = b"EDGEWIN1"
 UNFINISHED_MAX: Final = 1000
 

@@ -106,6 +106,12 @@ class WindowStream:
             self._windowing = windowing
             self._begin()
 
+    def judge_by(self, tags: Sequence[TagConfig]) -> None:
+        """Hold values to the limits of *tags*, the same ones in the same order, from now on."""
+        self._rules = tuple(_rule(tag) for tag in tags)
+        if self._feed is not None:
+            self._feed.judge_by(self._rules)
+
     def take(self, batch: SampleBatch) -> None:
         """Samples of any tags in any order; never blocks, never raises."""
         within = (batch.tags >= 0) & (batch.tags < len(self._roles))
@@ -148,7 +154,7 @@ class WindowStream:
     def _fresh(self, window: Window) -> bool:
         """Whether these rows were never in a window before, as far as a restart can tell."""
         behind_ns = self._ledger.last_end_ns - window.end_ns
-        return not 0 <= behind_ns <= BACKWARDS_NS
+        return self._ledger.cut == 0 or not 0 <= behind_ns <= BACKWARDS_NS
 
     def _off_time(self, times_ns: NDArray[np.int64]) -> NDArray[np.bool_]:
         now_ns = self.now_ns()

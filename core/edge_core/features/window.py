@@ -24,6 +24,7 @@ _CAUSES = {
     CellQuality.OFF_TIME: "source time is not of now",
     CellQuality.UNIT: "unit changed at its source",
 }
+FIRST = -(2**62)  # below every window's number: there are windows before 1970
 _ALMOST = 1e-9  # a share that is exactly enough must not fail by its last bit
 
 
@@ -151,7 +152,7 @@ def _cut(rows: Rows, at: int, count: int) -> Rows:
 class WindowCutter:
     """A mirrored ring of rows: each row is written twice, so that any window is one slice."""
 
-    def __init__(self, windowing: Windowing, tags: int, *, next_number: int = 0) -> None:
+    def __init__(self, windowing: Windowing, tags: int, *, next_number: int = FIRST) -> None:
         """Start empty.
 
         Args:

@@ -23,12 +23,13 @@ from edge_runtime.outbox import Outbox, open_outbox
 from edge_runtime.pipeline import Pipeline
 from edge_runtime.review import ReviewRouter
 from edge_runtime.scoring import Scorer
-from edge_runtime.sinks import MqttSink, Sink, topic
+from edge_runtime.sinks import MqttSink, Sink, still_to_say, topic
 from edge_runtime.sources.factory import SourceMeans, make
 from edge_runtime.sources.sample import Source
 from edge_runtime.spool import HealthSpool, open_spool
 from edge_runtime.startup import cause_of, kernel_boot, made, watchdog_bit
 from edge_runtime.telemetry import Levels, Meters
+from edge_runtime.unsaid import Unsaid
 from edge_runtime.update.agent import Agent
 from edge_runtime.update.ascent import Means, Pace
 from edge_runtime.update.fetch import Shelf
@@ -182,7 +183,8 @@ async def assemble(config: Config, sinks: Sequence[Sink] = ()) -> AsyncIterator[
             config.tags, ledger, lateness_s=config.lateness_s, monotonic=time.monotonic
         )
         watchers = _watchers(config, agent, stream, ledger, outbox, epoch)
-        sink = None if config.sink is None else MqttSink(config.sink, topic(config))
+        unsaid = stack.enter_context(Unsaid(config.data / "unsaid"))
+        sink = None if config.sink is None else MqttSink(config.sink, topic(config), unsaid)
         every = [*sinks, *([] if sink is None else [sink])]
         spool = await stack.enter_async_context(
             open_spool(folders.health, config.serial, time.time_ns)
@@ -205,7 +207,7 @@ async def assemble(config: Config, sinks: Sequence[Sink] = ()) -> AsyncIterator[
             heart=heart,
             spool=spool,
             outbox=outbox,
-            pipeline=Pipeline(stream, scorer, ledger, every, watchers),
+            pipeline=Pipeline(stream, scorer, ledger, every, watchers, still_to_say(unsaid)),
             scorer=scorer,
             stream=stream,
             watchers=watchers,

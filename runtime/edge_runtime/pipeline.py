@@ -6,7 +6,7 @@ that looks on, health, drift, review and telemetry come after it.
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
 from typing import Final, Protocol
 
@@ -39,8 +39,11 @@ class Onlooker(Protocol):
 class Pipeline:
     """From samples to verdicts.
 
+    `kept` are verdicts of the last process that a sink has yet to say.
+
     Attributes:
         recent: the last verdicts, newest last.
+        beats: how often it has gone on: a window scored, or a look that found none due.
     """
 
     def __init__(
@@ -50,13 +53,16 @@ class Pipeline:
         ledger: Ledger,
         sinks: Sequence[Sink],
         watchers: Onlooker,
+        kept: Collection[Verdict] = (),
     ) -> None:
         self._stream = stream
         self._scorer = scorer
         self._ledger = ledger
         self._sinks = sinks
         self._watchers = watchers
+        self._kept = {verdict.window: verdict.decided for verdict in kept}
         self.recent: deque[Verdict] = deque(maxlen=RECENT_MAX)
+        self.beats = 0
 
     def resume(self, serial: Serial, epoch: int, now: datetime) -> None:
         """Say what the last process could not, before anything new is said.
@@ -68,8 +74,9 @@ class Pipeline:
             self._tell(_undecided(serial, epoch, 0, now, NO_MODEL))
         ended = instant(self._ledger.last_end_ns)
         for number in self._ledger.unfinished:
-            self._ledger.out(number, scored=False)
-            self._tell(_undecided(serial, epoch, number, ended, CUT_SHORT))
+            if number not in self._kept:
+                self._tell(_undecided(serial, epoch, number, ended, CUT_SHORT))
+            self._ledger.out(number, scored=self._kept.get(number, False))
 
     async def run(self, serial: Serial, epoch: int, now: Callable[[], datetime]) -> None:
         """Score for ever."""
@@ -77,6 +84,7 @@ class Pipeline:
         while True:
             async with self._scorer.turn() as route:
                 await self.tick(route)
+            self.beats += 1
             await asyncio.sleep(self._tick_s)
 
     async def tick(self, route: Route) -> None:
@@ -88,9 +96,11 @@ class Pipeline:
             await self._one(cut, route)
 
     async def _one(self, cut: CutWindow, route: Route) -> None:
+        self.beats += 1
         scored = await self._scorer.score(cut, route)
-        self._ledger.out(cut.number, scored=scored.decisive is not None)
+        # Kept first: a kill between the two leaves it said once, see `resume`.
         self._tell(scored.verdict)
+        self._ledger.out(cut.number, scored=scored.decisive is not None)
         self._watchers.take(await self._scorer.compare(scored))
 
     def _tell(self, verdict: Verdict) -> None:

@@ -1,10 +1,13 @@
 """Publishes verdicts to an MQTT topic, newest first kept: a late verdict is worth less than none.
 
-The last verdict is retained by the broker, so whoever subscribes knows at once what holds.
+The last verdict is retained by the broker, so whoever subscribes knows at once what holds. What
+the broker has not confirmed is published again, by the next process if need be, and is the same to
+the byte then: at least once, and a repeat is recognisable.
 """
 
 import asyncio
 from collections import deque
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final, Protocol
 
 import msgspec
@@ -12,6 +15,7 @@ import structlog
 
 from edge_runtime.broker import dial, still_wanted
 from edge_runtime.config import Config, SinkConfig
+from edge_runtime.unsaid import SLOTS, Unsaid
 from edge_runtime.verdict import Verdict
 
 if TYPE_CHECKING:
@@ -19,7 +23,7 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
-WAITING_MAX: Final = 1024  # verdicts while the broker is away; older ones are dropped and counted
+WAITING_MAX: Final = SLOTS  # while the broker is away; older ones are dropped and counted
 
 
 class Sink(Protocol):
@@ -33,10 +37,11 @@ class Sink(Protocol):
 class MqttSink:
     """The MQTT topic of one gateway."""
 
-    def __init__(self, config: SinkConfig, topic: str) -> None:
+    def __init__(self, config: SinkConfig, topic: str, unsaid: Unsaid) -> None:
         self._config = config
         self._topic = topic
-        self._waiting: deque[Verdict] = deque(maxlen=WAITING_MAX)
+        self._unsaid = unsaid
+        self._waiting: deque[tuple[int, bytes]] = deque(unsaid.left)
         self._filled = asyncio.Event()
         self._told = ""
         self.published = 0
@@ -45,8 +50,10 @@ class MqttSink:
     def put(self, verdict: Verdict) -> None:
         """Publish *verdict* soon."""
         if len(self._waiting) == WAITING_MAX:
+            self._unsaid.let_go(self._waiting.popleft()[0])
             self.dropped += 1
-        self._waiting.append(verdict)
+        body = msgspec.json.encode(verdict)
+        self._waiting.append((self._unsaid.keep(body), body))
         self._filled.set()
 
     async def run(self) -> None:
@@ -83,9 +90,11 @@ class MqttSink:
         while True:
             while self._waiting:
                 still_wanted()
-                body = msgspec.json.encode(self._waiting[0])
+                slot, body = said = self._waiting[0]
                 await client.publish(self._topic, body, qos=1, retain=True)
-                self._waiting.popleft()
+                if self._waiting and self._waiting[0] is said:  # else it made room meanwhile
+                    self._waiting.popleft()
+                    self._unsaid.let_go(slot)
                 self.published += 1
             still_wanted()
             # Only now: what was left over when a broker went is not announced a second time.
@@ -103,3 +112,12 @@ def topic(config: Config) -> str:
     """Where this gateway's verdicts go."""
     named = None if config.sink is None else config.sink.topic
     return named or f"edge/{config.site}/{config.serial}/verdict"
+
+
+def still_to_say(unsaid: Unsaid) -> list[Verdict]:
+    """The last process's verdicts that were not confirmed; what is none in this version is not."""
+    found: list[Verdict] = []
+    for _, body in unsaid.left:
+        with suppress(msgspec.MsgspecError):
+            found.append(msgspec.json.decode(body, type=Verdict))
+    return found

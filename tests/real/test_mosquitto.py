@@ -25,10 +25,11 @@ from edge_fixtures.plant import (
     SPARKPLUG_NODE,
 )
 from edge_runtime.config import SinkConfig, TagConfig
-from edge_runtime.sinks import MqttSink
+from edge_runtime.sinks import MqttSink, still_to_say
 from edge_runtime.sources.mqtt import MqttSource
 from edge_runtime.sources.mqtt_config import MqttConfig, SparkplugConfig
 from edge_runtime.sources.sparkplug import SparkplugSource
+from edge_runtime.unsaid import Unsaid
 from edge_runtime.verdict import Verdict
 from tests.simulators.broker import Broker, broker, make_authority
 from tests.simulators.field import STATUSES
@@ -214,30 +215,34 @@ def verdict(number: int) -> Verdict:
     )
 
 
-async def test_sink(mosquitto: Broker) -> None:
-    """The last verdict is retained; what came while the broker was away follows by itself."""
-    sink, got = (
-        MqttSink(SinkConfig(retry_s=RETRY_S, **mosquitto.credentials), VERDICTS),
-        Recorder(ROLES),
-    )
+async def test_sink(mosquitto: Broker, tmp_path: Path) -> None:
+    """The last verdict is retained; what the broker missed follows, from the next process too."""
+    where, got = SinkConfig(retry_s=RETRY_S, **mosquitto.credentials), Recorder(ROLES)
+    first = MqttSink(where, VERDICTS, Unsaid(tmp_path / "unsaid"))
     with got.listening():
-        async with running(sink.run()):
+        async with running(first.run()):
             for number in range(1, 4):
-                sink.put(verdict(number))
-            await until(lambda: sink.published == 3, "three verdicts")
+                first.put(verdict(number))
+            await until(lambda: first.published == 3, "three verdicts")
             assert retained(mosquitto) == verdict(3)
             mosquitto.program.kill()
             await got.until_said("sink.lost")
             for number in range(4, 7):
-                sink.put(verdict(number))
-            mosquitto.program.start()
-            await mosquitto.program.ready()
-            ready_s = time.monotonic()
-            await until(lambda: sink.published == 6, "six verdicts")
-            back_s = time.monotonic() - ready_s
-            assert retained(mosquitto) == verdict(6)
+                first.put(verdict(number))
+        with Unsaid(tmp_path / "unsaid") as left:  # as after a kill: the first never closed it
+            assert still_to_say(left) == [verdict(number) for number in range(4, 7)]
+            second = MqttSink(where, VERDICTS, left)
+            async with running(second.run()):
+                mosquitto.program.start()
+                await mosquitto.program.ready()
+                ready_s = time.monotonic()
+                await until(lambda: second.published == 3, "the other three")
+                back_s = time.monotonic() - ready_s
+                assert retained(mosquitto) == verdict(6)
     figures.info("sink: published %.3f s after the broker was back", back_s)
-    assert sink.dropped == 0
+    with Unsaid(tmp_path / "unsaid") as confirmed:
+        assert not confirmed.left
+    assert (first.dropped, second.dropped) == (0, 0)
 
 
 def retained(mosquitto: Broker) -> Verdict | None:

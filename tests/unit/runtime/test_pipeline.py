@@ -72,6 +72,22 @@ def test_windows_that_a_kill_cut_short(
     assert not second.told
 
 
+def test_verdict_that_a_sink_still_has(tmp_path: Path) -> None:
+    """A kill after a verdict was kept and before it was counted: it is said by the sink alone."""
+    killed(tmp_path / "w", given=5, out=3)
+    kept = Verdict(
+        serial="gw-1", epoch=1, window=4, started=NOW, ended=NOW, decided=True, label="leak"
+    )
+    listener = Listener()
+    with Ledger(tmp_path / "w") as ledger:
+        stream, scorer = Plant(ledger).stream, Scorer("gw-1", 2, lambda: 0.0)
+        pipeline = Pipeline(stream, scorer, ledger, [listener], listener, [kept])
+        pipeline.resume("gw-1", 2, NOW)
+        assert [verdict.window for verdict in listener.told] == [5]
+        counts = ledger.counts
+        assert (counts.scored, counts.no_verdict, counts.dropped, counts.doubled) == (4, 1, 0, 0)
+
+
 def test_gateway_that_never_scored(tmp_path: Path) -> None:
     """Before the first window the line hears that there is no model; zero is no window."""
     for listener in resumed(tmp_path / "w"):

@@ -329,8 +329,11 @@ class Api:
         mine = [
             i
             for i in self.site.items.values()
-            if i.state is ItemState.OPEN
-            or (i.state is ItemState.LEASED and i.leased_by == "m.keller")
+            if asked.asset in {None, i.asset}
+            and (
+                i.state is ItemState.OPEN
+                or (i.state is ItemState.LEASED and i.leased_by == "m.keller")
+            )
         ]
         leased = [
             msgspec.structs.replace(i, state=ItemState.LEASED, leased_by="m.keller")

@@ -129,11 +129,12 @@ class SafeModeRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 
 class LeaseRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Give me the next items; each stays mine for `seconds`."""
+    """Give me the next items, of one line or one asset if named; each stays mine for `seconds`."""
 
     count: Annotated[int, Meta(ge=1, le=50)] = 20
     seconds: Annotated[float, Meta(gt=0, le=28_800)] = 900.0
     line: str | None = None
+    asset: str | None = None
 
 
 class LabelRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

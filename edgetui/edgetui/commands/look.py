@@ -19,6 +19,8 @@ from edgetui.present.fleet_page import gateway_page, gateways_page, status_page
 from edgetui.present.ops_page import alarms_page, audit_page, queue_page
 from edgetui.present.rollout_page import gates_page, rollout_page, rollouts_page
 
+QUEUE_MAX = 5000  # items read before the filter; the site answers no more at once
+
 
 async def status(context: Context) -> int:
     """The whole site on one page."""
@@ -78,7 +80,12 @@ async def queue(context: Context) -> int:
             sys.stdout.buffer.write(line)
         return 0
     items = await context.site.fetch(
-        "/v1/queue", list[ReviewItem], state=context.chosen.state, line=context.chosen.line
+        "/v1/queue",
+        list[ReviewItem],
+        state=context.chosen.state,
+        line=context.chosen.line,
+        asset=context.chosen.asset,
+        limit=QUEUE_MAX,
     )
     items = [i for i in items if context.keeps(i.asset, i.line, i.window.prediction, i.window.why)]
     return context.answer(items, lambda cells: queue_page(items, cells))

@@ -83,6 +83,7 @@ def _looking(commands: "Commands[Parser]") -> None:
     queue = _command(commands, "queue", look.queue)
     queue.add_argument("--state", choices=["open", "leased", "labelled", "expired"])
     queue.add_argument("--line", metavar="LINE")
+    queue.add_argument("--asset", metavar="ASSET")
     queue.add_argument(
         "--export", action="store_true", help="every labelled window as JSON lines, for training"
     )

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 import msgspec
 from msgspec.structs import replace
 
-from edge_core.contracts.api import LabelRequest
+from edge_core.contracts.api import LabelRequest, LeaseRequest
 from edge_core.contracts.plant import GatewayPlace
 from edge_core.contracts.review import (
     UNSURE,
@@ -87,18 +87,20 @@ class ReviewQueue:
 
         return await self._store.change(f"gateway:{place.serial}", [], mutate)
 
-    async def lease(
-        self, who: str, count: int, seconds: float, line: str | None
-    ) -> list[ReviewItem]:
+    async def lease(self, who: str, order: LeaseRequest) -> list[ReviewItem]:
         """The next open items that nobody holds, and those that *who* holds already."""
         self._drop_leases()
         items = await self._store.read(
             lambda db: tables.select(
-                db, state=ItemState.OPEN, line=line, limit=count + len(self._leases)
+                db,
+                state=ItemState.OPEN,
+                line=order.line,
+                asset=order.asset,
+                limit=order.count + len(self._leases),
             )
         )
-        until = self._monotonic() + seconds
-        mine = [item for item in items if self._holder(item.item) in {None, who}][:count]
+        until = self._monotonic() + order.seconds
+        mine = [item for item in items if self._holder(item.item) in {None, who}][: order.count]
         for item in mine:
             self._leases[item.item] = _Lease(who, until)
         return [self._shown(item) for item in mine]
@@ -163,13 +165,18 @@ class ReviewQueue:
         return self._shown(answer)
 
     async def items(
-        self, state: ItemState | None, line: str | None, limit: int
+        self,
+        state: ItemState | None,
+        limit: int,
+        *,
+        line: str | None = None,
+        asset: str | None = None,
     ) -> list[ReviewItem]:
         """Items in order of arrival; a leased one is an open one in somebody's hands."""
         self._drop_leases()
         kept = ItemState.OPEN if state is ItemState.LEASED else state
         found = await self._store.read(
-            lambda db: tables.select(db, state=kept, line=line, limit=limit)
+            lambda db: tables.select(db, state=kept, line=line, asset=asset, limit=limit)
         )
         shown = [self._shown(item) for item in found]
         return [item for item in shown if state is None or item.state is state]

@@ -69,13 +69,19 @@ def load(db: Database, item: int) -> ReviewItem:
 
 
 def select(
-    db: Database, *, state: ItemState | None, line: str | None, limit: int
+    db: Database,
+    *,
+    state: ItemState | None,
+    limit: int,
+    line: str | None = None,
+    asset: str | None = None,
 ) -> list[ReviewItem]:
     """Items in order of arrival."""
+    chosen = {"state": None if state is None else state.value, "line": line, "asset": asset}
     rows = db.execute(
         f"{_SELECT} WHERE (:state IS NULL OR state = :state) AND (:line IS NULL OR line = :line)"
-        " ORDER BY item LIMIT :limit",
-        {"state": None if state is None else state.value, "line": line, "limit": limit},
+        " AND (:asset IS NULL OR asset = :asset) ORDER BY item LIMIT :limit",
+        {**chosen, "limit": limit},
     ).fetchall()
     return [_item(row) for row in rows]
 

@@ -39,11 +39,12 @@ class QueueCalls:
         ]
 
     async def items(self, request: Request) -> Response:
-        """Items of the queue; `state`, `line` and `limit` choose."""
+        """Items of the queue; `state`, `line`, `asset` and `limit` choose."""
         await self._desk.caller(request)
         state = parameter(request, "state", ItemState | None, None)  # type: ignore[arg-type]  # a union is no `type`, and msgspec takes it
-        line = request.query_params.get("line")
-        return answer(request, await self._queue.items(state, line, limit_of(request, 100)))
+        line, asset = (request.query_params.get(name) for name in ("line", "asset"))
+        limit = limit_of(request, 100)
+        return answer(request, await self._queue.items(state, limit, line=line, asset=asset))
 
     async def summary(self, request: Request) -> Response:
         """How much work there is."""
@@ -60,8 +61,7 @@ class QueueCalls:
         """The next items, for a while."""
         sender = await self._desk.sender(request, Action.LABEL)
         order = await body_of(request, LeaseRequest)
-        items = await self._queue.lease(sender.who, order.count, order.seconds, order.line)
-        return answer(request, items)
+        return answer(request, await self._queue.lease(sender.who, order))
 
     async def label(self, request: Request) -> Response:
         """Say what a window was."""

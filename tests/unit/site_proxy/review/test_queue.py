@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from edge_core.contracts.api import LabelRequest
+from edge_core.contracts.api import LabelRequest, LeaseRequest
 from edge_core.contracts.errors import ConflictError, NotFoundError, RefusedError
 from edge_core.contracts.review import UNSURE, Channel, ItemState, Routing, SuspectWindow
 from edge_site_proxy.audit.log import events_about
@@ -48,7 +48,7 @@ async def test_a_repeat_is_recognised(tmp_path: Path) -> None:
     async with plant(tmp_path) as here:
         assert await here.site.take_window("g1", window(1))
         assert not await here.site.take_window("g1", window(1))
-        assert len(await here.site.queue.items(None, None, 10)) == 1
+        assert len(await here.site.queue.items(None, 10)) == 1
         events = await here.site.store.read(lambda db: events_about(db, "review", "1"))
         assert [event.kind for event in events] == ["review.received"]
 
@@ -64,10 +64,10 @@ async def test_fifty_labels(tmp_path: Path) -> None:
     """Fifty labels with a restart in the middle: none lost, none doubled, undo works."""
     async with plant(tmp_path) as here:
         await filled(here, 50)
-        for item in await here.site.queue.lease("lea", 30, 900, None):
+        for item in await here.site.queue.lease("lea", LeaseRequest(count=30)):
             await here.site.queue.label(item.item, "lea", LabelRequest(label="valve", seconds=8))
     async with plant(tmp_path) as here:
-        rest = await here.site.queue.lease("lea", 30, 900, None)
+        rest = await here.site.queue.lease("lea", LeaseRequest(count=30))
         assert [item.item for item in rest] == list(range(31, 51))
         for item in rest:
             await here.site.queue.label(item.item, "lea", LabelRequest(label="normal"))
@@ -97,13 +97,25 @@ async def test_export_has_what_trust_takes(tmp_path: Path) -> None:
         assert line["channels"][0]["values"] == [1.0, None, 2.0]
 
 
+async def test_one_asset_is_found_behind_a_crowd(tmp_path: Path) -> None:
+    """Whoever looks for one pump sees its windows, however many of another came before."""
+    async with plant(tmp_path) as here:
+        await filled(here, 60)
+        assert await here.site.take_window("g2", window(1, "g2"))
+        queue = here.site.queue
+        (mine,) = await queue.lease("lea", LeaseRequest(count=50, asset="pump-g2"))
+        assert mine.asset == "pump-g2"
+        assert await queue.items(None, 10, asset="pump-g2") == [mine]
+        assert not await queue.lease("lea", LeaseRequest(asset="pump-g9"))
+
+
 async def test_a_lease_keeps_others_out_for_a_while(tmp_path: Path) -> None:
     """Two labellers do not meet on one window; after the lease it is free again."""
     async with plant(tmp_path) as here:
         await filled(here, 2)
-        (mine,) = await here.site.queue.lease("lea", 1, 60, None)
+        (mine,) = await here.site.queue.lease("lea", LeaseRequest(count=1, seconds=60))
         assert mine.state is ItemState.LEASED
-        (theirs,) = await here.site.queue.lease("max", 5, 60, None)
+        (theirs,) = await here.site.queue.lease("max", LeaseRequest(count=5, seconds=60))
         assert theirs.item != mine.item
         with pytest.raises(ConflictError, match="lea has it"):
             await here.site.queue.label(mine.item, "max", LabelRequest(label="valve"))

@@ -8,7 +8,7 @@ import signal
 import time
 from collections.abc import Coroutine
 from contextlib import suppress
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import msgspec
 import structlog
@@ -16,10 +16,10 @@ import structlog
 from edge_core.contracts.errors import ConfigurationError, EdgeError
 from edge_runtime import snapshot
 from edge_runtime.assembly import Gateway, assemble
+from edge_runtime.care import Care, Present, cared_for
 from edge_runtime.config import Config
 from edge_runtime.control import Asked, ControlServer, RollbackAsked
 from edge_runtime.logs import RecentLogs
-from edge_runtime.sources.sample import Source
 from edge_runtime.startup import sole_use
 
 log = structlog.get_logger(__name__)
@@ -29,8 +29,8 @@ SNAPSHOT_LOOK_S: Final = 1.0
 HEALTH_LOOK_S: Final = 1.0
 
 
-async def serve(config: Config, logs: RecentLogs) -> None:
-    """Run the gateway until SIGTERM or SIGINT.
+async def serve(config: Config, logs: RecentLogs, care: Care) -> None:
+    """Run the gateway until SIGTERM or SIGINT; SIGHUP reads the configuration again.
 
     Raises:
         EdgeError: what the daemon cannot live with.
@@ -39,25 +39,31 @@ async def serve(config: Config, logs: RecentLogs) -> None:
     loop = asyncio.get_running_loop()
     for signum in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(signum, stop.set)
+    loop.add_signal_handler(signal.SIGHUP, care.hup.set)
     with sole_use(config.data):
         async with assemble(config) as gateway:
             log.info(
                 "gateway.started", serial=config.serial, epoch=gateway.agent.record.boot_epoch
             )
-            await run(gateway, logs, stop)
+            await run(gateway, logs, stop, care)
     log.info("gateway.stopped", serial=config.serial)
 
 
-async def run(gateway: Gateway, logs: RecentLogs, stop: asyncio.Event) -> None:
-    """Run every part until *stop* is set.
+async def run(
+    gateway: Gateway, logs: RecentLogs, stop: asyncio.Event, care: Care | None = None
+) -> None:
+    """Run every part until *stop* is set; without *care* nobody watches over it.
 
     Raises:
         EdgeError: the first error that ended a part.
     """
     try:
         async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(job) for job in _jobs(gateway, logs)]
+            jobs = _jobs(gateway, logs, care or Care())
+            tasks = [group.create_task(job) for job in jobs]
             await stop.wait()
+            if care is not None:
+                care.notifier.stopping()
             for task in tasks:
                 task.cancel()
     except* EdgeError as failures:
@@ -67,7 +73,10 @@ async def run(gateway: Gateway, logs: RecentLogs, stop: asyncio.Event) -> None:
         raise first from None
 
 
-def _jobs(gateway: Gateway, logs: RecentLogs) -> list[Coroutine[Any, Any, None]]:  # Any: tasks
+def _jobs(
+    gateway: Gateway, logs: RecentLogs, care: Care
+) -> list[Coroutine[Any, Any, None]]:  # Any: tasks
+    present = Present(gateway, logs)
     config, epoch = gateway.config, gateway.agent.record.boot_epoch
     jobs: list[Coroutine[Any, Any, None]] = [  # Any: as above
         gateway.pipeline.run(config.serial, epoch, gateway.now),
@@ -76,18 +85,20 @@ def _jobs(gateway: Gateway, logs: RecentLogs) -> list[Coroutine[Any, Any, None]]
         gateway.heart.run(gateway.link),
         gateway.outbox.run(gateway.link),
         gateway.watchers.review.run(gateway.outbox),
-        _measure(gateway),
+        cared_for(gateway, care, present),
+        _measure(gateway, present),
         _close_health_windows(gateway),
         _take_snapshots(gateway, logs),
         ControlServer(config.socket, lambda asked: _answer(gateway, asked)).run(),
     ]
-    jobs += [_read(gateway, name, source) for name, source in gateway.sources]
+    jobs += [_kept(gateway, f"source {name}", source) for name, source in gateway.sources]
     if gateway.sink is not None:
         jobs.append(gateway.sink.run())
     if config.serving is not None:
         from edge_runtime.api.serving import Serving  # noqa: PLC0415 - who serves nobody loads none
 
-        jobs.append(Serving(config.serving, gateway.scorer).run())
+        serving = Serving(config.serving, lambda: gateway.scorer.route)
+        jobs.append(_kept(gateway, "serving", serving))
     return jobs
 
 
@@ -100,20 +111,28 @@ def _answer(gateway: Gateway, asked: Asked) -> dict[str, Any]:  # Any: JSON valu
     return {"daemon": True, **status}
 
 
-async def _read(gateway: Gateway, name: str, source: Source) -> None:
-    """Keep one source; a setting that does not fit the other side is an alarm, not an end."""
+class _Runs(Protocol):
+    """A part that runs for ever."""
+
+    async def run(self) -> None:
+        """See there."""
+        ...
+
+
+async def _kept(gateway: Gateway, name: str, part: _Runs) -> None:
+    """Keep one part; a setting that does not fit the other side is an alarm, not an end."""
     while True:
         try:
-            await source.run()
+            await part.run()
         except ConfigurationError as error:
-            gateway.agent.keeper.fault(f"source {name}", str(error))
+            gateway.agent.keeper.fault(name, str(error))
             await asyncio.sleep(SETTING_RETRY_S)
 
 
-async def _measure(gateway: Gateway) -> None:
+async def _measure(gateway: Gateway, present: Present) -> None:
     """One OTLP batch a period."""
     while True:
-        await asyncio.sleep(gateway.config.proxy.telemetry_s)
+        await asyncio.sleep(present.config.proxy.telemetry_s)
         body = gateway.watchers.meters.encoded()
         try:
             if body is not None:

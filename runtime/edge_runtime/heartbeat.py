@@ -91,6 +91,10 @@ class Heart:
         self.checkpoint: Checkpoint | None = None
         self.answered = 0
 
+    def every(self, heartbeat_s: float) -> None:
+        """Beat at most that far apart from now on."""
+        self._heartbeat_s = heartbeat_s
+
     async def run(self, site: Site) -> None:
         """Beat for ever."""
         while True:

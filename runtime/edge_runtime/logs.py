@@ -13,13 +13,24 @@ _LEVELS: Final = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 
 
 class RecentLogs:
-    """A processor that keeps the last events."""
+    """A processor that drops what is below the level, and keeps the last of the others."""
 
-    def __init__(self) -> None:
+    def __init__(self, level: str = "debug") -> None:
         self._lines: deque[dict[str, Any]] = deque(maxlen=RECENT_MAX)  # Any: JSON values
+        self._least = _LEVELS[level]
 
-    def __call__(self, _: WrappedLogger, __: str, event: EventDict) -> EventDict:
-        """Keep *event* and hand it on."""
+    def from_level(self, level: str) -> None:
+        """Log from *level* on, from now on."""
+        self._least = _LEVELS[level]
+
+    def __call__(self, _: WrappedLogger, method: str, event: EventDict) -> EventDict:
+        """Keep *event* and hand it on.
+
+        Raises:
+            DropEvent: it is below the level.
+        """
+        if _LEVELS.get(method, self._least) < self._least:
+            raise structlog.DropEvent
         self._lines.append(dict(event))
         return event
 
@@ -31,7 +42,7 @@ class RecentLogs:
 
 def configure(level: str) -> RecentLogs:
     """Log as JSON lines from *level* on; libraries from WARNING on."""
-    recent = RecentLogs()
+    recent = RecentLogs(level)
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,
@@ -39,7 +50,8 @@ def configure(level: str) -> RecentLogs:
             recent,
             structlog.processors.JSONRenderer(),
         ],
-        wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[level]),
+        # The level itself may change while loggers are in use, so a processor keeps it.
+        wrapper_class=structlog.make_filtering_bound_logger(_LEVELS["debug"]),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
         cache_logger_on_first_use=True,
     )

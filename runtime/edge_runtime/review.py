@@ -47,6 +47,10 @@ class ReviewRouter:
         self._picked_s: deque[float] = deque()
         self._last_s: dict[Routing, float] = {}
 
+    def follow(self, config: ReviewConfig) -> None:
+        """Pick by other rules from now on; what was picked counts as before."""
+        self._config = config
+
     def consider(
         self, scored: Scored, drift: DriftScore | None, *, budget: int, now_s: float
     ) -> Pick | None:

@@ -12,6 +12,7 @@ import structlog
 from edge_core.contracts.errors import EdgeError
 from edge_core.drift.errors import ReferenceRefusedError
 from edge_core.drift.wcusum import DriftScore
+from edge_runtime.config import ReviewConfig
 from edge_runtime.monitor import DriftWatch, HealthSums
 from edge_runtime.review import ReviewRouter, suspect
 from edge_runtime.scoring import Scored
@@ -73,6 +74,10 @@ class Review:
         self._waiting: deque[bytes] = deque(maxlen=WAITING_MAX)
         self._filled = asyncio.Event()
         self.picked = 0
+
+    def follow(self, config: ReviewConfig) -> None:
+        """Pick by other rules from now on."""
+        self._router.follow(config)
 
     def take(self, scored: Scored, drift: DriftScore | None) -> None:
         """Pick the window, or do not."""

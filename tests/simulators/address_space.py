@@ -103,7 +103,7 @@ class AddressSpace:
     def _count(self, operations: int) -> None:
         self.requests += 1
         if operations > self.operations_max:
-            raise UaStatusCodeError(TOO_MANY.value)
+            raise UaStatusCodeError(TOO_MANY.value)  # type: ignore[no-untyped-call]  # asyncua: half typed
 
     def _page(self, references: list[Any]) -> ua.BrowseResult:  # Any: asyncua ships no types
         found = ua.BrowseResult()

@@ -64,6 +64,11 @@ class WindowFeed:
         self._cutter = WindowCutter(plan.windowing, plan.spec.tags)
         self._period_ns = plan.spec.period_ns
 
+    def judge_by(self, rules: tuple[TagRule, ...]) -> None:
+        """Hold values to other rules from now on; how long one has stood still is counted anew."""
+        self._screen = Screen(rules)
+        self._stuck = StuckWatch(rules)
+
     @property
     def counts(self) -> GridCounts:
         """What was late, ahead, too much or unknown since the start."""

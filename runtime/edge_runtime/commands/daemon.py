@@ -2,6 +2,8 @@
 
 import argparse
 import asyncio
+import faulthandler
+import os
 import time
 
 from edge_core.command import tell
@@ -10,6 +12,7 @@ from edge_core.trust.policy import Trust
 from edge_runtime.commands.names import PROGRAM
 from edge_runtime.config import load
 from edge_runtime.errors import ExtraMissingError
+from edge_runtime.service import Notifier
 from edge_runtime.sources.factory import SourceMeans, make
 
 
@@ -17,14 +20,20 @@ def run(arguments: argparse.Namespace) -> int:
     """Run until SIGTERM or SIGINT."""
     config = load(arguments.config)
     try:
-        from edge_runtime.daemon import serve  # noqa: PLC0415 - other commands need none of it
+        from edge_runtime.care import Care  # noqa: PLC0415 - other commands need none of it
+        from edge_runtime.daemon import serve  # noqa: PLC0415 - likewise
         from edge_runtime.logs import configure  # noqa: PLC0415 - likewise
     except ImportError as error:
         raise ExtraMissingError(
             f"library {error.name}: expected it to be installed; install edge-mlops[gateway]"
         ) from None
+    # A watchdog ends us with SIGABRT: where every thread stood is then in the log.
+    faulthandler.enable()
     logs = configure(config.log_level)
-    asyncio.run(serve(config, logs))
+    notifier = Notifier.of(os.environ, os.getpid())
+    # The model processes inherit the environment, and speak for nobody.
+    os.environ.pop("NOTIFY_SOCKET", None)
+    asyncio.run(serve(config, logs, Care(notifier, lambda: load(arguments.config))))
     return 0
 
 

@@ -1,4 +1,4 @@
-"""`edge-gateway status`, `rollback`, `flight`, `enrol`: what a person at the gateway asks and orders."""
+"""`edge-gateway status`, `rollback`, `flight`, `enrol`: what a person at the gateway can do."""
 
 import argparse
 import asyncio

@@ -2,48 +2,36 @@
 
 A connection may look well while no data arrives. So what counts is the arrival of publish
 responses, keep-alives among them: after `silence_s` without one, or when the socket goes, the
-client is thrown away and made anew. The outage is marked as a gap in every tag.
+connection is left. Then the server is asked for the same session and subscription again, and for
+what it has kept meanwhile; only if it has neither everything begins anew, what was missed is read
+from its history where there is one, and what nobody has any more is a gap in every tag.
 """
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import TYPE_CHECKING, Final
 
 import structlog
 
-from edge_core.contracts.errors import ConfigurationError
-from edge_core.features.samples import CellQuality
 from edge_runtime.config import TagConfig
 from edge_runtime.errors import SourceLostError
-from edge_runtime.sources.opcua_client import (
-    CONNECT_S,
-    library,
-    make_client,
-    secure,
-    throw_away,
-)
+from edge_runtime.sources.opcua_client import NONSENSE, library, renew_channel
 from edge_runtime.sources.opcua_config import OpcUaConfig
-from edge_runtime.sources.opcua_values import FirstValues, sample_of
-from edge_runtime.sources.sample import Ingest, TagSample, by_role
+from edge_runtime.sources.opcua_continuity import Continuity, Hole
+from edge_runtime.sources.opcua_items import NO_TIME
+from edge_runtime.sources.opcua_tags import UNIT_HANDLES, TagColumns
+from edge_runtime.sources.opcua_wire import Notification
+from edge_runtime.sources.sample import GapCause, Ingest, SampleBatch, gaps
+
+if TYPE_CHECKING:
+    from edge_runtime.sources.opcua_line import Line, Lines
 
 log = structlog.get_logger(__name__)
 
-KEEP_ALIVES_A_SILENCE: Final = 3  # so that one late keep-alive is no alarm
-LIFETIME_A_KEEP_ALIVE: Final = 10  # the server forgets us after so many
-NOTIFICATIONS_MAX: Final = 10_000  # in one publish response
-
-
-@dataclass(slots=True)
-class _Life:
-    """One connection: when it last gave a sign, whether it ever stood, and what it has shown."""
-
-    heard_s: float
-    up: bool = False
-    first: FirstValues = field(default_factory=FirstValues)
-    lost: asyncio.Event = field(default_factory=asyncio.Event)
+LOOKS_A_SILENCE: Final = 8
+REFUSED_S: Final = 30.0  # until a tag that the server refused is asked for again
 
 
 class OpcUaSource:
@@ -51,7 +39,7 @@ class OpcUaSource:
 
     Attributes:
         reconnects: connections that ended.
-        overflows: values that the server says it had to drop.
+        recovered: values that were read from history.
     """
 
     def __init__(
@@ -63,15 +51,26 @@ class OpcUaSource:
         monotonic: Callable[[], float],
         unix_ns: Callable[[], int],
     ) -> None:
+        places = [place for place, tag in enumerate(tags) if tag.source == config.name]
         self._config = config
-        self._tags = [tag for tag in tags if tag.source == config.name]
-        self._ingest = by_role(ingest, (tag.role for tag in tags))
+        self._columns = TagColumns([tags[place] for place in places], places)
+        self._continuity = Continuity(self._columns.places, len(tags))
+        self._handles = {place: handle for handle, place in enumerate(places)}
+        self._ingest = ingest
         self._monotonic = monotonic
         self._unix_ns = unix_ns
+        self._line: Line | None = None
+        self._holes: list[Hole] = []
+        self._holed = asyncio.Event()
         self.reconnects = 0
-        self.overflows = 0
+        self.recovered = 0
         # At INFO this library writes out every value, at ERROR a traceback for every lost link.
         logging.getLogger("asyncua").setLevel(logging.CRITICAL)
+
+    @property
+    def overflows(self) -> int:
+        """Values before which the server says that it dropped some."""
+        return self._continuity.overflows
 
     async def run(self) -> None:
         """Read for ever.
@@ -79,168 +78,191 @@ class OpcUaSource:
         Raises:
             ConfigurationError: the server lacks a namespace or a certificate cannot be used.
         """
+        # It takes two seconds to load, and models do not wait for it.
+        lines = await asyncio.to_thread(self._lines)
         told = ""
-        while True:
-            life = _Life(self._monotonic())
-            try:
-                await self._live(life)
-            except SourceLostError as error:
-                # A server that is away for a week is one line, not one a second.
-                if life.up or told != str(error):
-                    told = str(error)
-                    log.warning("source.lost", source=self._config.name, reason=told)
-            self.reconnects += 1
-            await asyncio.sleep(self._config.retry_s)
+        try:
+            while True:
+                try:
+                    line = await lines.open()
+                    told = ""
+                    await self._live(lines, line)
+                except SourceLostError as error:
+                    # A server that is away for a week is one line, not one a second.
+                    if told != str(error):
+                        told = str(error)
+                        log.warning("source.lost", source=self._config.name, reason=told)
+                self.reconnects += 1
+                await asyncio.sleep(self._config.retry_s)
+        finally:
+            if self._line is not None:
+                await lines.drop(self._line)
 
-    async def _live(self, life: _Life) -> None:
-        """One connection from its beginning to its end.
+    def _lines(self) -> "Lines":
+        library()
+        from edge_runtime.sources.opcua_line import Lines  # noqa: PLC0415 - loads asyncua
+
+        return Lines(self._config, self._columns, self._message, self._monotonic)
+
+    async def _live(self, lines: "Lines", line: "Line") -> None:
+        """One line from its beginning to its end.
 
         Raises:
             SourceLostError: it ended, and why.
         """
-        # It takes two seconds to load, and models do not wait for it.
-        ua = await asyncio.to_thread(library)
-        client = make_client(self._config, ua)
-        try:
-            await self._listen(client, ua, life)
-        except SourceLostError:
-            # Before the goodbye, which may take a second: windows are cut meanwhile.
-            self._ingest(life.first.gaps([tag.role for tag in self._tags], life.heard_s))
-            raise
-        finally:
-            await throw_away(client)
-
-    async def _listen(self, client: Any, ua: Any, life: _Life) -> None:  # Any: no types
-        async def gone(_: Exception) -> None:
-            life.lost.set()
-
-        client.connection_lost_callback = gone
-        try:
-            async with asyncio.timeout(CONNECT_S):
-                await secure(client, self._config, ua)
-                await client.connect()
-                await self._subscribe(client, ua, life)
-            # Loading and connecting may have taken longer than a server may keep silent.
-            life.heard_s, life.up = self._monotonic(), True
-            log.info("source.connected", source=self._config.name, tags=len(self._tags))
-            await self._watch(life)
-        except (OSError, TimeoutError, ua.ua.UaError) as error:
-            late = f"expected a subscription within {CONNECT_S:g} s, found none"
-            words = str(error) or (late if isinstance(error, TimeoutError) else repr(error))
-            raise SourceLostError(f"{self._config.url}: {words}") from error
-
-    async def _watch(self, life: _Life) -> None:
-        """Return never; raise when there has been no sign of life for too long.
-
-        Raises:
-            SourceLostError: silence, or the socket went.
-        """
-        silence_s = self._config.silence_s
-        while True:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(silence_s / 4):
-                    await life.lost.wait()
-            quiet_s = self._monotonic() - life.heard_s
-            if life.lost.is_set():
-                raise SourceLostError(f"{self._config.url}: the connection was closed")
-            if quiet_s > silence_s:
-                raise SourceLostError(
-                    f"{self._config.url}: expected a publish response every {silence_s:g} s, "
-                    f"found none for {quiet_s:.1f} s"
-                )
-
-    async def _subscribe(self, client: Any, ua: Any, life: _Life) -> None:  # Any: see above
-        namespaces = await client.get_namespace_array()
-        # Handle n is tag n: a publish response then needs no look-up beyond a list.
-        nodes = [self._node(tag, namespaces, ua) for tag in self._tags]
-        feed = _feed_class(ua)(client.uaclient.session, self._parameters(ua))
-        feed.heard = lambda items: self._heard(items, life)
-        await feed.init()
-        requests = [self._item(handle, node, ua) for handle, node in enumerate(nodes)]
-        found = await feed.create_monitored_items(requests)
-        for tag, answer in zip(self._tags, found, strict=True):
-            if isinstance(answer, ua.ua.StatusCode):
-                log.error(
-                    "tag.refused", source=self._config.name, role=tag.role, status=answer.name
-                )
-
-    def _heard(self, items: Sequence[Any], life: _Life) -> None:  # Any: see above
-        """One publish response has come, perhaps without a value."""
-        life.heard_s = self._monotonic()
-        samples: list[TagSample] = []
-        for item in items:
-            sample, overflow = sample_of(
-                self._tags[item.ClientHandle].role, item.Value, self._unix_ns
-            )
-            self.overflows += overflow
-            if overflow:
-                samples.append(
-                    sample._replace(quality=CellQuality.GAP, source_ns=sample.source_ns - 1)
-                )
-            samples.append(sample)
-        if samples:
-            self._ingest(life.first.stamped(samples, life.heard_s))
-
-    def _node(self, tag: TagConfig, namespaces: list[str], ua: Any) -> Any:  # Any: see above
-        """The node id of a tag; `nsu=URI;...` is looked up on the server."""
-        address = tag.address
-        try:
-            if address.startswith("nsu="):
-                uri, _, rest = address.removeprefix("nsu=").partition(";")
-                address = f"ns={namespaces.index(uri)};{rest}"
-            return ua.ua.NodeId.from_string(address)
-        except (ValueError, ua.ua.UaError):
-            known = ", ".join(namespaces)
-            raise ConfigurationError(
-                f"tag {tag.role}: expected a node id such as nsu=URI;s=NAME in a namespace that "
-                f"the server has ({known}), found {tag.address!r}"
-            ) from None
-
-    def _parameters(self, ua: Any) -> Any:  # Any: see above
-        config = self._config
-        parameters = ua.ua.CreateSubscriptionParameters()
-        parameters.RequestedPublishingInterval = config.publishing_s * 1000
-        beats = config.silence_s / config.publishing_s / KEEP_ALIVES_A_SILENCE
-        parameters.RequestedMaxKeepAliveCount = max(1, int(beats))
-        parameters.RequestedLifetimeCount = (
-            LIFETIME_A_KEEP_ALIVE * parameters.RequestedMaxKeepAliveCount
+        self._line = line
+        if not line.resumed:
+            self._continuity.begin()
+        log.info(
+            "source.connected",
+            source=self._config.name,
+            tags=len(self._columns.tags),
+            resumed=line.resumed,
         )
-        parameters.MaxNotificationsPerPublish = NOTIFICATIONS_MAX
-        parameters.PublishingEnabled = True
-        return parameters
+        reason, cause, resumable = await self._until_lost(line)
+        self._line = None
+        if line.held:
+            self._settle(line)
+        # Before the goodbye, which may take a second: windows are cut meanwhile.
+        self._hand_on(self._continuity.lost(cause))
+        if resumable:
+            lines.keep(line)
+        else:
+            await lines.drop(line)
+        raise SourceLostError(f"{self._config.url}: {reason}")
 
-    def _item(self, handle: int, node: Any, ua: Any) -> Any:  # Any: see above
-        read = ua.ua.ReadValueId()
-        read.NodeId = node
-        read.AttributeId = ua.ua.AttributeIds.Value
-        wanted = ua.ua.MonitoringParameters()
-        wanted.ClientHandle = handle
-        wanted.SamplingInterval = self._config.sampling_s * 1000
-        wanted.QueueSize = self._config.queue
-        wanted.DiscardOldest = True
-        request = ua.ua.MonitoredItemCreateRequest()
-        request.ItemToMonitor = read
-        request.MonitoringMode = ua.ua.MonitoringMode.Reporting
-        request.RequestedParameters = wanted
-        return request
-
-
-def _feed_class(ua: Any) -> Any:  # Any: see above
-    """A subscription that hands over whole publish responses: one call, not one task a value."""
-    from asyncua.common.subscription import Subscription  # noqa: PLC0415 - see above
-
-    class Feed(Subscription):
-        heard: Callable[[Sequence[Any]], None]
-
-        async def publish_callback(self, publish_result: Any) -> None:  # Any: see above
-            notifications = publish_result.NotificationMessage.NotificationData or ()
-            self.heard(
-                [
-                    item
-                    for each in notifications
-                    if isinstance(each, ua.ua.DataChangeNotification)
-                    for item in each.MonitoredItems
-                ]
+    async def _until_lost(self, line: "Line") -> tuple[str, GapCause, bool]:
+        """Why the line gives nothing any more, and whether it may be taken up again."""
+        async with asyncio.TaskGroup() as group:
+            beside = (
+                self._quietly(renew_channel(line.client)),
+                self._quietly(self._ask_again(line)),
+                self._read_back(line),
             )
+            jobs = [group.create_task(job) for job in beside]
+            try:
+                return await self._watch(line)
+            finally:
+                for job in jobs:
+                    job.cancel()
 
-    return Feed
+    async def _watch(self, line: "Line") -> tuple[str, GapCause, bool]:
+        keep_alive_s = line.subscription.keep_alive_s
+        silence_s = max(self._config.silence_s, 2 * keep_alive_s)
+        # What is taken up owes us a sign at once, since it has been silent for long.
+        first_s = min(keep_alive_s, silence_s) if line.resumed else silence_s
+        while True:
+            ended = line.publisher.ended
+            await asyncio.wait([ended], timeout=first_s / LOOKS_A_SILENCE)
+            if ended.done():
+                loss = ended.result()
+                return loss.reason, loss.cause, loss.resumable
+            heard_s = line.publisher.heard_s
+            limit_s = first_s if heard_s is None else silence_s
+            since_s = line.established_s if heard_s is None else heard_s
+            quiet_s = self._monotonic() - since_s
+            if quiet_s > limit_s:
+                reason = (
+                    f"expected a publish response every {limit_s:g} s, found none for "
+                    f"{quiet_s:.1f} s"
+                )
+                return reason, GapCause.SILENCE, True
+
+    async def _quietly(self, job: Coroutine[None, None, None]) -> None:
+        """Do what is not worth a connection; silence tells if it fails with the rest."""
+        from asyncua.ua.uaerrors import UaError  # noqa: PLC0415 - loaded by now
+
+        with suppress(OSError, UaError, *NONSENSE):
+            await job
+
+    async def _ask_again(self, line: "Line") -> None:
+        from edge_runtime.sources.opcua_subscription import monitor  # noqa: PLC0415 - loaded by now
+
+        refused = list(line.subscription.refused)
+        while refused:
+            await asyncio.sleep(REFUSED_S)
+            subscription = line.subscription
+            found = await monitor(
+                line.session,
+                subscription.number,
+                self._config,
+                self._columns,
+                subscription.nodes,
+                refused,
+            )
+            refused = list(found)
+
+    def _message(self, message: Notification, more: bool) -> None:  # noqa: FBT001 - as it was sent
+        """One message has come, perhaps without a value."""
+        if self._line is not None:
+            self._settle(self._line)
+        self._take(message, more=more, historical=False)
+
+    def _settle(self, line: "Line") -> None:
+        """The server goes on where it was: nothing was lost, and here is what it had kept."""
+        if line.settled:
+            return
+        line.settled = True
+        self._hand_on(self._continuity.mended())
+        held, line.held = line.held, []
+        for message in held:
+            self._take(message, more=True, historical=True)
+
+    def _take(self, message: Notification, *, more: bool, historical: bool) -> None:
+        published_ns = message.published_ns
+        if published_ns == NO_TIME:
+            published_ns = self._unix_ns()
+        if message.changes.others:
+            self._take_units(message, published_ns)
+        batch = self._columns.batch(message.changes, published_ns, self._monotonic())
+        if historical:
+            batch = batch.late()
+        self._hand_on(self._continuity.take(batch, published_ns, more=more))
+        holes = self._continuity.holes()
+        if holes:
+            self._holes += holes
+            self._holed.set()
+
+    def _take_units(self, message: Notification, published_ns: int) -> None:
+        from edge_runtime.sources.opcua_subscription import tell_unit  # noqa: PLC0415 - loaded by now
+
+        handles = message.changes.handles
+        for row, said in message.changes.others.items():
+            handle = int(handles[row]) - UNIT_HANDLES
+            if 0 <= handle < len(self._columns.tags) and tell_unit(self._columns, handle, said):
+                # From one unit to another there is no sense in holding the last value.
+                place = int(self._columns.places[handle])
+                self._hand_on(gaps([place], published_ns, GapCause.UNIT))
+
+    def _hand_on(self, batch: SampleBatch) -> None:
+        if len(batch):
+            self._ingest(batch)
+
+    async def _read_back(self, line: "Line") -> None:
+        """Fill what can be filled from the server's history, as it comes to be known."""
+        from asyncua.ua.uaerrors import UaError  # noqa: PLC0415 - loaded by now
+
+        from edge_runtime.sources.opcua_history import Gap, recovered  # noqa: PLC0415 - as above
+
+        while True:
+            await self._holed.wait()
+            self._holed.clear()
+            holes, self._holes = self._holes, []
+            known = [(hole, self._handles[hole.tag]) for hole in holes]
+            wanted = [
+                Gap(hole, handle, line.subscription.nodes[handle])
+                for hole, handle in known
+                if handle in line.subscription.history
+            ]
+            if not wanted:
+                continue
+            try:
+                batch = await recovered(
+                    line.session, wanted, self._columns, self._config.publishing_s
+                )
+            except (OSError, UaError, *NONSENSE) as error:
+                log.warning("source.history_lost", source=self._config.name, reason=str(error))
+                continue
+            self.recovered += len(batch)
+            self._hand_on(batch)
+            log.info("source.history_read", source=self._config.name, values=len(batch))

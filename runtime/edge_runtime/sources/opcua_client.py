@@ -1,6 +1,7 @@
 """Opens an OPC UA connection: quick to leave a deaf server, and clear about a strange one."""
 
 import asyncio
+import struct
 from contextlib import suppress
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -19,6 +20,15 @@ CONNECT_S: Final = 10.0
 GOODBYE_S: Final = 1.0  # a deaf server does not get longer to hear that we leave
 KEEP_ALIVES_A_SILENCE: Final = 2  # so that one late keep-alive is no alarm
 SECRET_BYTES_MAX: Final = 4096
+# The library reads answers as they come; nonsense ends in whatever Python raises then.
+NONSENSE: Final = (
+    struct.error,
+    ValueError,
+    TypeError,
+    LookupError,
+    AttributeError,
+    RecursionError,
+)
 
 
 def library() -> Any:  # Any: asyncua ships no types
@@ -154,6 +164,63 @@ async def _refuse_stranger(pinned: bytes, config: OpcUaConfig, ua: Any) -> None:
             f"{config.url}: expected the server certificate {config.server_certificate} (SHA-256 "
             f"{sha256(pinned).hexdigest()}), found {found}; pin it if it is the right server"
         )
+
+
+async def open_session(config: OpcUaConfig, ua: Any) -> Any:  # Any: see above
+    """A client with a session of its own and no task of the library's beside it.
+
+    Raises:
+        ConfigurationError: see `secure`.
+        SourceLostError: likewise.
+        OSError: the server cannot be reached, or the library's own error that it refuses.
+    """
+    client = make_client(config, ua)
+    await secure(client, config, ua)
+    await _open_channel(client)
+    try:
+        await client.create_session()
+        await client._activate_with_credentials()  # noqa: SLF001 - pinned by a contract test
+    except BaseException:
+        client.disconnect_socket()
+        raise
+    return client
+
+
+async def reopen_session(client: Any) -> None:  # Any: see above
+    """Take up the session that *client* had, on a connection of its own (OPC 10000-4, 6.7).
+
+    Raises:
+        OSError: as `open_session`; the client can be tried again.
+    """
+    await _open_channel(client)
+    try:
+        client.uaclient.session.rebind_authentication_token()
+        await client._activate_with_credentials()  # noqa: SLF001 - pinned by a contract test
+    except BaseException:
+        client.disconnect_socket()
+        raise
+
+
+async def _open_channel(client: Any) -> None:  # Any: see above
+    await client.connect_socket()
+    try:
+        await client.send_hello()
+        await client.open_secure_channel()
+    except BaseException:
+        client.disconnect_socket()
+        raise
+
+
+async def renew_channel(client: Any) -> None:  # Any: see above
+    """Renew the channel's keys for ever, each at three quarters of its life (OPC 10000-4, 5.5.2).
+
+    Raises:
+        OSError: the connection is gone.
+    """
+    while True:
+        await asyncio.sleep(client.secure_channel_timeout * 0.75 / 1000)
+        await client.open_secure_channel(renew=True)
+        client.uaclient.revolve_security_token()
 
 
 async def throw_away(client: Any) -> None:  # Any: see above

@@ -42,6 +42,7 @@ class Continuity:
     def __init__(self, tags: NDArray[np.int32], size: int) -> None:
         self._tags = tags
         self._last_ns = np.full(size, NO_TIME, np.int64)
+        self._told_ns = self._last_ns.copy()  # as the server told it, whatever it counts from
         self._values = np.full(size, np.nan)
         self._status = np.zeros(size, np.uint32)
         self._since_ns = np.full(size, NO_TIME, np.int64)
@@ -68,6 +69,7 @@ class Continuity:
             published_ns: the server's clock when it sent them.
             more: it has sent only a part of what it had.
         """
+        told = batch
         if self._firsts and len(batch):
             batch = self._stamped(batch, published_ns)
         elif len(batch):
@@ -77,6 +79,7 @@ class Continuity:
         full = (batch.status & np.uint32(OVERFLOW)) == OVERFLOW
         if full.any():
             batch = self._with_overflows(batch, full)
+        np.maximum.at(self._told_ns, told.tags, told.source_ns)
         self._remember(batch)
         return batch
 
@@ -128,7 +131,7 @@ class Continuity:
         """From when the first value of a tag on this subscription counts."""
         self._first[tag] = False
         self._firsts -= 1
-        since_ns, unchanged = int(self._since_ns[tag]), source_ns == self._last_ns[tag]
+        since_ns, unchanged = int(self._since_ns[tag]), source_ns == self._told_ns[tag]
         self._since_ns[tag] = NO_TIME
         if since_ns == NO_TIME:
             return now_ns if now_ns - source_ns > OLD_NS else source_ns

@@ -12,6 +12,7 @@ from edge_runtime.errors import PayloadError
 from edge_runtime.sources.opcua_items import Changes, Items, Reader, bounded, nanoseconds_of
 
 PUBLISH_RESPONSE: Final = 829  # OPC 10000-6, A: ids of the binary encodings
+REPUBLISH_RESPONSE: Final = 835
 SERVICE_FAULT: Final = 397
 DATA_CHANGE: Final = 811
 STATUS_CHANGE: Final = 820
@@ -79,6 +80,20 @@ def read_message(body: bytes, at: int, reader: Reader) -> Notification:
         return _message(body, at, reader)
     except (struct.error, IndexError) as error:
         raise PayloadError(f"message: expected more than {len(body)} bytes ({error})") from None
+
+
+def read_republished(body: bytes, at: int, reader: Reader) -> Notification | None:
+    """The message in a republish response; None if the server has none to give.
+
+    Raises:
+        PayloadError: damaged.
+    """
+    try:
+        kind, at = _node_id(body, at)
+        result, at = _response_header(body, at)
+        return None if kind != REPUBLISH_RESPONSE or result >> 31 else _message(body, at, reader)
+    except (struct.error, IndexError) as error:
+        raise PayloadError(f"response: expected more than {len(body)} bytes ({error})") from None
 
 
 def _publish_result(body: bytes, at: int, reader: Reader) -> Published:

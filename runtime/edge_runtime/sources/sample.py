@@ -6,7 +6,7 @@ instant on nothing is known of the tag until its next sample, for the reason in 
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
 from typing import Final, NamedTuple, Protocol
 
@@ -66,6 +66,10 @@ class SampleBatch:
     def quality(self) -> NDArray[np.uint8]:
         """The `CellQuality` of each sample: good, uncertain, bad or gap."""
         return np.asarray(self.status >> np.uint32(SEVERITY_BITS)).astype(np.uint8)
+
+    def late(self) -> "SampleBatch":
+        """The same samples, known to come late."""
+        return replace(self, historical=True)
 
     def take(self, chosen: NDArray[np.intp] | NDArray[np.bool_]) -> "SampleBatch":
         """The samples at these positions, or where the mask is true."""

@@ -1,7 +1,6 @@
 """OPC UA against a real server on loopback: values, status, outages, silence, wrong nodes."""
 
 import asyncio
-import math
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -19,7 +18,6 @@ from edge_fixtures.rows import Row
 from edge_runtime.config import TagConfig
 from edge_runtime.sources.opcua import OpcUaSource
 from edge_runtime.sources.opcua_config import OpcUaConfig
-from edge_runtime.sources.opcua_values import FirstValues, nanoseconds
 from edge_runtime.sources.sample import SampleBatch, TagSample
 from tests.simulators.ports import free_port
 from tests.simulators.recorder import rows
@@ -29,6 +27,7 @@ pytestmark = pytest.mark.anyio
 SERIAL, TAGS = "gw-1", ("flow", "pressure")
 WAIT_S = 15.0
 BEGUN = datetime(2026, 11, 22, tzinfo=UTC)
+BEGUN_NS = 1_795_305_600_000_000_000
 
 
 class Got:
@@ -107,7 +106,7 @@ async def test_values_and_outage() -> None:
             await server.publish([row(1, 10.0)])
             await got.until("flow", CellQuality.GOOD, 10.0)
             sample = next(each for each in got.samples if each.value == 10.0)
-            assert sample.source_ns == nanoseconds(BEGUN + timedelta(seconds=1))
+            assert sample.source_ns == BEGUN_NS + 1_000_000_000
             await server.publish([row(2, 11.0, status=0x80000000)])
             await got.until("flow", CellQuality.BAD)
         await got.until("pressure", CellQuality.GAP)
@@ -156,32 +155,3 @@ async def served(port: int) -> AsyncIterator[PlantServer]:
     """The plant's server, unsecured."""
     async with plant_server(OpcUaSettings(port=port), {SERIAL: TAGS}) as server:
         yield server
-
-
-HOUR_NS = 3_600_000_000_000
-NOW_NS = 1_795_305_600_000_000_000
-
-
-def good(role: str, at_ns: int) -> TagSample:
-    """A good value."""
-    return TagSample(role, 1.0, CellQuality.GOOD, at_ns)
-
-
-def test_first_value_counts_from_now() -> None:
-    """A tag that has not changed for an hour is known from now on, not from an hour ago."""
-    first = FirstValues()
-    old, new = good("recipe", NOW_NS - HOUR_NS), good("flow", NOW_NS)
-    stamped = first.stamped([old, new], 0.0)
-    assert [sample.source_ns for sample in stamped] == [NOW_NS, NOW_NS]
-    again = first.stamped([good("recipe", NOW_NS - HOUR_NS)], 1.0)
-    assert again[0].source_ns == NOW_NS - HOUR_NS
-
-
-def test_gap_begins_after_the_last_sign_of_life() -> None:
-    """The outage begins when the other side was last heard, in its own time."""
-    first = FirstValues()
-    first.stamped([good("flow", NOW_NS)], 10.0)
-    [gap] = first.gaps(["flow"], 12.0)
-    assert gap.source_ns == NOW_NS + 2_000_000_000 + 1
-    assert math.isnan(gap.value)
-    assert FirstValues().gaps(["flow"], 1.0) == []

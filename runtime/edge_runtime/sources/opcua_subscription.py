@@ -1,0 +1,274 @@
+"""Subscriptions on an OPC UA server: made with their items, taken up again, asked what was missed.
+
+Loads asyncua, so it is imported only where a source is already connecting.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import structlog
+from asyncua import ua
+from asyncua.ua.attribute_ids import AttributeIds
+from asyncua.ua.object_ids import ObjectIds
+from asyncua.ua.status_codes import StatusCodes
+from asyncua.ua.ua_binary import struct_from_binary
+from asyncua.ua.uaerrors import UaError, UaStatusCodeError
+
+from edge_runtime.errors import PayloadError
+from edge_runtime.sources.opcua_client import KEEP_ALIVES_A_SILENCE
+from edge_runtime.sources.opcua_config import OpcUaConfig
+from edge_runtime.sources.opcua_publish import following, status_name
+from edge_runtime.sources.opcua_tags import (
+    UNIT_HANDLES,
+    TagColumns,
+    address_of,
+    bad_address,
+    node_text,
+)
+from edge_runtime.sources.opcua_variant import read_variant
+from edge_runtime.sources.opcua_wire import Notification, read_republished
+
+log = structlog.get_logger(__name__)
+
+CALL_MAX: Final = 500  # nodes in one call; servers have limits of their own, seldom lower
+NOTIFICATIONS_MAX: Final = 10_000  # in one publish response
+REPUBLISHED_MAX: Final = 1000  # messages that a server may have kept for us
+UNIT_SAMPLING_MS: Final = 1000.0
+HISTORY_READ: Final = 0x04  # OPC 10000-3, 8.57: bit of an access level
+_NO_ELEMENTS: Final = frozenset(
+    {
+        StatusCodes.BadIndexRangeInvalid,
+        StatusCodes.BadIndexRangeNoData,
+        StatusCodes.BadNotSupported,
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Subscription:
+    """What a server keeps for us.
+
+    Attributes:
+        number: its id.
+        keep_alive_s: how often the server says something even if nothing changes.
+        nodes: the node of each handle.
+        history: handles of which the server keeps history.
+        refused: handles of which it gives nothing, with the reason.
+    """
+
+    number: int
+    keep_alive_s: float
+    nodes: tuple[Any, ...]  # Any: node ids
+    history: frozenset[int]
+    refused: dict[int, str]
+
+
+async def subscribe(
+    client: Any, config: OpcUaConfig, columns: TagColumns
+) -> Subscription:  # Any: asyncua's client has no types that help here
+    """A new subscription to all tags, with their units.
+
+    Raises:
+        ConfigurationError: the server lacks a namespace.
+        UaError: the server refuses the subscription.
+    """
+    session = client.uaclient.session
+    namespaces = [str(each) for each in await client.get_namespace_array()]
+    nodes = tuple(_node(columns, handle, namespaces) for handle in range(len(columns.tags)))
+    units = await _units(session, nodes, columns) if config.units else {}
+    history = await _with_history(session, nodes) if config.history else frozenset()
+    made = await _created(session, config)
+    refused = await monitor(
+        session, made.SubscriptionId, config, columns, nodes, range(len(nodes))
+    )
+    await _monitor_units(session, made.SubscriptionId, units)
+    keep_alive_s = made.RevisedMaxKeepAliveCount * made.RevisedPublishingInterval / 1000
+    return Subscription(made.SubscriptionId, keep_alive_s, nodes, history, refused)
+
+
+def _node(columns: TagColumns, handle: int, namespaces: Sequence[str]) -> ua.NodeId:
+    tag = columns.tags[handle]
+    try:
+        return ua.NodeId.from_string(node_text(tag, namespaces))
+    except (ValueError, UaError):
+        raise bad_address(tag, namespaces) from None
+
+
+async def _created(
+    session: Any, config: OpcUaConfig
+) -> ua.CreateSubscriptionResult:  # Any: as above
+    request = ua.CreateSubscriptionRequest()
+    wanted = request.Parameters
+    beats = config.silence_s / config.publishing_s / KEEP_ALIVES_A_SILENCE
+    wanted.RequestedPublishingInterval = config.publishing_s * 1000
+    wanted.RequestedMaxKeepAliveCount = ua.UInt32(max(1, int(beats)))
+    lifetime = max(config.hold_s / config.publishing_s, 3 * wanted.RequestedMaxKeepAliveCount)
+    wanted.RequestedLifetimeCount = ua.UInt32(int(lifetime))
+    wanted.MaxNotificationsPerPublish = ua.UInt32(NOTIFICATIONS_MAX)
+    wanted.PublishingEnabled = True
+    # The library's own call would start the library's own publish loop.
+    data = await session._send_request(request)  # noqa: SLF001 - pinned by a contract test
+    response = struct_from_binary(ua.CreateSubscriptionResponse, data)
+    response.ResponseHeader.ServiceResult.check()
+    made: ua.CreateSubscriptionResult = response.Parameters
+    return made
+
+
+async def monitor(
+    session: Any,  # Any: as above
+    subscription: int,
+    config: OpcUaConfig,
+    columns: TagColumns,
+    nodes: Sequence[Any],
+    handles: Sequence[int],
+) -> dict[int, str]:
+    """Add the items of these handles; those that the server refuses, with the reason."""
+    found = await _add(
+        session,
+        subscription,
+        [
+            _item(handle, nodes[handle], config, address_of(columns.tags[handle]).index)
+            for handle in handles
+        ],
+    )
+    codes = dict(zip(handles, found, strict=True))
+    whole = [
+        handle
+        for handle, code in codes.items()
+        if code in _NO_ELEMENTS and address_of(columns.tags[handle]).index is not None
+    ]
+    # A server that does not know elements sends the array, and we take the element.
+    again = await _add(
+        session, subscription, [_item(handle, nodes[handle], config, None) for handle in whole]
+    )
+    codes.update(zip(whole, again, strict=True))
+    return {handle: status_name(code) for handle, code in codes.items() if code >> 31}
+
+
+async def _add(
+    session: Any, subscription: int, items: Sequence[Any]
+) -> list[int]:  # Any: as above
+    codes: list[int] = []
+    for start in range(0, len(items), CALL_MAX):
+        wanted = ua.CreateMonitoredItemsParameters()
+        wanted.SubscriptionId = ua.IntegerId(subscription)
+        wanted.ItemsToCreate = list(items[start : start + CALL_MAX])
+        wanted.TimestampsToReturn = ua.TimestampsToReturn.Both
+        codes += [each.StatusCode.value for each in await session.create_monitored_items(wanted)]
+    return codes
+
+
+def _item(handle: int, node: Any, config: OpcUaConfig, index: int | None) -> Any:  # Any: as above
+    request = _request(handle, node, config.sampling_s * 1000, config.queue)
+    if index is not None:
+        request.ItemToMonitor.IndexRange = str(index)
+    return request
+
+
+def _request(handle: int, node: Any, sampling_ms: float, queue: int) -> Any:  # Any: as above
+    request = ua.MonitoredItemCreateRequest()
+    request.ItemToMonitor.NodeId = node
+    request.ItemToMonitor.AttributeId = AttributeIds.Value
+    request.MonitoringMode = ua.MonitoringMode.Reporting
+    wanted = request.RequestedParameters
+    wanted.ClientHandle = ua.IntegerId(handle)
+    wanted.SamplingInterval = sampling_ms
+    wanted.QueueSize = ua.Counter(queue)
+    wanted.DiscardOldest = True
+    return request
+
+
+async def _units(
+    session: Any, nodes: Sequence[Any], columns: TagColumns
+) -> dict[int, Any]:  # Any: as above
+    """Read what tags are measured in, and the property nodes that say so, by handle."""
+    paths = []
+    for node in nodes:
+        element = ua.RelativePathElement()
+        element.ReferenceTypeId = ua.NodeId(ua.Int32(ObjectIds.HasProperty))
+        element.TargetName = ua.QualifiedName("EngineeringUnits", 0)
+        paths.append(ua.BrowsePath(node, ua.RelativePath([element])))
+    found: dict[int, Any] = {}
+    for start in range(0, len(paths), CALL_MAX):
+        results = await session.translate_browsepaths_to_nodeids(paths[start : start + CALL_MAX])
+        for handle, result in enumerate(results, start):
+            if result.StatusCode.is_good() and result.Targets:
+                found[handle] = result.Targets[0].TargetId
+    handles = list(found)
+    for start in range(0, len(handles), CALL_MAX):
+        part = handles[start : start + CALL_MAX]
+        values = await session.read_attributes([found[each] for each in part], AttributeIds.Value)
+        for handle, value in zip(part, values, strict=True):
+            tell_unit(columns, handle, None if value.Value is None else value.Value.Value)
+    return found
+
+
+def tell_unit(
+    columns: TagColumns, handle: int, said: Any
+) -> bool:  # Any: of any type, from a server
+    """Take note of what a server says of a tag's unit; whether values must change with it."""
+    if not isinstance(said, ua.EUInformation):
+        return False
+    before = columns.factor(handle)
+    number = said.UnitId if isinstance(said.UnitId, int) else 0
+    why = columns.measured_in(handle, str(said.DisplayName.Text or ""), number)
+    if why is not None:
+        log.error("tag.unit_refused", role=columns.tags[handle].role, reason=why)
+    return why is not None or columns.factor(handle) != before
+
+
+async def _monitor_units(
+    session: Any, subscription: int, units: dict[int, Any]
+) -> None:  # Any: as above
+    items = [
+        _request(UNIT_HANDLES + handle, node, UNIT_SAMPLING_MS, 1)
+        for handle, node in units.items()
+    ]
+    await _add(session, subscription, items)
+
+
+async def _with_history(session: Any, nodes: Sequence[Any]) -> frozenset[int]:  # Any: as above
+    found: set[int] = set()
+    for start in range(0, len(nodes), CALL_MAX):
+        part = list(nodes[start : start + CALL_MAX])
+        levels = await session.read_attributes(part, AttributeIds.UserAccessLevel)
+        for handle, level in enumerate(levels, start):
+            bits = None if level.Value is None else level.Value.Value
+            if isinstance(bits, int) and bits & HISTORY_READ:
+                found.add(handle)
+    return frozenset(found)
+
+
+async def transfer(session: Any, subscription: int) -> bool:  # Any: as above
+    """Ask for a subscription of another session of ours; whether the server gave it."""
+    wanted = ua.TransferSubscriptionsParameters()
+    wanted.SubscriptionIds = [ua.IntegerId(subscription)]
+    wanted.SendInitialValues = False
+    try:
+        [result] = await session.transfer_subscriptions(wanted)
+    except (UaStatusCodeError, ValueError):
+        return False
+    return bool(result.StatusCode.is_good())
+
+
+async def missed(
+    session: Any, subscription: int, expected: int
+) -> list[Notification]:  # Any: as above
+    """What the server had sent and we never had, in order; ask once, since it may then forget."""
+    found: list[Notification] = []
+    while len(found) < REPUBLISHED_MAX:
+        request = ua.RepublishRequest()
+        request.Parameters.SubscriptionId = ua.IntegerId(subscription)
+        request.Parameters.RetransmitSequenceNumber = ua.Counter(expected)
+        try:
+            data = await session._send_request(request)  # noqa: SLF001 - pinned by a contract test
+            message = read_republished(bytes(data), 0, read_variant)
+        except (UaStatusCodeError, PayloadError):
+            break
+        # A server may answer with an empty message where it has none.
+        if message is None or message.sequence != expected or not message.notified:
+            break
+        found.append(message)
+        expected = following(expected)
+    return found

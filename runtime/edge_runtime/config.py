@@ -42,6 +42,7 @@ from edge_core.command import read_config
 from edge_core.contracts.artefact import Label, Target
 from edge_core.contracts.errors import ConfigurationError, RefusedError
 from edge_core.contracts.plant import Position, SafetyClass, Serial
+from edge_runtime.api.settings import ServingConfig
 from edge_runtime.bounds import MIB, Port, Seconds, Text, Url
 from edge_runtime.broker import BrokerConfig
 from edge_runtime.inference.spec import EngineConfig
@@ -98,15 +99,6 @@ class SinkConfig(BrokerConfig, frozen=True, kw_only=True, forbid_unknown_fields=
     """Where verdicts go; the topic is `edge/<site>/<serial>/verdict` unless named."""
 
     topic: Text | None = None
-
-
-class ServingConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The Open Inference Protocol for local clients; port 0 lets the kernel choose."""
-
-    host: Text = "127.0.0.1"
-    port: Port = 8080
-    queue: Annotated[int, Meta(ge=1, le=1024)] = 8
-    body_bytes_max: Annotated[int, Meta(ge=1024)] = 4 * MIB
 
 
 class InferenceConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -218,6 +210,7 @@ def _rooted(config: Config, root: Path) -> Config:
         control_socket=at(config.control_socket),
         proxy=proxy,
         sources=[_rooted_files(source, root) for source in config.sources],
+        serving=None if config.serving is None else _rooted_files(config.serving, root),
         sink=None if config.sink is None else _rooted_files(config.sink, root),
     )
 

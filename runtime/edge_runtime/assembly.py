@@ -11,14 +11,16 @@ from edge_core.clock import quality as clock_quality
 from edge_core.contracts.gateway import StatusReport
 from edge_core.oci.store import BlobStore
 from edge_core.trust.policy import Trust
+from edge_runtime.charts import ChartFile, ChartKeeper
 from edge_runtime.config import Config
+from edge_runtime.drift import DriftWatch
 from edge_runtime.heartbeat import Heart, Looks
 from edge_runtime.identity import IdentityFolder
 from edge_runtime.inference.engine import open_engine
 from edge_runtime.ledger import Ledger
 from edge_runtime.lineup import Lineup
 from edge_runtime.link import SiteLink
-from edge_runtime.monitor import DriftWatch, HealthSums
+from edge_runtime.monitor import HealthSums
 from edge_runtime.outbox import Outbox, open_outbox
 from edge_runtime.pipeline import Pipeline
 from edge_runtime.review import ReviewRouter
@@ -225,7 +227,8 @@ def _watchers(
     outbox: Outbox,
     epoch: int,
 ) -> Watchers:
-    drift = DriftWatch()
+    kept = ChartFile(config.data / "charts")
+    drift = DriftWatch(kept.load())
 
     def levels() -> Levels:
         return Levels(
@@ -245,6 +248,7 @@ def _watchers(
     return Watchers(
         health=HealthSums(epoch, utc_now),
         drift=drift,
+        charts=ChartKeeper(kept, drift.checkpoint),
         meters=Meters(config.serial, config.site, levels),
         review=Review(router, stream, config.units, budget, time.monotonic),
     )

@@ -85,6 +85,7 @@ def _jobs(
         gateway.heart.run(gateway.link),
         gateway.outbox.run(gateway.link),
         gateway.watchers.review.run(gateway.outbox),
+        gateway.watchers.charts.run(),
         cared_for(gateway, care, present),
         _measure(gateway, present),
         _close_health_windows(gateway),

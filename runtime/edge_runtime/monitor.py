@@ -1,7 +1,7 @@
-"""Health windows and drift: sums up what the models did, and never decides about them.
+"""Health windows: sums up what the models did, and never decides about them.
 
 A health window is a summary of one model in one role over one period. The site's gates are fed by
-these and by nothing else; drift only routes windows to review.
+these and by nothing else.
 """
 
 from collections.abc import Callable
@@ -12,15 +12,10 @@ from typing import Final
 import numpy as np
 
 from edge_core.contracts.artefact import Digest
-from edge_core.contracts.gateway import DriftNotice, HealthWindow
-from edge_core.drift.state import DriftState
-from edge_core.drift.wcusum import DriftScore, DriftStatus, DriftWindow, begin, step
-from edge_core.features.samples import usable
-from edge_runtime.model import Model
-from edge_runtime.scoring import Opinion, Scored, instant
+from edge_core.contracts.gateway import HealthWindow
+from edge_runtime.scoring import Opinion, Scored
 
 LATENCIES_MAX: Final = 4096  # of one health window; enough for a p99 of any line we know
-NOTICES_MAX: Final = 8  # what one heartbeat carries
 
 
 @dataclass(slots=True)
@@ -109,65 +104,3 @@ def _percentiles(latencies_us: list[int]) -> tuple[int, int]:
         return 0, 0
     p50, p99 = np.percentile(latencies_us, (50, 99))
     return int(p50), int(p99)
-
-
-@dataclass(frozen=True, slots=True)
-class _Chart:
-    state: DriftState
-    ratio: float = 0.0
-
-
-class DriftWatch:
-    """The drift charts of the model in charge, one step every window that shares no row."""
-
-    def __init__(self) -> None:
-        self._charts: dict[Digest, _Chart] = {}
-        self._notices: list[DriftNotice] = []
-
-    def take(self, scored: Scored) -> DriftScore | None:
-        """Take one window; what it said, None if it does not count for drift."""
-        model = scored.route.effective
-        if model is None or model.monitor is None or model.reference is None:
-            return None
-        windowing = model.signature.windowing
-        apart = -(-windowing.length_rows // windowing.stride_rows)
-        number, remainder = divmod(scored.cut.window.number, apart)
-        if remainder or model.reference.window_rows != windowing.length_rows:
-            return None
-        # A model that has left takes its charts with it.
-        chart = self._charts.get(model.digest) or _Chart(begin(model.monitor))
-        window = _drift_window(model, model.reference.roles, scored, number)
-        state, score = step(model.monitor, chart.state, window)
-        self._charts = {model.digest: _Chart(state, score.ratio)}
-        if score.status is DriftStatus.ALARM:
-            self._note(model, score, scored)
-        return score
-
-    @property
-    def height(self) -> float:
-        """How high the charts stand; 1 is an alarm."""
-        return max((chart.ratio for chart in self._charts.values()), default=0.0)
-
-    def notices(self) -> list[DriftNotice]:
-        """What has to be told to the site, and is told once."""
-        told, self._notices = self._notices, []
-        return told
-
-    def _note(self, model: Model, score: DriftScore, scored: Scored) -> None:
-        notice = DriftNotice(
-            digest=model.digest,
-            kind=score.kind or "level",
-            tags=list(score.tags[:16]),
-            since=instant(scored.cut.window.end_ns),
-            mode=(score.mode or "")[:40],
-            height=score.ratio,
-        )
-        self._notices = [*self._notices, notice][-NOTICES_MAX:]
-
-
-def _drift_window(model: Model, roles: list[str], scored: Scored, number: int) -> DriftWindow:
-    own = model.own(scored.cut.window)
-    at = {role: column for column, role in enumerate(model.signature.roles)}
-    columns = [at[role] for role in roles]
-    fit = np.asarray(usable(own.quality).all(axis=1) & ~np.isnan(own.values).any(axis=1))
-    return DriftWindow(number, own.values[:, columns], fit, scored.mode)

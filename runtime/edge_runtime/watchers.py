@@ -12,8 +12,10 @@ import structlog
 from edge_core.contracts.errors import EdgeError
 from edge_core.drift.errors import ReferenceRefusedError
 from edge_core.drift.wcusum import DriftScore
+from edge_runtime.charts import ChartKeeper
 from edge_runtime.config import ReviewConfig
-from edge_runtime.monitor import DriftWatch, HealthSums
+from edge_runtime.drift import DriftWatch
+from edge_runtime.monitor import HealthSums
 from edge_runtime.review import ReviewRouter, suspect
 from edge_runtime.scoring import Scored
 from edge_runtime.telemetry import Meters
@@ -39,6 +41,7 @@ class Watchers:
 
     health: HealthSums
     drift: DriftWatch
+    charts: ChartKeeper
     meters: Meters
     review: "Review"
 

@@ -97,7 +97,7 @@ def settings(
     }
     if config.protocol == "3.1.1":
         return known | {"clean_session": session_s == 0}
-    properties = Properties(PacketTypes.CONNECT)
+    properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]  # paho's own
     properties.SessionExpiryInterval = int(session_s)
     properties.ReceiveMaximum = UNACKNOWLEDGED_MAX
     properties.MaximumPacketSize = PACKET_BYTES_MAX

@@ -94,7 +94,14 @@ def json_source(got: Recorder, **where: Any) -> MqttSource:  # Any: fields of a 
         TagConfig(role=role, unit="bar", source="bus", address=f"{TOPIC}#{role}") for role in ROLES
     ]
     config = MqttConfig(name="bus", retry_s=RETRY_S, **where)
-    return MqttSource(config, tags, got.take, unix_ns=time.time_ns)
+    return MqttSource(
+        config,
+        tags,
+        got.take,
+        serial="gw-1",
+        monotonic=time.monotonic,
+        unix_ns=time.time_ns,
+    )
 
 
 async def test_messages(mosquitto: Broker) -> None:
@@ -119,7 +126,9 @@ async def test_messages(mosquitto: Broker) -> None:
             )
             last = await got.until_value("flow", 900)
     assert last.source_ns == (AT_MS + 501) * 1_000_000
-    assert [each.value for each in got.of("flow")] == [1.0, *range(2, 502), 900.0]
+    first, text, *others = got.of("flow")
+    assert [each.value for each in (first, *others)] == [1.0, *range(2, 502), 900.0]
+    assert text.quality is CellQuality.BAD
     assert {each.quality for each in got.of("pressure")} == {CellQuality.UNCERTAIN}
     assert source.refused == 3
     [line] = got.said("source.refused")

@@ -3,10 +3,11 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from edge_runtime.config import Config, OpcUaConfig, SourceConfig
+from edge_runtime.config import Config, SourceConfig
 from edge_runtime.sources.mqtt import MqttSource
 from edge_runtime.sources.mqtt_config import MqttConfig, SparkplugConfig
 from edge_runtime.sources.opcua import OpcUaSource
+from edge_runtime.sources.opcua_config import OpcUaConfig
 from edge_runtime.sources.sample import Ingest, Source
 from edge_runtime.sources.sparkplug import SparkplugSource
 
@@ -40,7 +41,14 @@ def _one(source: SourceConfig, config: Config, means: SourceMeans) -> Source:
                 unix_ns=means.unix_ns,
             )
         case MqttConfig():
-            return MqttSource(source, config.tags, means.ingest, unix_ns=means.unix_ns)
+            return MqttSource(
+                source,
+                config.tags,
+                means.ingest,
+                serial=config.serial,
+                monotonic=means.monotonic,
+                unix_ns=means.unix_ns,
+            )
         case SparkplugConfig():
             return SparkplugSource(
                 source,

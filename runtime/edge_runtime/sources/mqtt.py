@@ -1,99 +1,29 @@
-"""Samples from an MQTT broker whose messages are JSON: one value, or a batch of them.
+"""Samples from an MQTT broker whose messages are JSON.
 
-    {"tag": "flow", "ts": 1795305600000, "v": 31.5, "q": 192}
-    [{"tag": "flow", ...}, {"tag": "pressure", ...}]
-    {"ts": "2026-11-22T00:00:00Z", "values": {"flow": 31.5, "pressure": 2.2}}
-
-`ts` is milliseconds since 1970 or an instant with its zone, `q` is OPC's quality (192 good, 64
-uncertain, 0 bad). A tag's address is `topic#key`, the topic without wildcards.
+A tag's address is `topic#key`, the topic without wildcards. The broker keeps what is sent while we
+are away, if it is asked to: the session has a name of its own and outlives a restart.
 """
 
-import asyncio
-import math
-from collections.abc import Callable, Iterator, Sequence
-from typing import Annotated, Final
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Final
 
-import msgspec
 import structlog
-from msgspec import Meta, Struct
 
 from edge_core.contracts.errors import ConfigurationError
-from edge_core.contracts.plant import Instant
-from edge_core.features.samples import CellQuality
-from edge_runtime.broker import dial, payload_bytes, still_wanted
 from edge_runtime.config import TagConfig
 from edge_runtime.errors import PayloadError
 from edge_runtime.sources.mqtt_config import MqttConfig
-from edge_runtime.sources.opcua_values import nanoseconds
-from edge_runtime.sources.sample import Ingest, TagSample, by_role
+from edge_runtime.sources.mqtt_dial import Dialler
+from edge_runtime.sources.mqtt_heard import LastHeard
+from edge_runtime.sources.mqtt_payload import TEXT_UNIT, Columns, PayloadMap, Wanted
+from edge_runtime.sources.sample import GapCause, Ingest
+
+if TYPE_CHECKING:
+    from edge_runtime.sources.mqtt_wire import Message, Wire
 
 log = structlog.get_logger(__name__)
 
-PAYLOAD_BYTES_MAX: Final = 1024 * 1024
-VALUES_MAX: Final = 10_000
-_GOOD_BITS: Final = 6  # OPC DA: the two top bits of a byte; 3 is good, 1 uncertain
-TIME_MS_MAX: Final = 9_000_000_000_000  # the year 2255; in nanoseconds it still fits 64 bits
-
-Key = Annotated[str, Meta(min_length=1, max_length=200)]
-Number = float | bool | None
-Stamp = Annotated[int, Meta(ge=0, le=TIME_MS_MAX)] | Instant
-
-
-class Reading(Struct, frozen=True, kw_only=True):
-    """One message, or one of a batch; either `tag` and `v`, or `values`."""
-
-    ts: Stamp
-    tag: Key | None = None
-    v: Number = None
-    q: Annotated[int, Meta(ge=0, le=65_535)] = 192
-    values: Annotated[dict[Key, Number], Meta(max_length=VALUES_MAX)] = {}
-
-
-_ONE: Final = msgspec.json.Decoder(Reading)
-_MANY: Final = msgspec.json.Decoder(Annotated[list[Reading], Meta(max_length=VALUES_MAX)])
-
-
-def samples_in(raw: bytes, roles: dict[str, str]) -> list[TagSample]:
-    """Every value of a message that has a role here.
-
-    Args:
-        raw: the payload.
-        roles: the role that each key of this topic plays.
-
-    Raises:
-        PayloadError: it is not of one of the three forms.
-    """
-    if len(raw) > PAYLOAD_BYTES_MAX:
-        raise PayloadError(
-            f"message: expected at most {PAYLOAD_BYTES_MAX} bytes, found {len(raw)}"
-        )
-    try:
-        readings = _MANY.decode(raw) if raw.lstrip()[:1] == b"[" else [_ONE.decode(raw)]
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise PayloadError(f"message: {ascii(str(error))[1:-1][:200]}") from None
-    return [sample for reading in readings for sample in _samples(reading, roles)]
-
-
-def _samples(reading: Reading, roles: dict[str, str]) -> Iterator[TagSample]:
-    stamp = reading.ts
-    source_ns = stamp * 1_000_000 if isinstance(stamp, int) else nanoseconds(stamp)
-    quality = _quality(reading.q)
-    found = dict(reading.values)
-    if reading.tag is not None:
-        found[reading.tag] = reading.v
-    for key, value in found.items():
-        role = roles.get(key)
-        if role is None:
-            continue
-        if value is None or not math.isfinite(value):
-            yield TagSample(role, math.nan, CellQuality.BAD, source_ns)
-        else:
-            yield TagSample(role, float(value), quality, source_ns)
-
-
-def _quality(code: int) -> CellQuality:
-    top = code >> _GOOD_BITS & 3
-    return {3: CellQuality.GOOD, 1: CellQuality.UNCERTAIN}.get(top, CellQuality.BAD)
+QUIET_S: Final = 60.0  # between two lines about one topic
 
 
 def split_address(tag: TagConfig) -> tuple[str, str]:
@@ -111,12 +41,32 @@ def split_address(tag: TagConfig) -> tuple[str, str]:
     return topic, key
 
 
-class MqttSource:
-    """One broker and the tags that come from it.
+class Refusals:
+    """Counts what could not be read, and says so once a topic and minute."""
 
-    Attributes:
-        refused: messages that were not of a form we read.
-    """
+    def __init__(self, source: str, monotonic: Callable[[], float]) -> None:
+        self._source = source
+        self._monotonic = monotonic
+        self._said_s: dict[str, float] = {}
+        self._unsaid: dict[str, int] = {}
+        self.count = 0
+
+    def add(self, topic: str, reason: str) -> None:
+        """One more; *topic* is one of those that we subscribe to, so they are few."""
+        self.count += 1
+        unsaid = self._unsaid.get(topic, 0) + 1
+        now_s = self._monotonic()
+        if now_s - self._said_s.get(topic, -QUIET_S) < QUIET_S:
+            self._unsaid[topic] = unsaid
+            return
+        self._said_s[topic], self._unsaid[topic] = now_s, 0
+        log.warning(
+            "source.refused", source=self._source, topic=topic, messages=unsaid, reason=reason
+        )
+
+
+class MqttSource:
+    """One broker and the tags that come from it."""
 
     def __init__(
         self,
@@ -124,57 +74,89 @@ class MqttSource:
         tags: Sequence[TagConfig],
         ingest: Ingest,
         *,
+        serial: str,
+        monotonic: Callable[[], float],
         unix_ns: Callable[[], int],
     ) -> None:
-        self._config = config
-        self._ingest = by_role(ingest, (tag.role for tag in tags))
+        """Know the tags.
+
+        Args:
+            config: the broker.
+            tags: all of the configuration; those of other sources are passed over.
+            ingest: takes the samples.
+            serial: the gateway's; its sessions are named after it.
+            monotonic: seconds that never step.
+            unix_ns: the wall clock, for messages without a time.
+
+        Raises:
+            ConfigurationError: a tag's address is of another form, or two tags have the same.
+        """
+        self._ingest = ingest
         self._unix_ns = unix_ns
-        self._roles: dict[str, dict[str, str]] = {}
-        for tag in tags:
+        self._map = PayloadMap(config.payload)
+        self._topics: dict[bytes, dict[str, Wanted]] = {}
+        for place, tag in enumerate(tags):
             if tag.source == config.name:
                 topic, key = split_address(tag)
-                self._roles.setdefault(topic, {})[key] = tag.role
-        self._newest_ns = 0
-        self.refused = 0
+                known = self._topics.setdefault(topic.encode(), {})
+                if key in known:
+                    raise ConfigurationError(
+                        f"tag {tag.role}: expected an address of its own, found {tag.address!r} "
+                        f"for {tags[known[key].place].role} too"
+                    )
+                known[key] = Wanted(place, words=tag.unit == TEXT_UNIT)
+        self._places = [tag.place for keys in self._topics.values() for tag in keys.values()]
+        self._dialler = Dialler(
+            config,
+            config.name,
+            client_id=config.client_id or f"edge-{serial}-{config.name}",
+            session_s=config.session_s,
+        )
+        self._heard = LastHeard()
+        self._refusals = Refusals(config.name, monotonic)
+
+    @property
+    def refused(self) -> int:
+        """Messages and values that were not of a form we read."""
+        return self._refusals.count
 
     async def run(self) -> None:
-        """Read for ever; a broker that goes away is dialled again, and the outage is a gap."""
-        import aiomqtt  # noqa: PLC0415 - a gateway without MQTT never loads it
+        """Read for ever; a broker that goes away is dialled again, and the outage is a gap.
 
-        told = ""
+        Raises:
+            ConfigurationError: a file that is named cannot be read, or a topic is forbidden.
+        """
+        topics = [topic.decode() for topic in self._topics]
         while True:
+            await self._dialler.listen(topics, self.take, self._passed_over, _stay)
+            self._heard.mark(self._places, GapCause.CONNECTION, self._ingest)
+            await self._dialler.pause()
+
+    def take(self, messages: "Sequence[Message]") -> None:
+        """Every message that came at once becomes one batch."""
+        columns = Columns()
+        arrived_ns = self._unix_ns()
+        for topic, raw in messages:
+            wanted = self._topics.get(topic)
+            if wanted is None:
+                continue  # a session of old may have subscribed to more than we do
             try:
-                async with dial(self._config) as client:
-                    for topic in self._roles:
-                        await client.subscribe(topic, qos=1)
-                        still_wanted()
-                    told = ""
-                    log.info("source.connected", source=self._config.name)
-                    async for message in client.messages:
-                        self._take(message.topic.value, message.payload)
-            except aiomqtt.MqttError as error:
-                still_wanted()
-                if told != str(error):
-                    told = str(error)
-                    log.warning("source.lost", source=self._config.name, reason=told)
-            self._mark_gap()
-            await asyncio.sleep(self._config.retry_s)
+                self._map.read(raw, wanted, arrived_ns, columns)
+            except PayloadError as error:
+                self._refusals.add(topic.decode(), str(error))
+            if columns.odd:
+                for key, expected in columns.odd.items():
+                    self._refusals.add(topic.decode(), f"{key!a}: expected {expected}")
+                columns.odd.clear()
+        if columns.tags:
+            self._heard.observe(max(columns.source_ns))
+            self._ingest(columns.batch())
 
-    def _take(self, topic: str, payload: object) -> None:
-        try:
-            raw = payload_bytes(payload, PAYLOAD_BYTES_MAX)
-            samples = samples_in(raw, self._roles.get(topic, {}))
-        except PayloadError as error:
-            self.refused += 1
-            if self.refused == 1:
-                log.warning("source.refused", source=self._config.name, reason=str(error))
-            return
-        if samples:
-            self._newest_ns = max(self._newest_ns, *(sample.source_ns for sample in samples))
-            self._ingest(samples)
+    def _passed_over(self, topic: bytes, count: int) -> None:
+        known = topic.decode() if topic in self._topics else "another"
+        self._refusals.add(known, f"message: expected at most 1 MiB, found {count} bytes")
 
-    def _mark_gap(self) -> None:
-        if self._newest_ns:
-            roles = [role for keys in self._roles.values() for role in keys.values()]
-            gap_ns = self._newest_ns + 1
-            self._ingest([TagSample(role, math.nan, CellQuality.GAP, gap_ns) for role in roles])
+
+async def _stay(wire: "Wire") -> None:
+    while True:
+        await wire.rest(None)

@@ -14,13 +14,15 @@ from edge_core.trust.policy import Trust
 from edge_runtime.charts import ChartFile, ChartKeeper
 from edge_runtime.config import Config
 from edge_runtime.drift import DriftWatch
+from edge_runtime.health import HealthSums
 from edge_runtime.heartbeat import Heart, Looks
 from edge_runtime.identity import IdentityFolder
 from edge_runtime.inference.engine import open_engine
 from edge_runtime.ledger import Ledger
+from edge_runtime.line import LineWatch
 from edge_runtime.lineup import Lineup
 from edge_runtime.link import SiteLink
-from edge_runtime.monitor import HealthSums
+from edge_runtime.mapped import MappedDocument
 from edge_runtime.outbox import Outbox, open_outbox
 from edge_runtime.pipeline import Pipeline
 from edge_runtime.review import ReviewRouter
@@ -184,7 +186,10 @@ async def assemble(config: Config, sinks: Sequence[Sink] = ()) -> AsyncIterator[
         stream = WindowStream(
             config.tags, ledger, lateness_s=config.lateness_s, monotonic=time.monotonic
         )
-        watchers = _watchers(config, agent, stream, ledger, outbox, epoch)
+        book = stack.enter_context(MappedDocument(config.data / "health.open"))
+        health = HealthSums(epoch, utc_now, book)
+        watchers = _watchers(config, agent, stream, ledger, outbox, health)
+        scorer.heard = watchers.second
         unsaid = stack.enter_context(Unsaid(config.data / "unsaid"))
         sink = None if config.sink is None else MqttSink(config.sink, topic(config), unsaid)
         every = [*sinks, *([] if sink is None else [sink])]
@@ -225,7 +230,7 @@ def _watchers(
     stream: WindowStream,
     ledger: Ledger,
     outbox: Outbox,
-    epoch: int,
+    health: HealthSums,
 ) -> Watchers:
     kept = ChartFile(config.data / "charts")
     drift = DriftWatch(kept.load())
@@ -244,11 +249,12 @@ def _watchers(
         desired = agent.record.desired
         return REVIEW_BUDGET if desired is None else desired.review_budget
 
-    router = ReviewRouter(config.review, config.serial, epoch)
+    router = ReviewRouter(config.review, config.serial, agent.record.boot_epoch)
     return Watchers(
-        health=HealthSums(epoch, utc_now),
+        health=health,
         drift=drift,
         charts=ChartKeeper(kept, drift.checkpoint),
         meters=Meters(config.serial, config.site, levels),
         review=Review(router, stream, config.units, budget, time.monotonic),
+        line=LineWatch(),
     )

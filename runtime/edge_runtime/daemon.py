@@ -20,13 +20,13 @@ from edge_runtime.care import Care, Present, cared_for
 from edge_runtime.config import Config
 from edge_runtime.control import Asked, ControlServer, RollbackAsked
 from edge_runtime.logs import RecentLogs
+from edge_runtime.reporting import close_health_windows
 from edge_runtime.startup import sole_use
 
 log = structlog.get_logger(__name__)
 
 SETTING_RETRY_S: Final = 10.0  # a server that lacks a node today may have it tomorrow
 SNAPSHOT_LOOK_S: Final = 1.0
-HEALTH_LOOK_S: Final = 1.0
 
 
 async def serve(config: Config, logs: RecentLogs, care: Care) -> None:
@@ -88,7 +88,14 @@ def _jobs(
         gateway.watchers.charts.run(),
         cared_for(gateway, care, present),
         _measure(gateway, present),
-        _close_health_windows(gateway),
+        gateway.scorer.run(),
+        close_health_windows(
+            gateway.watchers.health,
+            gateway.spool,
+            lambda: gateway.health_window_s,
+            gateway.agent.keeper,
+            time.monotonic,
+        ),
         _take_snapshots(gateway, logs),
         ControlServer(config.socket, lambda asked: _answer(gateway, asked)).run(),
     ]
@@ -141,26 +148,6 @@ async def _measure(gateway: Gateway, present: Present) -> None:
             gateway.agent.keeper.mend("outbox")
         except EdgeError as error:
             gateway.agent.keeper.fault("outbox", str(error))
-
-
-async def _close_health_windows(gateway: Gateway) -> None:
-    """One health window a model and period, kept until the site has it."""
-    begun_s = time.monotonic()
-    while True:
-        # The site may shorten the period while we wait for the end of a long one.
-        left_s = begun_s + gateway.health_window_s - time.monotonic()
-        if left_s > 0:
-            await asyncio.sleep(min(left_s, HEALTH_LOOK_S))
-            continue
-        begun_s = time.monotonic()
-        windows = gateway.watchers.health.close()
-        if not windows:
-            continue
-        try:
-            await gateway.spool.add(windows)
-            gateway.agent.keeper.mend("spool")
-        except EdgeError as error:
-            gateway.agent.keeper.fault("spool", str(error))
 
 
 async def _take_snapshots(gateway: Gateway, logs: RecentLogs) -> None:

@@ -11,7 +11,7 @@ import structlog
 from edge_core.contracts.artefact import Digest
 from edge_runtime.inference.spec import WorkerState
 from edge_runtime.model import ROLE_COMMITTED, Model
-from edge_runtime.scoring import Exposure, Route
+from edge_runtime.route import Exposure, Route
 from edge_runtime.update.record import Entry
 
 log = structlog.get_logger(__name__)

@@ -14,7 +14,8 @@ import structlog
 
 from edge_core.contracts.plant import Serial
 from edge_runtime.ledger import Ledger
-from edge_runtime.scoring import Route, Scored, Scorer, instant
+from edge_runtime.route import Route
+from edge_runtime.scoring import Scored, Scorer, instant
 from edge_runtime.sinks import Sink
 from edge_runtime.verdict import NO_MODEL, Verdict
 from edge_runtime.windows import CutWindow, WindowStream
@@ -101,7 +102,7 @@ class Pipeline:
         # Kept first: a kill between the two leaves it said once, see `resume`.
         self._tell(scored.verdict)
         self._ledger.out(cut.number, scored=scored.decisive is not None)
-        self._watchers.take(await self._scorer.compare(scored))
+        self._watchers.take(scored)
 
     def _tell(self, verdict: Verdict) -> None:
         self.recent.append(verdict)

@@ -1,26 +1,31 @@
 """Scores each window once: one routing decision a window, whatever is swapped meanwhile.
 
 The route says which model decides and which one only looks on. A swap replaces the route between
-two windows; a window keeps the route it started with. In a trial the committed model looks on,
-and answers where the candidate fails, so a bad candidate costs its trial and not the line.
+two windows; a window keeps the route it started with. The model under watch is always asked
+aside, so it never delays the committed one: beside it, its opinion comes after the verdict; in a
+trial the committed model is asked at the same time, and answers where the candidate fails or is
+late, so a bad candidate costs its trial and not the line.
 """
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import Final
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_core.contracts.artefact import Regression
+from edge_core.contracts.artefact import Anomaly, Regression
 from edge_core.contracts.plant import Serial
 from edge_core.features.errors import OutputError
 from edge_core.features.outcome import Reading, read_output
 from edge_core.features.samples import TIME_MAX_NS
 from edge_core.features.window import Window
+from edge_runtime.aside import Aside, Request
 from edge_runtime.inference.errors import (
     ModelFailedError,
     WindowQuarantinedError,
@@ -28,49 +33,23 @@ from edge_runtime.inference.errors import (
     WorkerBusyError,
     WorkerLostError,
 )
-from edge_runtime.model import ROLE_COMMITTED, ROLE_SHADOW, Model
+from edge_runtime.model import ROLE_SHADOW, ROLE_TRIAL, Model
+from edge_runtime.route import Exposure, Route
 from edge_runtime.verdict import NO_MODEL, SAFE_MODE, Verdict
 from edge_runtime.windows import CutWindow
 
 # What counts against the model; a worker that is merely full does not.
 _MODEL_ERRORS = (ModelFailedError, OutputError, WindowRefusedError, WindowQuarantinedError)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-
-
-@dataclass(slots=True)
-class Exposure:
-    """What the model under watch has been through since its route began."""
-
-    scored: int = 0
-    errors: int = 0
-    pairs: int = 0
-    disagreed: int = 0
-    lost: str = ""
-
-    @property
-    def error_share(self) -> float:
-        """Errors among all windows it was asked about."""
-        return self.errors / max(1, self.errors + self.scored)
-
-
-@dataclass(frozen=True, slots=True)
-class Route:
-    """Who decides, who looks on, and what the model under watch has shown so far.
-
-    `effective` plays `role` (committed or trial). `shadow` scores the same windows and decides
-    nothing. `exposure` belongs to whichever of the two is not the committed model.
-    """
-
-    effective: Model | None = None
-    role: str = ROLE_COMMITTED
-    shadow: Model | None = None
-    safe_mode: bool = False
-    exposure: Exposure = field(default_factory=Exposure)
+PATIENCE_STRIDES: Final = 0.5  # what a verdict waits for the model on trial, once it is idle
 
 
 @dataclass(frozen=True, slots=True)
 class Opinion:
-    """What one model said of one window."""
+    """What one model said of one window.
+
+    It was begun with at `begun_s` and asked at `asked_s`, monotonic.
+    """
 
     model: Model
     role: str
@@ -79,6 +58,8 @@ class Opinion:
     features: NDArray[np.float32] | None = None
     latency_us: int = 0
     error: str = ""
+    begun_s: float = 0.0
+    asked_s: float = 0.0
 
     @property
     def label(self) -> str | None:
@@ -91,6 +72,16 @@ class Opinion:
         return () if self.reading is None else self.reading.scores
 
     @property
+    def strange(self) -> bool:
+        """Whether it says that the window is not normal."""
+        return self.label not in {None, self.model.signature.normal_class}
+
+    @property
+    def anomalous(self) -> bool:
+        """Whether its anomaly output says so."""
+        return self.strange and isinstance(self.model.signature.outcome, Anomaly)
+
+    @property
     def margin(self) -> float:
         """How far from another label; see `Reading`."""
         return 1.0 if self.reading is None else self.reading.margin
@@ -100,8 +91,14 @@ class Opinion:
 class Scored:
     """Everything that became of one window.
 
-    `opinions` has the effective model's first, then the one looking on. `bad_input` says why
-    nobody was asked; `mode` is the recipe.
+    `opinions` has those that were there for the verdict first, of them the effective model's
+    first; one may come later. `bad_input` says why nobody was asked; `mode` is the recipe.
+
+    Attributes:
+        awaits: whether the opinion of the model under watch is still to come.
+        missed: whose opinion will never come, since the model was still at older windows.
+        begun_s: when scoring began, monotonic.
+        ended_s: when the verdict was there.
     """
 
     cut: CutWindow
@@ -110,15 +107,42 @@ class Scored:
     opinions: tuple[Opinion, ...] = ()
     bad_input: str = ""
     mode: str | None = ""
+    awaits: bool = False
+    missed: tuple[Model, str] | None = None
+    begun_s: float = 0.0
+    ended_s: float = 0.0
 
     @property
     def decisive(self) -> Opinion | None:
         """The opinion behind the verdict, None where there was none."""
-        return next((each for each in self.opinions if each.label is not None), None)
+        trial = self.route.role == ROLE_TRIAL
+        may = [each for each in self.opinions if trial or each.role != ROLE_SHADOW]
+        return next((each for each in may if each.label is not None), None)
+
+    @property
+    def paired(self) -> bool:
+        """Whether two models said what the window is."""
+        return len(self.opinions) == 2 and all(each.label is not None for each in self.opinions)
+
+    @property
+    def disagreed(self) -> bool:
+        """Whether two models said what the window is, and not the same."""
+        return self.paired and self.opinions[0].label != self.opinions[1].label
+
+
+def _unheard(_: Scored) -> None:
+    """Nobody wants the later opinions."""
 
 
 class Scorer:
-    """Holds the route and turns windows into verdicts, one at a time and in order."""
+    """Holds the route and turns windows into verdicts, one at a time and in order.
+
+    `run` is what asks the model under watch; without it that model is never heard.
+
+    Attributes:
+        aside: the windows that wait for the model under watch.
+        heard: is told of each window whose last opinion came after its verdict, or never will.
+    """
 
     def __init__(self, serial: Serial, epoch: int, monotonic: Callable[[], float]) -> None:
         self._serial = serial
@@ -126,6 +150,12 @@ class Scorer:
         self._monotonic = monotonic
         self._turn = asyncio.Lock()
         self.route = Route()
+        self.aside: Aside[Opinion] = Aside()
+        self.heard: Callable[[Scored], None] = _unheard
+
+    async def run(self) -> None:
+        """Ask the model under watch for ever."""
+        await self.aside.run()
 
     @asynccontextmanager
     async def turn(self) -> AsyncIterator[Route]:
@@ -139,63 +169,118 @@ class Scorer:
             return
 
     async def score(self, cut: CutWindow, route: Route) -> Scored:
-        """The verdict of a window; never fails, what goes wrong is a verdict of its own kind."""
+        """The verdict of a window; never fails, what goes wrong is a verdict of its own kind.
+
+        Whoever called it looks at the window first; `heard` is told of a later opinion after.
+        """
+        begun_s = self._monotonic()
         if route.effective is None:
             return self._undecided(cut, route, NO_MODEL)
         own = route.effective.own(cut.window)
-        found = route.effective.assess(own, {gap.role: gap.words for gap in cut.gaps})
+        found = route.effective.assess(own, _gaps(cut))
         mode = route.effective.regime(cut.window)
         if not found.scorable:
             return self._undecided(cut, route, found.reason, bad=found.bad, mode=mode)
-        first = await self._ask(route.effective, route.role, own, route.exposure)
-        opinions: tuple[Opinion, ...] = (first,)
-        shadow = _comparable(route)
-        if first.label is None and shadow is not None:
-            opinions = (first, await self._look_on(route, shadow, cut.window))
+        if route.role == ROLE_TRIAL and _comparable(route) is not None:
+            opinions, late = await self._tried(cut, route, own, begun_s)
+        else:
+            opinions = (await self._ask(route.effective, route.role, own, route.exposure),)
+            late = self._looked_on(cut, route)
         scored = Scored(cut, route, self._empty(cut, route), opinions, mode=mode)
-        verdict = self._decided(scored, list(found.uncertain))
-        return replace(scored, verdict=verdict)
+        scored = replace(
+            scored,
+            verdict=self._decided(scored, list(found.uncertain)),
+            awaits=late is not None,
+            begun_s=begun_s,
+            ended_s=self._monotonic(),
+        )
+        _weigh(scored)
+        if late is not None:
+            late.then(partial(self._second, scored))
+        return scored
 
-    async def compare(self, scored: Scored) -> Scored:
-        """Let the model that looks on score the same window, if it has not already."""
-        route = scored.route
+    async def _tried(
+        self, cut: CutWindow, route: Route, own: Window, begun_s: float
+    ) -> tuple[tuple[Opinion, ...], Request[Opinion] | None]:
+        """Opinions in a trial, the candidate's first; with its request if it is late."""
+        candidate, committed = route.effective, route.shadow
+        assert candidate is not None, "the caller looked"  # noqa: S101 - ours
+        assert committed is not None, "the caller looked"  # noqa: S101 - ours
+        idle = self.aside.idle
+        request = self._request(route, candidate, ROLE_TRIAL, own)
+        usual = committed.own(cut.window)
+        second = Opinion(committed, ROLE_SHADOW)
+        if committed.assess(usual, _gaps(cut)).scorable:
+            # The trial is not about the committed model: what it fails on is its own affair.
+            second = await self._ask(committed, ROLE_SHADOW, usual, Exposure())
+        windowing = candidate.signature.windowing
+        patience_s = PATIENCE_STRIDES * windowing.period_s * windowing.stride_rows
+        if second.label is None:
+            await request.settled.wait()  # nobody else can answer
+        elif idle:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(patience_s - (self._monotonic() - begun_s)):
+                    await request.settled.wait()
+        if request.answer is None:
+            return (second,), request
+        return (request.answer, second), None
+
+    def _looked_on(self, cut: CutWindow, route: Route) -> Request[Opinion] | None:
+        """Have the model that looks on asked, after the verdict is out."""
         shadow = _comparable(route)
-        if shadow is None or len(scored.opinions) != 1:
-            return scored
-        second = await self._look_on(route, shadow, scored.cut.window)
-        both = (*scored.opinions, second)
-        if all(opinion.label is not None for opinion in both):
-            route.exposure.pairs += 1
-            route.exposure.disagreed += int(both[0].label != both[1].label)
-        return replace(scored, opinions=both)
+        if shadow is None or route.role == ROLE_TRIAL:
+            return None
+        own = shadow.own(cut.window)
+        if not shadow.assess(own, _gaps(cut)).scorable:
+            return None
+        return self._request(route, shadow, ROLE_SHADOW, own)
 
-    async def _look_on(self, route: Route, shadow: Model, window: Window) -> Opinion:
-        own = shadow.own(window)
-        if not shadow.assess(own).scorable:
-            return Opinion(shadow, ROLE_SHADOW)
-        # Only the newcomer is under watch: in a trial that is the effective one.
-        watch = route.exposure if route.role == ROLE_COMMITTED else Exposure()
-        return await self._ask(shadow, ROLE_SHADOW, own, watch)
+    def _request(self, route: Route, model: Model, role: str, own: Window) -> Request[Opinion]:
+        request: Request[Opinion] = Request(
+            ask=partial(self._ask, model, role, own, route.exposure),
+            wanted=lambda: self._stands(route),
+        )
+        self.aside.put(request)
+        return request
+
+    def _stands(self, route: Route) -> bool:
+        """Whether the same two models still play the same parts."""
+        return self.route.exposure is route.exposure
+
+    def _second(self, scored: Scored, request: Request[Opinion]) -> None:
+        """The opinion of the model under watch came after the verdict, or will not come."""
+        route, opinion = scored.route, request.answer
+        if opinion is None or (opinion.error and not self._stands(route)):
+            # A model that is closed because it has left has not failed.
+            route.exposure.dropped += 1
+            route.exposure.errors += int(route.role == ROLE_TRIAL)
+            self.heard(replace(scored, awaits=False, missed=route.watched))
+            return
+        both = replace(scored, awaits=False, opinions=(*scored.opinions, opinion))
+        _weigh(both)
+        self.heard(both)
 
     async def _ask(self, model: Model, role: str, own: Window, watch: Exposure) -> Opinion:
-        features = model.extractor.vector(own.values)
         begun_s = self._monotonic()
+        features = model.extractor.vector(own.values)
+        asked_s = self._monotonic()
+        opinion = Opinion(model, role, features=features, begun_s=begun_s, asked_s=asked_s)
         try:
             output = await model.worker.infer(features.reshape(1, -1))
-            latency_us = int((self._monotonic() - begun_s) * 1e6)
+            latency_us = int((self._monotonic() - asked_s) * 1e6)
             reading = read_output(model.signature, output)
         except WorkerBusyError as error:
-            return Opinion(model, role, features=features, error=str(error))
+            return replace(opinion, error=str(error))
         except WorkerLostError as error:
             watch.errors += 1
             watch.lost = str(error)
-            return Opinion(model, role, features=features, error=str(error))
+            return replace(opinion, error=str(error))
         except _MODEL_ERRORS as error:
             watch.errors += 1
-            return Opinion(model, role, features=features, error=str(error))
+            return replace(opinion, error=str(error))
         watch.scored += 1
         inside = None if model.domain is None else model.domain.judge(features).inside
-        return Opinion(model, role, reading, inside, features, latency_us)
+        return replace(opinion, reading=reading, inside=inside, latency_us=latency_us)
 
     def _decided(self, scored: Scored, uncertain: list[str]) -> Verdict:
         opinion = scored.decisive
@@ -265,6 +350,17 @@ class Scorer:
 def instant(unix_ns: int) -> datetime:
     """Source time as an instant, to the microsecond."""
     return _EPOCH + timedelta(microseconds=unix_ns // 1000)
+
+
+def _gaps(cut: CutWindow) -> dict[str, str]:
+    return {gap.role: gap.words for gap in cut.gaps}
+
+
+def _weigh(scored: Scored) -> None:
+    """Count a pair for the model under watch."""
+    if scored.paired:
+        scored.route.exposure.pairs += 1
+        scored.route.exposure.disagreed += int(scored.disagreed)
 
 
 def _comparable(route: Route) -> Model | None:

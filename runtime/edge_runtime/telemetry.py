@@ -16,6 +16,7 @@ from opentelemetry.sdk.resources import Resource
 
 from edge_core.contracts.plant import ClockQuality, Serial
 from edge_core.contracts.telemetry import (
+    ANOMALIES,
     CLOCK_ERROR_MAX_US,
     CLOCK_SYNCHRONISED,
     DEPLOYMENT_ID,
@@ -27,9 +28,12 @@ from edge_core.contracts.telemetry import (
     MODEL_VERSION,
     OUT_OF_DOMAIN,
     OUTBOX_WAITING,
+    OVERRIDES,
     SAMPLES_GAPS,
     SAMPLES_RECEIVED,
     SHADOW_DISAGREED,
+    SHADOW_DROPPED,
+    SHADOW_PAIRS,
     SLOT,
     VERDICT,
     WINDOW_LAST,
@@ -72,7 +76,11 @@ class Meters:
         self._no_verdict = _counter(meter, WINDOWS_NO_VERDICT)
         self._errors = _counter(meter, INFERENCE_ERRORS)
         self._outside = _counter(meter, OUT_OF_DOMAIN)
+        self._anomalies = _counter(meter, ANOMALIES)
+        self._pairs = _counter(meter, SHADOW_PAIRS)
         self._disagreed = _counter(meter, SHADOW_DISAGREED)
+        self._missed = _counter(meter, SHADOW_DROPPED)
+        self._overrides = _counter(meter, OVERRIDES)
         self._latency = meter.create_histogram(
             INFERENCE_LATENCY.name,
             INFERENCE_LATENCY.unit.value,
@@ -82,15 +90,24 @@ class Meters:
         self._observe(meter)
 
     def take(self, scored: Scored) -> None:
-        """Count one window."""
+        """Count one window with the opinions that there are."""
         for opinion in scored.opinions:
             self._count(opinion)
         if not scored.opinions and scored.route.effective is not None:
             self._no_verdict.add(1, self._series(scored.route.effective, scored.route.role))
-        labels = [opinion.label for opinion in scored.opinions]
-        if len(labels) == 2 and None not in labels and labels[0] != labels[1]:
-            second = scored.opinions[1]
-            self._disagreed.add(1, self._series(second.model, second.role))
+        self._pair(scored)
+
+    def second(self, scored: Scored) -> None:
+        """Count the opinion that came after the verdict, the last one; or that it never came."""
+        if scored.missed is not None:
+            self._missed.add(1, self._series(*scored.missed))
+            return
+        self._count(scored.opinions[-1])
+        self._pair(scored)
+
+    def override(self, model: Model, role: str) -> None:
+        """The operator decided against a verdict of *model*."""
+        self._overrides.add(1, self._series(model, role))
 
     def encoded(self) -> bytes | None:
         """One ExportMetricsServiceRequest with everything so far; None if there is nothing."""
@@ -109,6 +126,17 @@ class Meters:
         self._latency.record(opinion.latency_us, series)
         if opinion.inside is False:
             self._outside.add(1, series)
+        if opinion.anomalous:
+            self._anomalies.add(1, series)
+
+    def _pair(self, scored: Scored) -> None:
+        watched = scored.route.watched
+        if not scored.paired or watched is None:
+            return
+        series = self._series(*watched)
+        self._pairs.add(1, series)
+        if scored.disagreed:
+            self._disagreed.add(1, series)
 
     def _series(self, model: Model, role: str) -> dict[str, str]:
         return {

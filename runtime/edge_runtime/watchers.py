@@ -3,7 +3,7 @@
 import asyncio
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 import msgspec
@@ -15,7 +15,8 @@ from edge_core.drift.wcusum import DriftScore
 from edge_runtime.charts import ChartKeeper
 from edge_runtime.config import ReviewConfig
 from edge_runtime.drift import DriftWatch
-from edge_runtime.monitor import HealthSums
+from edge_runtime.health import HealthSums
+from edge_runtime.line import InForce, LineWatch
 from edge_runtime.review import ReviewRouter, suspect
 from edge_runtime.scoring import Scored
 from edge_runtime.telemetry import Meters
@@ -37,25 +38,53 @@ class Keeps(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Watchers:
-    """Health, drift, telemetry and review of one gateway."""
+    """Health, drift, telemetry, review and the line's own signals of one gateway."""
 
     health: HealthSums
     drift: DriftWatch
     charts: ChartKeeper
     meters: Meters
     review: "Review"
+    line: LineWatch
+    _open: dict[int, DriftScore | None] = field(default_factory=dict)
 
     def take(self, scored: Scored) -> None:
-        """Look at one window with all its opinions."""
-        self.health.take(scored)
+        """Look at one window, in order, with the opinions that were there for its verdict."""
+        seen = self.line.take(scored)
+        for verdict in seen.overridden:
+            self.overridden(verdict)
+        self.health.take(scored, seen.kpi)
         self.meters.take(scored)
+        drift = self._charted(scored)
+        if scored.awaits:
+            self._open[scored.cut.number] = drift
+            return
+        self.review.take(scored, drift)
+
+    def second(self, scored: Scored) -> None:
+        """Look again at a window whose last opinion came after its verdict, or never will."""
+        self.health.second(scored)
+        self.meters.second(scored)
+        self.review.take(scored, self._open.pop(scored.cut.number, None))
+
+    def decided(self, label: str) -> None:
+        """The operator says *label*."""
+        verdict = self.line.decided(label)
+        if verdict is not None:
+            self.overridden(verdict)
+
+    def overridden(self, verdict: InForce) -> None:
+        """The operator decided against the verdict in force."""
+        self.health.override(verdict.model, verdict.role)
+        self.meters.override(verdict.model, verdict.role)
+
+    def _charted(self, scored: Scored) -> DriftScore | None:
         try:
-            score = self.drift.take(scored)
+            return self.drift.take(scored)
         except ReferenceRefusedError as error:
             # The reference came with the release: a bad one costs its charts, not the verdicts.
             log.warning("drift.refused", reason=str(error))
-            score = None
-        self.review.take(scored, score)
+            return None
 
 
 class Review:

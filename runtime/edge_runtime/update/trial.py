@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from edge_core.contracts.gateway import TrialPolicy
-from edge_runtime.scoring import Exposure
+from edge_runtime.route import Exposure
 from edge_runtime.update.record import Progress
 
 SHADOW_ERRORS_MAX = 3  # a newcomer that fails while it only looks on does not get to decide

@@ -17,13 +17,15 @@ from edge_runtime.config import ReviewConfig
 from edge_runtime.errors import SiteRefusedError, SiteUnreachableError
 from edge_runtime.outbox import Outbox, open_outbox
 from edge_runtime.review import Pick, ReviewRouter, suspect
-from edge_runtime.scoring import Route, Scored, Scorer
+from edge_runtime.route import Route
+from edge_runtime.scoring import Scored
 from edge_runtime.spool import SENT_MAX, open_spool
 from edge_runtime.telemetry import Levels, Meters
 from edge_runtime.wake import Wake
 from tests.simulators.models import SimulatedWorker, loaded
 from tests.simulators.releases import ROLES
 from tests.unit.runtime.test_scoring import cut
+from tests.unit.runtime.test_scoring import scored as scored_window
 
 pytestmark = pytest.mark.anyio
 
@@ -36,8 +38,7 @@ RULES_ONLY = ReviewConfig(shift_s=1000.0, uniform_share=0.0, rest_s=10.0)
 
 async def scored(route: Route, number: int = 1) -> Scored:
     """One window with all opinions."""
-    scorer = Scorer("gw-1", 1, lambda: 0.0)
-    return await scorer.compare(await scorer.score(cut(number), route))
+    return await scored_window(route, cut(number))
 
 
 RULES: dict[str, tuple[Route, DriftScore | None, Routing | None]] = {

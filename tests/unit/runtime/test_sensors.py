@@ -12,7 +12,8 @@ from edge_runtime.clock import LEAP_PATIENCE_S, SECOND_NS
 from edge_runtime.config import TagConfig
 from edge_runtime.gaps import Gap
 from edge_runtime.ledger import Ledger
-from edge_runtime.scoring import Route, Scored, Scorer
+from edge_runtime.route import Route
+from edge_runtime.scoring import Scored, Scorer
 from edge_runtime.sources.sample import GapCause, SampleBatch, gap_status
 from edge_runtime.verdict import Verdict
 from edge_runtime.windows import WindowStream

@@ -23,7 +23,7 @@ from edge_core.oci import Layout, Source
 from edge_runtime.inference.errors import WorkerLostError
 from edge_runtime.lineup import Lineup
 from edge_runtime.model import Model
-from edge_runtime.scoring import Route
+from edge_runtime.route import Route
 from edge_runtime.update.agent import Agent
 from edge_runtime.update.ascent import Means, Pace
 from edge_runtime.update.keeper import RecordKeeper

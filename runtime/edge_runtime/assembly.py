@@ -22,6 +22,7 @@ from edge_runtime.ledger import Ledger
 from edge_runtime.line import LineWatch
 from edge_runtime.lineup import Lineup
 from edge_runtime.link import SiteLink
+from edge_runtime.live import LiveFeed
 from edge_runtime.mapped import MappedDocument
 from edge_runtime.outbox import Outbox, open_outbox
 from edge_runtime.pipeline import Pipeline
@@ -256,5 +257,6 @@ def _watchers(
         charts=ChartKeeper(kept, drift.checkpoint),
         meters=Meters(config.serial, config.site, levels),
         review=Review(router, stream, config.units, budget, time.monotonic),
+        live=LiveFeed(stream.roles, config.units, stream.latest, stream.now_ns),
         line=LineWatch(),
     )

@@ -19,6 +19,7 @@ from edge_runtime.assembly import Gateway, assemble
 from edge_runtime.care import Care, Present, cared_for
 from edge_runtime.config import Config
 from edge_runtime.control import Asked, ControlServer, RollbackAsked
+from edge_runtime.live import Shows
 from edge_runtime.logs import RecentLogs
 from edge_runtime.reporting import close_health_windows
 from edge_runtime.startup import sole_use
@@ -97,7 +98,13 @@ def _jobs(
             time.monotonic,
         ),
         _take_snapshots(gateway, logs),
-        ControlServer(config.socket, lambda asked: _answer(gateway, asked)).run(),
+        ControlServer(
+            config.socket,
+            lambda asked: _answer(gateway, asked),
+            lambda asked: gateway.watchers.live.watch(
+                Shows(every_s=asked.every_s, roles=frozenset(asked.roles))
+            ),
+        ).run(),
     ]
     jobs += [_kept(gateway, f"source {name}", source) for name, source in gateway.sources]
     if gateway.sink is not None:

@@ -13,7 +13,8 @@ EdgeError
 │   ├── PayloadError             a message from a source is not of the form it must have
 │   └── AssignmentRefusedError   the assigned release cannot run here: the reason says why
 ├── TryAgainError
-│   └── NoModelError             nothing is loaded that could answer
+│   ├── NoModelError             nothing is loaded that could answer
+│   └── DaemonRefusedError       the daemon said no, with the exit code of its reason
 └── ConflictError
     └── NothingToRollBackError   no other verified version to go back to
 """
@@ -71,6 +72,14 @@ class AssignmentRefusedError(RefusedError):
 
 class NoModelError(TryAgainError):
     """No model is loaded, so nothing can answer."""
+
+
+class DaemonRefusedError(TryAgainError):
+    """What the daemon refused, with the exit code that it named."""
+
+    def __init__(self, message: str, exit_code: int) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code  # type: ignore[misc]  # the daemon's error decides, not our class
 
 
 class NothingToRollBackError(ConflictError):

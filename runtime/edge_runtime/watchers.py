@@ -17,6 +17,7 @@ from edge_runtime.config import ReviewConfig
 from edge_runtime.drift import DriftWatch
 from edge_runtime.health import HealthSums
 from edge_runtime.line import InForce, LineWatch
+from edge_runtime.live import LiveFeed
 from edge_runtime.review import ReviewRouter, suspect
 from edge_runtime.scoring import Scored
 from edge_runtime.telemetry import Meters
@@ -38,18 +39,20 @@ class Keeps(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Watchers:
-    """Health, drift, telemetry, review and the line's own signals of one gateway."""
+    """Health, drift, telemetry, review and the line's own signals, and whoever watches it live."""
 
     health: HealthSums
     drift: DriftWatch
     charts: ChartKeeper
     meters: Meters
     review: "Review"
+    live: LiveFeed
     line: LineWatch
     _open: dict[int, DriftScore | None] = field(default_factory=dict)
 
     def take(self, scored: Scored) -> None:
         """Look at one window, in order, with the opinions that were there for its verdict."""
+        self.live.take(scored)
         seen = self.line.take(scored)
         for verdict in seen.overridden:
             self.overridden(verdict)

@@ -7,7 +7,7 @@ every tag, and the numbers go on.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,6 +38,15 @@ class CutWindow:
     number: int
     window: Window
     gaps: tuple[Gap, ...] = ()
+
+
+class Latest(NamedTuple):
+    """The last sample of one tag."""
+
+    role: str
+    value: float
+    quality: CellQuality
+    source_ns: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +114,10 @@ class WindowStream:
         if windowing != self._windowing:
             self._windowing = windowing
             self._begin()
+
+    def latest(self) -> list[Latest]:
+        """The last sample of every tag that ever had one."""
+        return self._latest.shown(self._roles)
 
     def judge_by(self, tags: Sequence[TagConfig]) -> None:
         """Hold values to the limits of *tags*, the same ones in the same order, from now on."""
@@ -211,6 +224,18 @@ class _Latest:
         self._values[tags] = samples.values[of]
         self._quality[tags] = samples.quality[of]
         self._times_ns[tags] = samples.times_ns[of]
+
+    def shown(self, roles: Sequence[str]) -> list[Latest]:
+        """As people look at it."""
+        return [
+            Latest(
+                roles[tag],
+                float(self._values[tag]),
+                CellQuality(int(self._quality[tag])),
+                int(self._times_ns[tag]),
+            )
+            for tag in np.flatnonzero(self._times_ns != _NONE_NS)
+        ]
 
     def known(self, now_ns: int, from_ns: int) -> Samples:
         """One sample of every tag that ever had one, none of them later than *from_ns*.

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TypeAlias, TypeVar
 
 from edge_core.command import Parser
-from edge_runtime.commands import browse, daemon, local, mapping, server
+from edge_runtime.commands import browse, daemon, local, mapping, server, watch
 from edge_runtime.commands.names import CONFIG, EXIT_CODES, PROGRAM
 
 Body = Callable[[argparse.Namespace], int]
@@ -106,6 +106,24 @@ def _person(commands: Commands) -> None:
         "how the gateway is, from its daemon",
         "edge-gateway status --json | jq .windows",
     )
+    watching = _command(
+        commands,
+        "watch",
+        watch.watched,
+        "values, windows and verdicts as they come, from the daemon; ends with Ctrl-C",
+        "edge-gateway watch --role flow --every 0.5",
+    )
+    watching.add_argument("--socket", type=Path, metavar="PATH", help="instead of --config's")
+    watching.add_argument(
+        "--role", action="append", metavar="ROLE", help="values of this role only; repeatable"
+    )
+    watching.add_argument(
+        "--every", type=_pace, default=1.0, metavar="S", help="between two looks at the values"
+    )
+    watching.add_argument(
+        "--lines", type=_count, metavar="N", help="end after so many lines, for scripts"
+    )
+    _configured(_json(watching, "JSON lines on stdout"))
     rollback = _command(
         commands,
         "rollback",
@@ -145,6 +163,14 @@ def _configured(command: Parser) -> Parser:
         "--config", type=Path, default=CONFIG, metavar="FILE", help=f"default {CONFIG}"
     )
     return command
+
+
+def _pace(text: str) -> float:
+    """Seconds between 0.05 and an hour."""
+    seconds = float(text)
+    if not 0.05 <= seconds <= 3600:
+        raise ValueError(text)
+    return seconds
 
 
 def _count(text: str) -> int:

@@ -7,12 +7,12 @@ from typing import Any, Final
 import msgspec
 
 from edge_core.command import emit, tell
-from edge_core.contracts.errors import ConfigurationError, TryAgainError
+from edge_core.contracts.errors import ConfigurationError
 from edge_runtime.commands.names import PROGRAM
 from edge_runtime.commands.output import json_line, say
 from edge_runtime.config import Config, load
 from edge_runtime.control import Asked, RollbackAsked, StatusAsked, ask
-from edge_runtime.errors import DaemonAbsentError
+from edge_runtime.errors import DaemonAbsentError, DaemonRefusedError
 
 NOT_REACHABLE: Final = DaemonAbsentError.exit_code
 _HEAD: Final = frozenset({"number", "at", "boot", "event"})  # said first, and without a name
@@ -85,7 +85,7 @@ def enrol(arguments: argparse.Namespace) -> int:
 def _asked(config: Config, asked: Asked) -> dict[str, Any]:  # Any: JSON values
     answer = ask(config.socket, asked)
     if answer.error is not None:
-        raise _RefusedError(answer.message, answer.exit_code)
+        raise DaemonRefusedError(answer.message, answer.exit_code)
     return answer.body
 
 
@@ -139,11 +139,3 @@ def _words(status: dict[str, Any]) -> list[str]:  # Any: JSON values
         lines.append("windows     " + " ".join(f"{key} {value}" for key, value in windows.items()))
     lines += [f"fault       {fault}" for fault in status.get("faults") or []]
     return lines
-
-
-class _RefusedError(TryAgainError):
-    """What the daemon refused, with the exit code it named."""
-
-    def __init__(self, message: str, exit_code: int) -> None:
-        super().__init__(message)
-        self.exit_code = exit_code  # type: ignore[misc]  # the daemon's error decides, not our class

@@ -2,9 +2,6 @@
 
 import asyncio
 import logging
-import os
-import shutil
-import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
@@ -28,6 +25,7 @@ from edge_runtime.sources.opcua import OpcUaSource
 from edge_runtime.sources.opcua_config import OpcUaConfig
 from edge_runtime.sources.sample import TagSample, batch_of
 from edge_runtime.windows import CutWindow, WindowStream
+from tests.real.other_make import other_make_program
 from tests.simulators.field import SERIAL, TAGS
 from tests.simulators.link import Link
 from tests.simulators.ports import free_port
@@ -41,9 +39,6 @@ figures = logging.getLogger(__name__)
 SECOND_NS = 1_000_000_000
 SILENCE_S = 1.0
 DEAF_S = 3.0
-NODE = Path(__file__).parent / "node"
-NPM = ("npm", "install", "--ignore-scripts", "--no-audit", "--no-fund", "--prefer-offline")
-NPM_S = 480.0  # what is not in its cache comes from far away; this is no measure of ours
 ROWS = 60  # more than a second: enough for a window
 WINDOWING = Windowing(period_s=0.05, length_rows=8, stride_rows=4, gap_rows_max=2)
 QUALITIES = (CellQuality.GOOD, CellQuality.UNCERTAIN, CellQuality.BAD)  # of `STATUSES`
@@ -224,22 +219,8 @@ OTHER_ROLES = (*OTHER_VALUES, "count")
 
 @pytest.fixture(scope="module")
 def other_make(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Program]:
-    """A server on node-opcua; its packages come from wherever npm has them from."""
-    missing = [tool for tool in ("node", "npm") if shutil.which(tool) is None]
-    folder, port = tmp_path_factory.mktemp("node"), free_port()
-    if not missing:
-        for file in ("package.json", "server.js"):
-            shutil.copy(NODE / file, folder)
-        try:
-            subprocess.run(NPM, cwd=folder, check=True, capture_output=True, timeout=NPM_S)
-        except subprocess.SubprocessError as error:
-            missing = [f"node-opcua ({error})"]
-    if missing and os.environ.get("CI") == "true":
-        pytest.fail(f"a server of another make needs {', '.join(missing)}")
-    if missing:
-        pytest.skip(f"a server of another make needs {', '.join(missing)}")
-    command: list[str | Path] = ["node", folder / "server.js", str(port), folder / "pki"]
-    with Program(command, folder / "said", port) as program:
+    """A server on node-opcua."""
+    with other_make_program(tmp_path_factory.mktemp("node")) as program:
         yield program
 
 

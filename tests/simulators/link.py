@@ -1,6 +1,8 @@
-"""A TCP link on loopback that goes deaf, is cut, or loses MQTT messages on their way."""
+"""A TCP link on loopback that goes deaf, is cut, dawdles, or loses MQTT messages on their way."""
 
 import asyncio
+import socket
+import struct
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
@@ -18,12 +20,16 @@ class Link:
         port: where clients find the link.
         deaf: connections are taken and whatever is said on them, in either direction, is lost.
         losing: so many of the clients' next MQTT messages vanish.
+        closed: connections are broken as soon as they are made.
+        delay_s: each piece of what is said takes so long more.
     """
 
     to_port: int
     port: int = 0
     deaf: bool = False
     losing: int = 0
+    closed: bool = False
+    delay_s: float = 0.0
     _ends: set[asyncio.StreamWriter] = field(default_factory=set)
     _idle: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -45,11 +51,21 @@ class Link:
         for end in self._ends:
             end.transport.abort()
 
+    def reset(self) -> None:
+        """Break every connection so that both sides are told at once, with what is under way."""
+        for end in self._ends:
+            # To linger for no time at all is what sends a reset (RFC 9293, 3.10.7.4).
+            raw = end.transport.get_extra_info("socket")
+            raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.cut()
+
     async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._idle.clear()
         ends = {writer}
         self._ends.add(writer)
         try:
+            if self.closed:
+                return
             with suppress(OSError):
                 back, forth = await asyncio.open_connection("127.0.0.1", self.to_port)
                 ends.add(forth)
@@ -77,6 +93,8 @@ class Link:
         writer.transport.abort()
 
     async def _write(self, writer: asyncio.StreamWriter, piece: bytes) -> None:
+        if self.delay_s:
+            await asyncio.sleep(self.delay_s)
         if not self.deaf:
             writer.write(piece)
             await writer.drain()

@@ -31,6 +31,9 @@ async function main() {
     resourcePath: "/other",
     serverCertificateManager: manager,
     nodeset_filename: [require("node-opcua").nodesets.standard],
+    // Outages leave sessions behind until their time is over.
+    serverCapabilities: { maxSessions: 200 },
+    maxConnectionsPerEndpoint: 200,
   });
   await server.initialize();
   const space = server.engine.addressSpace;

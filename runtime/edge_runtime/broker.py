@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from edge_core.contracts.errors import ConfigurationError
 from edge_runtime.bounds import Port, Seconds, Text
-from edge_runtime.errors import ExtraMissingError, PayloadError
+from edge_runtime.errors import ExtraMissingError
 
 if TYPE_CHECKING:
     import aiomqtt
@@ -120,19 +120,6 @@ def still_wanted() -> None:
     task = asyncio.current_task()
     if task is not None and task.cancelling():
         raise asyncio.CancelledError
-
-
-def payload_bytes(payload: object, bytes_max: int) -> bytes:
-    """The payload of a message.
-
-    Raises:
-        PayloadError: it is longer than *bytes_max*, or no bytes at all.
-    """
-    if not isinstance(payload, bytes | bytearray):
-        raise PayloadError(f"message: expected bytes, found {type(payload).__name__}")
-    if len(payload) > bytes_max:
-        raise PayloadError(f"message: expected at most {bytes_max} bytes, found {len(payload)}")
-    return bytes(payload)
 
 
 def _context(config: BrokerConfig) -> ssl.SSLContext | None:

@@ -1,42 +1,43 @@
 """Samples from Sparkplug B edge nodes on an MQTT broker.
 
 A tag's address is `group/node#metric`, or `group/node/device#metric`. After connecting, and when a
-message was lost, the node is asked to announce itself anew, at most once in `rebirth_interval_s`.
+message was lost, the node is asked to announce itself anew.
 """
 
-import asyncio
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final
 
 import structlog
 
 from edge_core.contracts.errors import ConfigurationError
-from edge_runtime.broker import dial, payload_bytes, still_wanted
+from edge_runtime.broker import still_wanted
 from edge_runtime.config import TagConfig
 from edge_runtime.errors import PayloadError
+from edge_runtime.sources.mqtt import Refusals
 from edge_runtime.sources.mqtt_config import SparkplugConfig
-from edge_runtime.sources.sample import Ingest, by_role
+from edge_runtime.sources.mqtt_dial import Dialler
+from edge_runtime.sources.mqtt_payload import TEXT_UNIT, Wanted
+from edge_runtime.sources.sample import Ingest
 from edge_runtime.sources.sparkplug_node import EdgeNode
-from edge_runtime.sources.sparkplug_payload import (
-    PAYLOAD_BYTES_MAX,
-    decode,
-    rebirth_command,
-)
+from edge_runtime.sources.sparkplug_payload import decode, rebirth_command
+from edge_runtime.sources.sparkplug_rebirth import Rebirths
 
 if TYPE_CHECKING:
-    import aiomqtt
+    from edge_runtime.sources.mqtt_wire import Message, Wire
 
 log = structlog.get_logger(__name__)
 
 NAMESPACE: Final = "spBv1.0"
+TOPICS_MAX: Final = 10_000  # whose parts are remembered
 _KINDS: Final = frozenset({"NBIRTH", "DBIRTH", "NDATA", "DDATA", "NDEATH", "DDEATH"})
+
+NodeKey = tuple[str, str]
 
 
 class SparkplugSource:
     """One broker and the edge nodes that tags come from.
 
     Attributes:
-        refused: payloads that were none.
         rebirths: how often a node was asked to announce itself anew.
     """
 
@@ -49,85 +50,134 @@ class SparkplugSource:
         monotonic: Callable[[], float],
         unix_ns: Callable[[], int],
     ) -> None:
-        self._config = config
-        self._ingest = by_role(ingest, (tag.role for tag in tags))
+        """Know the tags.
+
+        Args:
+            config: the broker.
+            tags: all of the configuration; those of other sources are passed over.
+            ingest: takes the samples.
+            monotonic: seconds that never step.
+            unix_ns: the wall clock, which stands in rebirth requests.
+
+        Raises:
+            ConfigurationError: a tag's address is of another form, or two tags have the same.
+        """
+        self._ingest = ingest
         self._monotonic = monotonic
         self._unix_ns = unix_ns
-        roles: dict[tuple[str, str], dict[tuple[str, str], str]] = {}
-        for tag in tags:
-            if tag.source == config.name:
-                group, node, device, metric = split_address(tag)
-                roles.setdefault((group, node), {})[device, metric] = tag.role
-        self._nodes = {key: EdgeNode(found) for key, found in roles.items()}
-        self._asked_s: dict[tuple[str, str], float] = {}
-        self.refused = 0
+        self._name = config.name
+        self._nodes = {key: EdgeNode(found) for key, found in _wanted(config.name, tags).items()}
+        self._topics: dict[bytes, tuple[NodeKey, str, str]] = {}
+        # A host application begins each connection with a clean session: specification, 5.
+        self._dialler = Dialler(config, config.name)
+        self._asking = Rebirths[NodeKey](config.rebirth_interval_s)
+        self._refusals = Refusals(config.name, monotonic)
+        self._wire: Wire | None = None
         self.rebirths = 0
 
+    @property
+    def refused(self) -> int:
+        """Payloads that were none."""
+        return self._refusals.count
+
     async def run(self) -> None:
-        """Read for ever; a broker that goes away is dialled again, and the outage is a gap."""
-        import aiomqtt  # noqa: PLC0415 - a gateway without MQTT never loads it
+        """Read for ever; a broker that goes away is dialled again, and the outage is a gap.
 
-        told = ""
+        Raises:
+            ConfigurationError: a file that is named cannot be read, or a topic is forbidden.
+        """
+        filters = [f"{NAMESPACE}/{group}/+/{node}/#" for group, node in self._nodes]
         while True:
-            try:
-                async with dial(self._config) as client:
-                    told = ""
-                    await self._listen(client)
-            except aiomqtt.MqttError as error:
-                still_wanted()
-                if told != str(error):
-                    told = str(error)
-                    log.warning("source.lost", source=self._config.name, reason=told)
+            self._asking.forget()
+            await self._dialler.listen(filters, self.take, self._passed_over, self._stay)
+            self._wire = None
             for node in self._nodes.values():
-                self._ingest(node.lost())
-            await asyncio.sleep(self._config.retry_s)
+                for batch in node.lost():
+                    self._ingest(batch)
+            await self._dialler.pause()
 
-    async def _listen(self, client: "aiomqtt.Client") -> None:
-        for group, node in self._nodes:
-            await client.subscribe(f"{NAMESPACE}/{group}/+/{node}/#", qos=1)
-            still_wanted()
-        log.info("source.connected", source=self._config.name, nodes=len(self._nodes))
-        self._asked_s.clear()
-        for key in self._nodes:
-            await self._ask_rebirth(client, key)
-        async for message in client.messages:
-            wanting = self.take(message.topic.value, message.payload)
-            if wanting is not None:
-                await self._ask_rebirth(client, wanting)
+    async def _stay(self, wire: "Wire") -> None:
+        self._wire = wire
+        # One that was born while we subscribed need not be asked.
+        born = {key for key, node in self._nodes.items() if node.born}
+        self._asking.want(self._nodes.keys() - born, self._monotonic())
+        while True:
+            for key in self._asking.due(self._monotonic()):
+                await self._ask_rebirth(wire, key)
+            await wire.rest(self._asking.pause_s(self._monotonic()))
 
-    def take(self, topic: str, payload: object) -> tuple[str, str] | None:
-        """Take one message; the node that must announce itself anew, if it must."""
-        parts = topic.split("/")
+    def take(self, messages: "Sequence[Message]") -> None:
+        """Take messages in order; nodes that must announce themselves anew are asked soon."""
+        for topic, raw in messages:
+            place = self._topics.get(topic)
+            if place is None:
+                place = self._place(topic)
+                if place is not None and len(self._topics) < TOPICS_MAX:
+                    self._topics[topic] = place
+            if place is not None:
+                self._one(place, raw)
+
+    def wanting(self) -> list[NodeKey]:
+        """The nodes that are to be asked now; as a connection would."""
+        return self._asking.due(self._monotonic())
+
+    def _one(self, place: tuple[NodeKey, str, str], raw: bytes) -> None:
+        key, kind, device = place
+        try:
+            heard = self._nodes[key].take(kind, device, decode(raw))
+        except PayloadError as error:
+            self._refusals.add("/".join(key), str(error))
+            return
+        for batch in heard.batches:
+            self._ingest(batch)
+        if heard.rebirth:
+            self._asking.want([key], self._monotonic())
+            if self._wire is not None:
+                self._wire.stirred.set()
+        elif kind == "NBIRTH":
+            self._asking.born(key)
+
+    def _place(self, topic: bytes) -> tuple[NodeKey, str, str] | None:
+        """Node, kind and device of a topic; None if it is none of ours."""
+        parts = topic.decode(errors="replace").split("/")
         if len(parts) not in {4, 5} or parts[0] != NAMESPACE or parts[2] not in _KINDS:
             return None
         key = (parts[1], parts[3])
+        device = parts[4] if len(parts) == 5 else ""
         node = self._nodes.get(key)
-        if node is None:
-            return None
-        try:
-            found = decode(payload_bytes(payload, PAYLOAD_BYTES_MAX))
-        except PayloadError as error:
-            self.refused += 1
-            if self.refused == 1:
-                log.warning("source.refused", source=self._config.name, reason=str(error))
-            return None
-        heard = node.take(parts[2], parts[4] if len(parts) == 5 else "", found)
-        if heard.samples:
-            self._ingest(heard.samples)
-        return key if heard.rebirth else None
+        return None if node is None else (key, parts[2], device)
 
-    async def _ask_rebirth(self, client: "aiomqtt.Client", key: tuple[str, str]) -> None:
-        now_s = self._monotonic()
-        last_s = self._asked_s.get(key)
-        if last_s is not None and now_s - last_s < self._config.rebirth_interval_s:
-            return
-        self._asked_s[key] = now_s
+    def _passed_over(self, topic: bytes, count: int) -> None:
+        place = self._place(topic)
+        if place is not None:
+            reason = f"payload: expected at most 1 MiB, found {count} bytes"
+            self._refusals.add("/".join(place[0]), reason)
+
+    async def _ask_rebirth(self, wire: "Wire", key: NodeKey) -> None:
         self.rebirths += 1
         group, node = key
         command = rebirth_command(self._unix_ns() // 1_000_000)
-        await client.publish(f"{NAMESPACE}/{group}/NCMD/{node}", command, qos=0)
+        await wire.publish(f"{NAMESPACE}/{group}/NCMD/{node}", command, qos=0)
         still_wanted()
-        log.info("source.rebirth_asked", source=self._config.name, node=node)
+        log.info("source.rebirth_asked", source=self._name, node=node)
+
+
+def _wanted(
+    source: str, tags: Sequence[TagConfig]
+) -> dict[NodeKey, dict[tuple[str, str], Wanted]]:
+    """The tags of each node, by device and metric."""
+    found: dict[NodeKey, dict[tuple[str, str], Wanted]] = {}
+    for place, tag in enumerate(tags):
+        if tag.source == source:
+            group, node, device, metric = split_address(tag)
+            known = found.setdefault((group, node), {})
+            if (device, metric) in known:
+                raise ConfigurationError(
+                    f"tag {tag.role}: expected an address of its own, found {tag.address!r} "
+                    f"for {tags[known[device, metric].place].role} too"
+                )
+            known[device, metric] = Wanted(place, words=tag.unit == TEXT_UNIT)
+    return found
 
 
 def split_address(tag: TagConfig) -> tuple[str, str, str, str]:

@@ -1,28 +1,35 @@
-"""Sparkplug B payloads, read: bytes from anywhere in, plain values out, or a refusal.
+"""Sparkplug B payloads, read: bytes from anywhere in, columns out, or a refusal.
 
 Field numbers, types and quality codes are those of the Sparkplug specification 3.0, chapter 6. The
 schema lives in a descriptor pool of its own, since a second copy in the default pool is an error.
 Data sets, templates, files and arrays have no place in a window and are skipped.
 """
 
-import math
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, Final
 
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_core.features.samples import CellQuality
 from edge_runtime.errors import ExtraMissingError, PayloadError
+from edge_runtime.sources.sample import SEVERITY_BITS, gap_status
+from edge_runtime.sources.sparkplug_columns import Plain, plain
 
 PAYLOAD_BYTES_MAX: Final = 1024 * 1024
 METRICS_MAX: Final = 10_000
 NAME_CHARS_MAX: Final = 300
+TEXT_CHARS_MAX: Final = 200
 TIME_MS_MAX: Final = 9_000_000_000_000  # the year 2255; in nanoseconds it still fits 64 bits
+NO_ALIAS: Final = 2**64 - 1
 QUALITY: Final = "Quality"
-GOOD: Final = 192
 REBIRTH: Final = "Node Control/Rebirth"
 _PACKAGE: Final = "edge.sparkplug"
 _BOOLEAN: Final = 11
-# datatype -> bits of a signed integer, which travels as its two's complement
-_SIGNED: Final = {1: 8, 2: 16, 3: 32, 4: 64}
+BAD_STATUS: Final = int(CellQuality.BAD) << SEVERITY_BITS
+# The specification's quality codes; any other one is bad.
+_STATUS: Final = {192: 0, 500: gap_status()}
 
 _MESSAGES: Final[dict[str, tuple[tuple[str, int, str], ...]]] = {
     "PropertyValue": (
@@ -54,36 +61,41 @@ _MESSAGES: Final[dict[str, tuple[tuple[str, int, str], ...]]] = {
         ("seq", 3, "uint64"),
     ),
 }
-
-
-@dataclass(frozen=True, slots=True)
-class MetricValue:
-    """One metric as it came; `value` is NaN where it is null or no number."""
-
-    name: str | None
-    alias: int | None
-    timestamp_ms: int | None
-    datatype: int | None
-    value: float
-    quality: int
-    historical: bool
-
-    def as_type(self, datatype: int | None) -> float:
-        """The value read as *datatype*, which a birth named."""
-        bits = _SIGNED.get(datatype or 0)
-        if bits is None or not math.isfinite(self.value):
-            return self.value
-        whole = int(self.value) % 2**bits
-        return float(whole - 2**bits if whole >= 2 ** (bits - 1) else whole)
+_WHOLE: Final = frozenset({"int_value", "long_value", "boolean_value"})
 
 
 @dataclass(frozen=True, slots=True)
 class Payload:
-    """One message."""
+    """One message; every column has shape (metric,).
+
+    Attributes:
+        timestamp_ms: when it was sent.
+        seq: its number, or None.
+        names: of the metrics, None where one is told by alias alone; None if all are.
+        aliases: `NO_ALIAS` where a metric has none.
+        times_ms: of the values.
+        values: as numbers, integers as if unsigned; NaN where there is none.
+        wholes: the bits of integers, 0 for others; None if there are no integers.
+        datatypes: 0 where a metric names none; None if none does.
+        status: OPC UA status codes; None if all are good.
+        historical: whether a value is one of the past; None if none is.
+        texts: of metrics that are text, by place.
+    """
 
     timestamp_ms: int
     seq: int | None
-    metrics: tuple[MetricValue, ...]
+    names: tuple[str | None, ...] | None
+    aliases: NDArray[np.uint64]
+    times_ms: NDArray[np.int64]
+    values: NDArray[np.float64]
+    wholes: NDArray[np.uint64] | None = None
+    datatypes: NDArray[np.uint32] | None = None
+    status: NDArray[np.uint32] | None = None
+    historical: NDArray[np.bool_] | None = None
+    texts: tuple[tuple[int, str], ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.aliases)
 
 
 def decode(raw: bytes) -> Payload:
@@ -96,22 +108,53 @@ def decode(raw: bytes) -> Payload:
         raise PayloadError(
             f"payload: expected at most {PAYLOAD_BYTES_MAX} bytes, found {len(raw)}"
         )
+    quick = plain(raw)
+    found = decode_any(raw) if quick is None else _of_plain(quick)
+    if len(found) > METRICS_MAX:
+        raise PayloadError(f"payload: expected at most {METRICS_MAX} metrics, found {len(found)}")
+    if max(found.timestamp_ms, int(found.times_ms.max(initial=0))) > TIME_MS_MAX:
+        raise PayloadError(f"payload: expected a time before {TIME_MS_MAX} ms, found later")
+    return found
+
+
+def decode_any(raw: bytes) -> Payload:
+    """Read a payload of any shape, one metric at a time.
+
+    Raises:
+        PayloadError: not of the schema.
+    """
     message_class, decode_error = _classes()
     try:
         found = message_class.FromString(raw)
     except decode_error as error:
         raise PayloadError(f"payload: expected Sparkplug B, found {error}") from None
-    if len(found.metrics) > METRICS_MAX:
-        raise PayloadError(
-            f"payload: expected at most {METRICS_MAX} metrics, found {len(found.metrics)}"
-        )
-    stamps = (found.timestamp, *(metric.timestamp for metric in found.metrics))
-    if max(stamps) > TIME_MS_MAX:
-        raise PayloadError(f"payload: expected a time before {TIME_MS_MAX} ms, found later")
+    metrics = list(found.metrics[: METRICS_MAX + 1])
+    rows = [_row(each) for each in metrics]
+    wholes = [whole for _, whole, _ in rows]
+    names = tuple(each.name if each.HasField("name") else None for each in metrics)
+    if any(name is not None and len(name) > NAME_CHARS_MAX for name in names):
+        raise PayloadError(f"metric: expected a name of at most {NAME_CHARS_MAX} characters")
+    times = [min(each.timestamp, TIME_MS_MAX + 1) for each in metrics]
+    status = [code for _, _, code in rows]
+    historical = [each.is_historical for each in metrics]
+    datatypes = [each.datatype for each in metrics]
+    aliases = [each.alias if each.HasField("alias") else NO_ALIAS for each in metrics]
     return Payload(
         timestamp_ms=found.timestamp,
         seq=found.seq if found.HasField("seq") else None,
-        metrics=tuple(_metric(each) for each in found.metrics),
+        names=names if any(name is not None for name in names) else None,
+        aliases=np.array(aliases, np.uint64),
+        times_ms=_timed(np.array(times, np.int64), min(found.timestamp, TIME_MS_MAX + 1)),
+        values=np.array([value for value, _, _ in rows], np.float64),
+        wholes=np.array(wholes, np.uint64) if any(wholes) else None,
+        datatypes=np.array(datatypes, np.uint32) if any(datatypes) else None,
+        status=np.array(status, np.uint32) if any(status) else None,
+        historical=np.array(historical, np.bool_) if any(historical) else None,
+        texts=tuple(
+            (place, each.string_value[:TEXT_CHARS_MAX])
+            for place, each in enumerate(metrics)
+            if each.HasField("string_value") and not each.is_null
+        ),
     )
 
 
@@ -124,34 +167,38 @@ def rebirth_command(now_ms: int) -> bytes:
     return written
 
 
-def _metric(found: Any) -> MetricValue:  # Any: protobuf makes the class at run time
-    name = found.name if found.HasField("name") else None
-    if name is not None and len(name) > NAME_CHARS_MAX:
-        raise PayloadError(f"metric: expected a name of at most {NAME_CHARS_MAX} characters")
-    return MetricValue(
-        name=name,
-        alias=found.alias if found.HasField("alias") else None,
-        timestamp_ms=found.timestamp if found.HasField("timestamp") else None,
-        datatype=found.datatype if found.HasField("datatype") else None,
-        value=_value(found),
-        quality=_quality(found),
-        historical=found.is_historical,
+def _of_plain(found: Plain) -> Payload:
+    return Payload(
+        timestamp_ms=found.timestamp_ms,
+        seq=found.seq,
+        names=None,
+        aliases=found.aliases,
+        times_ms=_timed(found.times_ms, found.timestamp_ms),
+        values=found.values,
+        wholes=found.wholes,
+        datatypes=found.datatypes,
     )
 
 
-def _value(found: Any) -> float:  # Any: as above
+def _timed(times_ms: NDArray[np.int64], timestamp_ms: int) -> NDArray[np.int64]:
+    """A metric without a time of its own has that of its message."""
+    return times_ms if times_ms.all() else np.where(times_ms == 0, timestamp_ms, times_ms)
+
+
+def _row(found: Any) -> tuple[float, int, int]:  # Any: protobuf makes the class at run time
+    """Value, bits and status of a metric."""
     kind = found.WhichOneof("value")
+    status = _quality(found) if found.HasField("properties") else 0
     if found.is_null or kind is None or kind == "string_value":
-        return math.nan
-    return float(getattr(found, kind))
+        return np.nan, 0, status
+    value = getattr(found, kind)
+    return float(value), int(value) if kind in _WHOLE else 0, status
 
 
 def _quality(found: Any) -> int:  # Any: as above
-    if not found.HasField("properties"):
-        return GOOD
     pairs = zip(found.properties.keys, found.properties.values, strict=False)
     value = next((value for key, value in pairs if key == QUALITY), None)
-    return GOOD if value is None else int(value.int_value or value.long_value)
+    return 0 if value is None else _STATUS.get(value.int_value or value.long_value, BAD_STATUS)
 
 
 @cache
@@ -180,12 +227,12 @@ def _classes() -> tuple[Any, type[Exception]]:  # Any: as above
 
 def _describe(message: Any, described: tuple[str, int, str], types: Any) -> None:  # Any: as above
     name, number, kind = described
-    plain = kind.removesuffix("[]")
-    label = types.LABEL_OPTIONAL if plain == kind else types.LABEL_REPEATED
+    plain_kind = kind.removesuffix("[]")
+    label = types.LABEL_OPTIONAL if plain_kind == kind else types.LABEL_REPEATED
     field = message.field.add(name=name, number=number, label=label)
-    if plain in _MESSAGES:
-        field.type, field.type_name = types.TYPE_MESSAGE, f".{_PACKAGE}.{plain}"
+    if plain_kind in _MESSAGES:
+        field.type, field.type_name = types.TYPE_MESSAGE, f".{_PACKAGE}.{plain_kind}"
     else:
-        field.type = getattr(types, f"TYPE_{plain.upper()}")
+        field.type = getattr(types, f"TYPE_{plain_kind.upper()}")
     if message.name == "Metric" and name.endswith("_value"):
         field.oneof_index = 0

@@ -25,8 +25,9 @@ class WindowRefusedError(RefusedError):
 class WindowQuarantinedError(RefusedError):
     """The window ended the worker twice and is not tried again."""
 
-    def __init__(self, message: str, losses: tuple[Loss, ...]) -> None:
-        super().__init__(message)
+    def __init__(self, sequence: int, losses: tuple[Loss, ...]) -> None:
+        why = ", then ".join(f"{loss.kind}: {loss.detail}" for loss in losses)
+        super().__init__(f"window {sequence} ended the worker {len(losses)} times: {why}")
         self.losses = losses
 
 

@@ -4,7 +4,7 @@ No I/O and no clock: times are handed in, in seconds of a monotonic clock. A win
 ledger exactly once, with an answer or with a reason, so none is lost and none is scored twice.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
@@ -21,6 +21,7 @@ class Entry(Generic[T]):
     window: T
     deaths: int = 0
     losses: list[Loss] = field(default_factory=list)
+    set_aside: bool = False
 
 
 class Ledger(Generic[T]):
@@ -79,7 +80,30 @@ class Ledger(Generic[T]):
         entry.deaths += 1
         if entry.deaths < self._quarantine_after:
             return None
+        entry.set_aside = True
         return self.settle(slot, now_s)
+
+    def suspect(
+        self, running: Callable[[int, int], bool], *, lied: bool, often: bool, alone: bool
+    ) -> int | None:
+        """The slot that a dead worker was at work on, or None while that cannot be known.
+
+        A model that scribbles over the shared memory spoils what is written there for every
+        window under way. While they are given one at a time it is the one that was given.
+
+        Args:
+            running: whether the memory says that this slot, of this sequence, was at work.
+            lied: the worker rang for something that was not asked.
+            often: it is not the first death, and nobody was blamed for the others.
+            alone: windows are given one at a time.
+        """
+        alone = alone or len(self._held) == 1
+        if lied and not alone:
+            return None
+        for slot, entry in self._held.items():
+            if running(slot, entry.sequence):
+                return slot
+        return next(iter(self._held), None) if alone and (lied or often) else None
 
     def clear(self) -> list[Entry[T]]:
         """Everything that waits leaves at once, oldest first."""

@@ -167,7 +167,9 @@ class Process:
         self._listener.gone(self)
 
     def _drain(self) -> None:
-        """Take the answers that were given before the end; they count."""
+        """Take the answers that were given before the end; they count, unless it told lies."""
+        if self.broke_protocol:
+            return
         try:
             rung = self._bell.recv(RINGS_MAX)
         except OSError:

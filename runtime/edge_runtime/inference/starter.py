@@ -129,9 +129,15 @@ class Starter:
                 self._up = True
                 self.threads = threads
             case Started(ticket=ticket, pid=pid):
-                self._askers[ticket].started(pid, fds[0])
+                asker = self._askers.get(ticket)
+                if asker is None:  # closed meanwhile; the process goes with its server
+                    os.close(fds[0])
+                else:
+                    asker.started(pid, fds[0])
             case Ended(ticket=ticket, status=status):
-                self._askers.pop(ticket).ended(status)
+                asker = self._askers.pop(ticket, None)
+                if asker is not None:
+                    asker.ended(status)
 
     def _drop(self) -> None:
         """The fork server is gone, and by the kernel's hand so are its children."""

@@ -54,7 +54,7 @@ class _Counts:
     deaths_in_row: int = 0
     set_aside_in_row: int = 0
     taken_us: float = 0.0
-    blamed: dict[Process, tuple[Entry[_Window], bool]] = field(default_factory=dict)
+    blamed: dict[Process, Entry[_Window]] = field(default_factory=dict)
 
 
 class Worker:
@@ -76,6 +76,7 @@ class Worker:
         self._counts = _Counts()
         self._fitting = Fitting(plan.inputs)
         self._nice = spec.nice
+        self._careful = False  # one window at a time, after a death that nobody can be blamed for
         self._deadline = Deadline(spec.deadline_s, self._head_for_s, self._late)
         self._spare_timer: asyncio.TimerHandle | None = None
         self._last_loss: Loss | None = None
@@ -117,7 +118,11 @@ class Worker:
         slot, entry = taken
         # The bell first: the other process takes a while to wake up, and we go on meanwhile.
         current = self._current
-        if current is not None and current.loaded:
+        if (
+            current is not None
+            and current.loaded
+            and not (self._careful and len(self._ledger) > 1)
+        ):
             current.give(slot, entry.sequence, window.inputs)
         answer: asyncio.Future[Outputs] = self._loop.create_future()
         window.answer = answer
@@ -202,7 +207,8 @@ class Worker:
     def answered(self, process: Process, slot: int) -> None:
         """See `Listener`."""
         entry = self._ledger.holder(slot)
-        sequence, taken_ns, status = process.ring.header(slot)
+        # Whoever rings for a slot that holds no window may also name one that does not exist.
+        sequence, taken_ns, status = (0, 0, 0) if entry is None else process.ring.header(slot)
         if entry is None or entry.sequence != sequence or status < SlotStatus.DONE:
             process.kill(LossKind.PROTOCOL, f"answered slot {slot}, which was not asked")
             return
@@ -211,12 +217,12 @@ class Worker:
         self._counts.deaths_in_row = self._counts.set_aside_in_row = 0
         self._counts.taken_us = taken_ns / 1e3
         answer = entry.window.answer
-        if answer.done():
-            return
-        if status == SlotStatus.DONE:
+        if not answer.done() and status == SlotStatus.DONE:
             answer.set_result(tuple([view.copy() for view in process.ring.outputs[slot]]))
-        else:
+        elif not answer.done():
             answer.set_exception(ModelFailedError(process.ring.text(slot)))
+        if self._careful and process is self._current:
+            self._hand(process)
 
     def gone(self, process: Process) -> None:
         """See `Listener`."""
@@ -244,7 +250,7 @@ class Worker:
         )
         blamed = self._counts.blamed.pop(process, None)
         if blamed is not None:
-            self._explain(*blamed, loss)
+            self._explain(blamed, loss)
         if self._lost is not None and self._lost.loss is None:
             self._lost.loss = loss
         if self._lost is None and self._current is None:
@@ -259,41 +265,30 @@ class Worker:
 
     def _blame(self, process: Process) -> None:
         """Find the window at work, if there was one; it may be set aside for it."""
-        slot = self._guilty(process)
+        often = self._counts.deaths_in_row > self._config.quarantine_after
+        slot = self._ledger.suspect(
+            process.running, lied=process.broke_protocol, often=often, alone=self._careful
+        )
         entry = None if slot is None else self._ledger.holder(slot)
         if slot is None or entry is None:
+            self._careful = len(self._ledger) > 0
             return
-        set_aside = self._ledger.blame(slot, self._loop.time()) is not None
-        self._counts.blamed[process] = (entry, set_aside)
-        if set_aside:  # these deaths are explained; only a row of such windows condemns the model
+        self._counts.blamed[process] = entry
+        # These deaths are explained; only a row of such windows condemns the model.
+        if self._ledger.blame(slot, self._loop.time()) is not None:
             self._counts.deaths_in_row = 0
             self._counts.set_aside_in_row += 1
 
-    def _guilty(self, process: Process) -> int | None:
-        """The slot that *process* says it was at work on, else what it must have been."""
-        for slot, entry in self._ledger:
-            if process.running(slot, entry.sequence):
-                return slot
-        # A model that scribbles over the shared memory also scribbles over what it says there.
-        again = self._counts.deaths_in_row > self._config.quarantine_after
-        if process.broke_protocol or again:
-            return next((slot for slot, _ in self._ledger), None)
-        return None
-
-    def _explain(self, entry: Entry[_Window], set_aside: bool, loss: Loss) -> None:  # noqa: FBT001 - comes as a pair
+    def _explain(self, entry: Entry[_Window], loss: Loss) -> None:
+        """Processes end in any order; a window that was set aside gets all reasons at once."""
         entry.losses.append(loss)
-        if not set_aside:
+        if not entry.set_aside or len(entry.losses) < entry.deaths:
             return
         self._counts.quarantined += 1
-        why = ", then ".join(f"{loss.kind}: {loss.detail}" for loss in entry.losses)
         log.warning("window.quarantined", digest=self.spec.digest, sequence=entry.sequence)
         if not entry.window.answer.done():
-            entry.window.answer.set_exception(
-                WindowQuarantinedError(
-                    f"window {entry.sequence} ended the worker {entry.deaths} times: {why}",
-                    tuple(entry.losses),
-                )
-            )
+            failed = WindowQuarantinedError(entry.sequence, tuple(entry.losses))
+            entry.window.answer.set_exception(failed)
 
     def _recover(self) -> None:
         """Go on with the spare, or with a fresh process; what is open goes to it."""
@@ -310,11 +305,18 @@ class Worker:
         """Give the current process all that is open, oldest first."""
         assert self._current is not None, "called when there is one"  # noqa: S101 - ours
         self._ledger.restart_clock(self._loop.time())
+        self._hand(self._current)
+
+    def _hand(self, process: Process) -> None:
+        """Give *process* what is open, oldest first; only the oldest while we are careful."""
         for slot, entry in list(self._ledger):
             if entry.window.answer.done():  # whoever asked has left
                 self._ledger.settle(slot, self._loop.time())
                 continue
-            self._current.give(slot, entry.sequence, entry.window.inputs)
+            process.give(slot, entry.sequence, entry.window.inputs)
+            if self._careful:
+                break
+        self._careful = self._careful and len(self._ledger) > 0
         self._deadline.arm()
 
     def _succeed(self) -> None:
@@ -392,6 +394,6 @@ class Worker:
             self._retire(self._successor[0])
             self._fail_successor("closed")
         self._origin.close()
-        for entry, _ in self._counts.blamed.values():
+        for entry in self._counts.blamed.values():
             if not entry.window.answer.done():
                 entry.window.answer.set_exception(reason)

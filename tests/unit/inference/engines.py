@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_runtime.inference.engine import ModelWorker
 from edge_runtime.inference.spec import LoadSpec
-from edge_runtime.inference.worker import Worker
 from tests.simulators.good_models import (
     WIDTH,
     GoodModel,
@@ -40,7 +40,7 @@ async def until(holds: Callable[[], bool]) -> None:
         await asyncio.sleep(0.001)
 
 
-async def until_ready(worker: Worker) -> int:
+async def until_ready(worker: ModelWorker) -> int:
     """Wait until the spare stands by too; the process that answers."""
     await until(lambda: worker.report().spare_ready or not worker.spec.spare)
     pid = worker.report().pid

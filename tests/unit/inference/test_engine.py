@@ -13,7 +13,6 @@ from onnx import helper
 
 from edge_core.admission.errors import ModelRefusedError
 from edge_core.admission.files import digest_of
-from edge_core.admission.limited import ENVIRONMENT
 from edge_core.admission.model import MIB, ModelFile
 from edge_core.contracts.errors import ConfigurationError
 from edge_runtime.inference.engine import Engine, open_engine
@@ -50,42 +49,6 @@ async def test_scores_are_the_models(engine: Engine, tmp_path: Path) -> None:
     assert (report.answered, report.restarts, report.in_flight) == (20, 0, 0)
     assert 10 * MIB < report.rss_bytes < 200 * MIB
     worker.close()
-
-
-CONVERT = """
-import sys
-sys.modules["openvino_telemetry"] = None
-import openvino
-openvino.save_model(openvino.convert_model(sys.argv[1]), sys.argv[2], compress_to_fp16=False)
-"""
-
-
-async def test_two_runtimes_agree(engine: Engine, tmp_path: Path) -> None:
-    """OpenVINO gives the same scores as onnxruntime on the same layers, in float32."""
-    good = mlp(hidden=64)
-    onnx_path, xml_path = tmp_path / "m.onnx", tmp_path / "m.xml"
-    onnx_path.write_bytes(good.content)
-    command = [sys.executable, "-c", CONVERT, str(onnx_path), str(xml_path)]
-    done = await asyncio.to_thread(subprocess.run, command, env=ENVIRONMENT, check=True)
-    assert done.returncode == 0
-    pair = (
-        ModelFile(name="model.xml", path=xml_path),
-        ModelFile(name="model.bin", path=tmp_path / "m.bin"),
-    )
-    other = await engine.load(
-        LoadSpec(
-            digest=DIGEST,
-            runtime="openvino",
-            files=pair,
-            signature=good.signature,
-            spare=False,
-        )
-    )
-    worker = await engine.load(spec(good, tmp_path, spare=False))
-    for row in windows(10):
-        np.testing.assert_allclose(await other.infer(row), await worker.infer(row), atol=1e-5)
-    worker.close()
-    other.close()
 
 
 async def test_full_is_an_answer(engine: Engine, tmp_path: Path) -> None:

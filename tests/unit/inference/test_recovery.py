@@ -11,13 +11,12 @@ import pytest
 from numpy.typing import NDArray
 
 from edge_core.admission.model import MIB
-from edge_runtime.inference.engine import Engine, open_engine
+from edge_runtime.inference.engine import Engine, ModelWorker, open_engine
 from edge_runtime.inference.errors import (
     WindowQuarantinedError,
     WorkerLostError,
 )
 from edge_runtime.inference.spec import LossKind, WorkerState
-from edge_runtime.inference.worker import Worker
 from tests.simulators.good_models import (
     CLASSES,
     mill,
@@ -113,7 +112,7 @@ async def test_closing_answers_everybody(engine: Engine, tmp_path: Path) -> None
     assert worker.report().state is WorkerState.LOST
 
 
-async def outcome(worker: Worker, row: NDArray[np.float32]) -> str:
+async def outcome(worker: ModelWorker, row: NDArray[np.float32]) -> str:
     """The name of what became of *row*."""
     try:
         await worker.infer(row)

@@ -19,7 +19,7 @@ from edge_runtime.inference.errors import (
     WorkerBusyError,
     WorkerLostError,
 )
-from edge_runtime.scoring import Route
+from edge_runtime.route import Route
 from tests.simulators.models import SimulatedWorker, loaded
 from tests.simulators.releases import signature
 
@@ -286,7 +286,7 @@ FAILURES: dict[str, tuple[Exception, int]] = {
     "the model left meanwhile: a retry helps": (WorkerLostError("closed"), 503),
     "windows hold every slot: a retry helps": (WorkerBusyError("full"), 503),
     "the model cannot answer this": (ModelFailedError("scores: NaN"), 500),
-    "the model died of this, twice": (WindowQuarantinedError("crash", ()), 500),
+    "the model died of this, twice": (WindowQuarantinedError(7, ()), 500),
     "what nobody thought of": (ZeroDivisionError("ours"), 500),
 }
 

@@ -19,7 +19,7 @@ from cryptography.x509 import load_der_x509_certificate
 from edge_core.contracts.errors import ConfigurationError
 from edge_runtime.api.serving import Serving
 from edge_runtime.api.settings import ServingConfig
-from edge_runtime.scoring import Route
+from edge_runtime.route import Route
 from tests.simulators.broker import make_authority
 from tests.simulators.models import SimulatedWorker, loaded
 from tests.simulators.waiting import until

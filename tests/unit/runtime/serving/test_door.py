@@ -94,7 +94,7 @@ async def test_shut() -> None:
     door = Door(4, line.monotonic)
     async with asyncio.TaskGroup() as group:
         poison = group.create_task(_quarantined(door, line))
-        await line.answer(WindowQuarantinedError("crash", ()))
+        await line.answer(WindowQuarantinedError(7, ()))
         await poison
     with pytest.raises(TurnedAwayError, match="rests") as refused:
         await door.run(line, ROW)

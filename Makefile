@@ -2,7 +2,7 @@
 BIN := .venv/bin
 READY := .venv/.ready
 CODE := core packaging site_proxy runtime edgetui fixtures tests bench
-REAL_PACKAGES := docker-registry mosquitto mosquitto-clients openssh-server tmux e2fsprogs
+REAL_PACKAGES := docker-registry mosquitto mosquitto-clients openssh-server tmux e2fsprogs strace
 PYTEST := $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help

@@ -6,8 +6,7 @@ import msgspec
 import pytest
 
 from edge_runtime.__main__ import main
-from edge_runtime.startup import cause_of, sole_use
-from edge_runtime.update.references import Cause
+from edge_runtime.startup import sole_use
 from edge_runtime.update.store import RecordStore
 from tests.simulators.releases import Workshop
 from tests.unit.runtime.update.made import A, B, record
@@ -138,18 +137,3 @@ def test_enrol_without_a_token(config: Path, capsys: pytest.CaptureFixture[str])
     """A token that is not named is a setting to correct."""
     assert main(["enrol", "--config", str(config)]) == 78
     assert "proxy.token" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize(
-    ("last", "now", "watchdog", "cause"),
-    [
-        ("", "a", "", Cause.PROCESS),
-        ("a", "a", "32", Cause.PROCESS),
-        ("a", "b", "0", Cause.POWER),
-        ("a", "b", "", Cause.POWER),
-        ("a", "b", "32", Cause.WATCHDOG),
-    ],
-)
-def test_cause(last: str, now: str, watchdog: str, cause: Cause) -> None:
-    """A new boot of the kernel is a power cut unless the watchdog says that it bit."""
-    assert cause_of(last, now, watchdog) is cause

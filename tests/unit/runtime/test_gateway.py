@@ -19,6 +19,7 @@ from edge_core.oci import BlobStore
 from edge_runtime.control import Answer, Asked, RollbackAsked, ask
 from edge_runtime.identity import IdentityFolder
 from edge_runtime.model import ROLE_TRIAL
+from edge_runtime.update.store import RecordStore
 from edge_runtime.verdict import SAFE_MODE
 from tests.simulators.gateway_site import QUICK
 from tests.simulators.releases import CLASSES, signature
@@ -137,20 +138,39 @@ async def test_worker_dies_in_trial(rig: Rig) -> None:
         assert numbers_hold(running)
 
 
+def killed(rig: Rig) -> None:
+    """As if the last run had been killed: it left no word that it was told to stop."""
+    store = RecordStore(rig.folder / "data" / "record")
+    assert store.record.stopped
+    store.save(msgspec.structs.replace(store.record, stopped=False))
+
+
 async def test_restarts_in_trial(rig: Rig) -> None:
-    """A trial goes on after a restart while tries are left; then the gateway goes back alone."""
+    """A trial goes on after a restart while tries are left; then the gateway goes back alone.
+
+    Being told to stop costs no try, and no restart begins the trial anew.
+    """
     first, second = rig.workshop.release("1"), rig.workshop.release("2")
     rig.site.assign(first)
     async with rig.running() as running:
         await settled(running, rig, UpdateState.COMMITTED, first.digest)
         rig.site.assign(second, trial=msgspec.structs.replace(LONG, tries=2))
         await settled(running, rig, UpdateState.TRIAL, second.digest)
+    killed(rig)
     async with rig.running() as running:
         assert running.gateway.agent.record.slots.tries_left == 0
         await running.until(lambda: running.gateway.scorer.route.role == ROLE_TRIAL)
+        await running.until(lambda: running.gateway.scorer.route.exposure.scored > 2)
+    rig.site.away = True
+    async with rig.running() as running:
+        now = running.gateway.agent.record
+        assert (now.slots.tries_left, now.slots.refunds) == (0, 1)
+        assert now.attempt is not None
+        assert now.attempt.progress.scored > 2
+        await running.until(lambda: running.gateway.scorer.route.role == ROLE_TRIAL)
         await running.until(lambda: len(running.ear.heard) > 1)
     last_window = running.ear.heard[-1].window
-    rig.site.away = True
+    killed(rig)
     async with rig.running() as running:
         await running.until(lambda: running.gateway.agent.record.state is UpdateState.ROLLED_BACK)
         slots = running.gateway.agent.record.slots

@@ -12,6 +12,7 @@ with what is still needed carried over as samples, so both give the same rows.
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -91,86 +92,107 @@ def _sound(samples: Samples) -> Samples:
     return Samples(samples.tags, samples.values, quality, samples.times_ns)
 
 
-def _by_time(samples: Samples) -> Samples:
-    if bool(np.all(samples.times_ns[1:] >= samples.times_ns[:-1])):
-        return samples
-    return samples.take(np.argsort(samples.times_ns, kind="stable"))
+def _holders(samples: Samples, spec: GridSpec, first: int, rows: int) -> tuple[Indices, Indices]:
+    """For each cell the last sample and the last usable one, shape (tag, row); -1 is none.
 
-
-def _by_merit(samples: Samples) -> Samples:
-    """By source time; where that is equal, better quality, then a larger value, comes last."""
-    merit = -samples.quality.astype(np.int16)
-    return samples.take(np.lexsort((samples.values, merit, samples.times_ns)))
-
-
-def _latest(
-    samples: Samples, cell: Indices, chosen: Indices, shape: tuple[int, int]
-) -> tuple[Indices, bool]:
-    """For each cell the newest of the chosen samples at or before it, and whether a tie decided.
-
-    Args:
-        samples: in order of time.
-        cell: shape (sample,), the flat number of the cell that each sample falls into.
-        chosen: positions of samples, ascending.
-        shape: of the grid.
-
-    Returns:
-        Positions of samples, -1 where there is none.
+    Cells lie tag by tag here, so that filling one tag's rows runs through consecutive memory.
     """
-    newest = np.full(shape[0] * shape[1], -1, np.int64)
-    at = cell[chosen]
-    newest[at] = chosen  # ascending in time, and of repeated cells the last one stays
-    rival = newest[at]
-    times_ns = samples.times_ns
-    tied = bool(np.any((times_ns[rival] == times_ns[chosen]) & (rival != chosen)))
-    return np.maximum.accumulate(newest.reshape(shape), axis=0), tied
+    period_ns = spec.period_ns
+    # The first row at or after a sample; what is older than all rows falls into the first.
+    at_row = (samples.times_ns + (period_ns - 1 - first * period_ns)) // period_ns
+    np.maximum(at_row, 0, out=at_row)
+    cell = np.multiply(samples.tags, rows, dtype=np.int64)
+    cell += at_row
+    index = np.arange(len(samples), dtype=np.int64)
+    quality = samples.quality
+    within = at_row < rows
+    if not within.all():
+        index, cell, quality = index[within], cell[within], quality[within]
+    newest = np.full(spec.tags * rows, -1, np.int64)
+    newest[cell] = index
+    order = index[:0]
+    if np.count_nonzero(newest >= 0) < len(index):
+        # Order counts only where several samples fall into one cell.
+        order = _in_order(samples, index, cell, newest[cell] != index)
+        newest[cell[order]] = index[order]
+    fit = usable(quality)
+    unfit = np.flatnonzero(~fit)
+    if len(unfit) == 0:
+        seen = _filled(newest, rows)
+        return seen, seen
+    usable_only = newest.copy()
+    usable_only[cell[unfit]] = -1
+    again = order[fit[order]]
+    usable_only[cell[again]] = index[again]
+    return _filled(newest, rows), _filled(usable_only, rows)
 
 
-def _holders(
-    samples: Samples, spec: GridSpec, first: int, rows: int
-) -> tuple[Samples, Indices, Indices]:
-    """Samples in order, and for each cell the last sample and the last usable one."""
-    ordered = _by_time(samples)
-    seen, held, tied = _newest(ordered, spec, first, rows)
-    if tied:
-        # Sorting by merit costs several times as much and is due only where a tie decided.
-        ordered = _by_merit(ordered)
-        seen, held, _ = _newest(ordered, spec, first, rows)
-    return ordered, seen, held
+def _in_order(
+    samples: Samples, index: Indices, cell: Indices, crowded: NDArray[np.bool_]
+) -> NDArray[np.intp]:
+    """Positions in *cell* of all samples that share theirs, the one that counts last of each.
+
+    By source time; where that is equal, the better quality and then the larger value is later.
+    """
+    shared = np.zeros(int(cell.max()) + 1, np.bool_)
+    shared[cell[crowded]] = True
+    members = np.flatnonzero(shared[cell])
+    at = index[members]
+    merit = -samples.quality[at].astype(np.int16)
+    return members[np.lexsort((samples.values[at], merit, samples.times_ns[at]))]
 
 
-def _newest(
-    ordered: Samples, spec: GridSpec, first: int, rows: int
-) -> tuple[Indices, Indices, bool]:
+def _filled(newest: Indices, rows: int) -> Indices:
+    """Shape (tag, row): where a row has none, that of the row before it. Fills in place."""
+    holes = np.flatnonzero(newest < 0)
+    if len(holes):
+        opens = holes % rows == 0
+        # A run of holes takes what stands before it; before a tag's first row nothing stands.
+        before = np.where(opens, np.int64(-1), newest[holes - 1])
+        begins = opens
+        begins[1:] |= np.diff(holes) != 1
+        run = np.maximum.accumulate(np.where(begins, np.arange(len(holes)), 0))
+        newest[holes] = before[run]
+    return newest.reshape(-1, rows)
+
+
+def _cells(samples: Samples, spec: GridSpec, first: int, seen: Indices, held: Indices) -> Rows:
+    if len(samples) == 0:
+        return _unknown(spec, first, held.shape[1])
+    # Where there is none, which is -1, any will do until it is overwritten.
+    values = samples.values.take(held, mode="wrap")
+    source_ns = samples.times_ns.take(held, mode="wrap")
+    cell = samples.quality.take(seen, mode="wrap")
+    for found, column, none in (
+        (held, values, np.float32(np.nan)),
+        (held, source_ns, np.int64(NO_TIME_NS)),
+        (seen, cell, np.uint8(CellQuality.GAP)),
+    ):
+        if int(found[:, 0].min()) < 0:  # who has one in the first row has one in all
+            column[found < 0] = none
+    now_ns = (first + np.arange(held.shape[1], dtype=np.int64)) * spec.period_ns
+    limits_ns = _limits(spec.stale_ns)
+    if int(source_ns.min()) < int(now_ns[-1]) - int(limits_ns.min()):
+        # Where the last sample is usable it is the one that is held.
+        cell[(source_ns < now_ns - limits_ns) & usable(cell)] = CellQuality.STALE
+    return Rows(first, spec.period_ns, values.T, cell.T, source_ns.T)
+
+
+@lru_cache(maxsize=64)
+def _limits(stale_ns: tuple[int, ...]) -> NDArray[np.int64]:
+    return np.array(stale_ns, np.int64)[:, None]
+
+
+def _unknown(spec: GridSpec, first: int, rows: int) -> Rows:
+    """Rows of which nothing is known at all."""
     shape = (rows, spec.tags)
-    at_row = np.maximum(-(-ordered.times_ns // spec.period_ns) - first, 0)
-    within = np.flatnonzero(at_row < rows).astype(np.int64, copy=False)
-    cell = np.asarray(at_row * spec.tags + ordered.tags, np.int64)
-    seen, seen_tied = _latest(ordered, cell, within, shape)
-    fit = usable(ordered.quality[within])
-    if fit.all():
-        return seen, seen, seen_tied
-    held, held_tied = _latest(ordered, cell, within[fit], shape)
-    return seen, held, seen_tied or held_tied
-
-
-def _cells(
-    samples: Samples,
-    spec: GridSpec,
-    first: int,
-    seen: Indices,
-    held: Indices,
-) -> Rows:
-    # Index -1 means "none" and falls on the entry appended last.
-    values = np.append(samples.values, np.float32(np.nan))
-    quality = np.append(samples.quality, np.uint8(CellQuality.GAP))
-    source_ns = np.append(samples.times_ns, np.int64(NO_TIME_NS))[held]
-    now_ns = (first + np.arange(len(seen), dtype=np.int64))[:, None] * spec.period_ns
-    cell = quality[seen]
-    # Where the last sample is usable it is the one that is held.
-    stale = (now_ns - source_ns > np.array(spec.stale_ns, np.int64)) & usable(cell)
-    cell[stale] = CellQuality.STALE
-    return Rows(first, spec.period_ns, values[held], cell, source_ns)
+    return Rows(
+        first,
+        spec.period_ns,
+        np.full(shape, np.nan, np.float32),
+        np.full(shape, CellQuality.GAP, np.uint8),
+        np.full(shape, NO_TIME_NS, np.int64),
+    )
 
 
 def place(samples: Samples, spec: GridSpec, first: int, rows: int) -> Rows:
@@ -181,8 +203,8 @@ def place(samples: Samples, spec: GridSpec, first: int, rows: int) -> Rows:
     """
     if len(samples) and not 0 <= int(samples.tags.min()) <= int(samples.tags.max()) < spec.tags:
         raise ColumnError(f"samples: expected tags below {spec.tags}, found {samples.tags.max()}")
-    ordered, seen, held = _holders(_sound(samples), spec, first, rows)
-    return _cells(ordered, spec, first, seen, held)
+    sound = _sound(samples)
+    return _cells(sound, spec, first, *_holders(sound, spec, first, rows))
 
 
 class Grid:
@@ -232,12 +254,12 @@ class Grid:
         due = self._spec.row_at(now_ns - self._spec.lateness_ns) + 1 - self._next
         rows = min(max(due, 0), ROWS_MAX)
         if rows == 0:
-            return _none(self._spec, self._next)
+            return _unknown(self._spec, self._next, 0)
         samples = self._drop_ahead(join(self._waiting), now_ns + self._spec.ahead_ns)
-        ordered, seen, held = _holders(samples, self._spec, self._next, rows)
-        closed = _cells(ordered, self._spec, self._next, seen, held)
+        seen, held = _holders(samples, self._spec, self._next, rows)
+        closed = _cells(samples, self._spec, self._next, seen, held)
         self._next += rows
-        self._keep(ordered, seen[-1], held[-1])
+        self._keep(samples, seen[:, -1], held[:, -1])
         return closed
 
     def _drop_ahead(self, samples: Samples, limit_ns: int) -> Samples:
@@ -254,16 +276,5 @@ class Grid:
         needed = samples.times_ns > closed_ns
         for last in (seen, held):
             needed[last[last >= 0]] = True
-        kept = samples.take(needed)
+        kept = samples.take(np.flatnonzero(needed))
         self._waiting, self._size = [kept], len(kept)
-
-
-def _none(spec: GridSpec, first: int) -> Rows:
-    shape = (0, spec.tags)
-    return Rows(
-        first,
-        spec.period_ns,
-        np.empty(shape, np.float32),
-        np.empty(shape, np.uint8),
-        np.empty(shape, np.int64),
-    )

@@ -31,15 +31,14 @@ class Screen:
     """The rules of every tag, made ready for one batch of samples after the other."""
 
     def __init__(self, rules: tuple[TagRule, ...]) -> None:
-        most = max((len(rule.sentinels) for rule in rules), default=0)
-        shape = (len(rules), most)
-        self._low = np.array([rule.low for rule in rules], np.float64)
-        self._high = np.array([rule.high for rule in rules], np.float64)
-        self._sentinels = np.full(shape, np.nan, np.float32)  # NaN is near to nothing
-        for tag, rule in enumerate(rules):
-            self._sentinels[tag, : len(rule.sentinels)] = rule.sentinels
-        # A float32 keeps seven digits, and some gateways scale before they send.
-        self._near = (1e-6 * np.maximum(1.0, np.abs(self._sentinels))).astype(np.float32)
+        most = np.finfo(np.float32).max  # what is beyond is infinite, and no instrument shows that
+        self._low = np.array([max(rule.low, -most) for rule in rules], np.float32)
+        self._high = np.array([min(rule.high, most) for rule in rules], np.float32)
+        every = sorted({sentinel for rule in rules for sentinel in rule.sentinels})
+        self._sentinels = [
+            (np.float32(each), np.array([each in rule.sentinels for rule in rules], np.bool_))
+            for each in every
+        ]
 
     def mark(self, samples: Samples) -> Samples:
         """The same samples with impossible values marked; values and order stay as they are.
@@ -50,9 +49,14 @@ class Screen:
         tags, value, rules = samples.tags, samples.values, len(self._low)
         if len(tags) and not 0 <= int(tags.min()) <= int(tags.max()) < rules:
             raise ColumnError(f"rules: expected one a tag, found {rules}")
-        wrong = ~np.isfinite(value) | (value < self._low[tags]) | (value > self._high[tags])
-        for sentinel, near in zip(self._sentinels.T, self._near.T, strict=True):
-            wrong |= np.abs(value - sentinel[tags]) <= near[tags]
+        # Not a number is neither at least the one nor at most the other.
+        wrong = ~((value >= self._low.take(tags)) & (value <= self._high.take(tags)))
+        for sentinel, has in self._sentinels:
+            # A float32 keeps seven digits, and some gateways scale before they send.
+            near = np.float32(1e-6 * max(1.0, abs(float(sentinel))))
+            alike = np.abs(value - sentinel) <= near
+            if alike.any():
+                wrong |= alike & has[tags]
         wrong &= usable(samples.quality)
         if not wrong.any():
             return samples

@@ -30,12 +30,13 @@ class CellQuality(IntEnum):
     UNIT = 8
 
 
+_USABLE_MAX = np.uint8(CellQuality.UNCERTAIN)  # an enum in a comparison costs more than the rest
 TIME_MAX_NS = 2**62 - 1  # the year 2116, and back from 1970 as far: differences stay in 64 bits
 
 
 def usable(quality: NDArray[np.uint8]) -> NDArray[np.bool_]:
     """Whether a value may be computed with: good, or uncertain (which is flagged elsewhere)."""
-    return np.asarray(quality <= CellQuality.UNCERTAIN)
+    return np.asarray(quality <= _USABLE_MAX)
 
 
 def severity(status: NDArray[np.uint32]) -> NDArray[np.uint8]:

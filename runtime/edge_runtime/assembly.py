@@ -28,7 +28,10 @@ from edge_runtime.outbox import Outbox, open_outbox
 from edge_runtime.pipeline import Pipeline
 from edge_runtime.review import ReviewRouter
 from edge_runtime.scoring import Scorer
-from edge_runtime.sinks import MqttSink, Sink, still_to_say, topic
+from edge_runtime.sinks.fanout import Fanout
+from edge_runtime.sinks.make import outlets
+from edge_runtime.sinks.mqtt import still_to_say
+from edge_runtime.sinks.port import Sink
 from edge_runtime.sources.factory import SourceMeans, make
 from edge_runtime.sources.sample import Source
 from edge_runtime.spool import HealthSpool, open_spool
@@ -112,7 +115,7 @@ class Gateway:
     stream: WindowStream
     watchers: Watchers
     sources: list[tuple[str, Source]]
-    sink: MqttSink | None
+    fanout: Fanout
 
     @property
     def health_window_s(self) -> float:
@@ -140,7 +143,7 @@ async def assemble(config: Config, sinks: Sequence[Sink] = ()) -> AsyncIterator[
 
     Args:
         config: what it is and where things are.
-        sinks: take every verdict, beside the sink that is configured.
+        sinks: take every verdict, beside those that are configured.
 
     Raises:
         ConfigurationError: a file that is named cannot be used.
@@ -192,8 +195,13 @@ async def assemble(config: Config, sinks: Sequence[Sink] = ()) -> AsyncIterator[
         watchers = _watchers(config, agent, stream, ledger, outbox, health)
         scorer.heard = watchers.second
         unsaid = stack.enter_context(Unsaid(config.data / "unsaid"))
-        sink = None if config.sink is None else MqttSink(config.sink, topic(config), unsaid)
-        every = [*sinks, *([] if sink is None else [sink])]
+        fanout = Fanout(
+            outlets(config, unsaid, agent.keeper, utc_now),
+            (config.serial, epoch),
+            lambda: None if (model := scorer.route.effective) is None else model.signature,
+            (time.monotonic, utc_now),
+            config.sinks.heartbeat_s,
+        )
         spool = await stack.enter_async_context(
             open_spool(folders.health, config.serial, time.time_ns)
         )
@@ -215,12 +223,12 @@ async def assemble(config: Config, sinks: Sequence[Sink] = ()) -> AsyncIterator[
             heart=heart,
             spool=spool,
             outbox=outbox,
-            pipeline=Pipeline(stream, scorer, ledger, every, watchers, still_to_say(unsaid)),
+            pipeline=Pipeline(stream, scorer, ledger, [*sinks, fanout], watchers, still_to_say(unsaid)),
             scorer=scorer,
             stream=stream,
             watchers=watchers,
             sources=make(config, means),
-            sink=sink,
+            fanout=fanout,
         )
         await agent.end()  # not reached when the daemon dies of something
 

@@ -27,9 +27,14 @@ Relative paths are relative to the file. Secrets are files with mode 0600, named
     # address = "plant/utility#flow"                   # MQTT: topic#key
     # address = "Plant/Utility/Meter#flow"             # Sparkplug: group/node[/device]#metric
 
-    [sink]
+    [sinks.mqtt]
     host = "127.0.0.1"
     port = 1883
+
+    [sinks.opcua]
+    source = "plc"                       # whose server it is
+    allow = ["nsu=urn:example:plant;s=edge.pump1"]     # nothing else is ever written
+    nodes = { label = "nsu=urn:example:plant;s=edge.pump1" }
 """
 
 from pathlib import Path
@@ -43,9 +48,9 @@ from edge_core.contracts.artefact import Label, Target
 from edge_core.contracts.errors import ConfigurationError, RefusedError
 from edge_core.contracts.plant import Position, SafetyClass, Serial
 from edge_runtime.api.settings import ServingConfig
-from edge_runtime.bounds import MIB, Port, Seconds, Text, Url
-from edge_runtime.broker import BrokerConfig
+from edge_runtime.bounds import MIB, Seconds, Text, Url
 from edge_runtime.inference.spec import EngineConfig
+from edge_runtime.sinks.settings import SinksConfig, mistake
 from edge_runtime.sources.mqtt_config import MqttConfig, SparkplugConfig
 from edge_runtime.sources.opcua_config import OpcUaConfig
 
@@ -95,12 +100,6 @@ class TagConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     texts: Annotated[dict[Text, float], Meta(max_length=256)] = {}
 
 
-class SinkConfig(BrokerConfig, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Where verdicts go; the topic is `edge/<site>/<serial>/verdict` unless named."""
-
-    topic: Text | None = None
-
-
 class InferenceConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How models are run."""
 
@@ -136,7 +135,7 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     proxy: ProxyConfig
     sources: Annotated[list[SourceConfig], Meta(min_length=1, max_length=16)]
     tags: Annotated[list[TagConfig], Meta(min_length=1, max_length=512)]
-    sink: SinkConfig | None = None
+    sinks: SinksConfig = SinksConfig()
     serving: ServingConfig | None = None
     inference: InferenceConfig = InferenceConfig()
     review: ReviewConfig = ReviewConfig()
@@ -192,6 +191,12 @@ def _check(config: Config) -> None:
                 f"`$.tags[{number}].source`: expected one of {', '.join(names)}, "
                 f"found {tag.source!r}"
             )
+    if config.sinks.opcua is not None:
+        servers = [each.name for each in config.sources if isinstance(each, OpcUaConfig)]
+        read = [(tag.source, tag.address) for tag in config.tags]
+        wrong = mistake(config.sinks.opcua, servers, read)
+        if wrong is not None:
+            raise RefusedError(wrong)
 
 
 def _rooted(config: Config, root: Path) -> Config:
@@ -211,11 +216,19 @@ def _rooted(config: Config, root: Path) -> Config:
         proxy=proxy,
         sources=[_rooted_files(source, root) for source in config.sources],
         serving=None if config.serving is None else _rooted_files(config.serving, root),
-        sink=None if config.sink is None else _rooted_files(config.sink, root),
+        sinks=_rooted_sinks(config.sinks, root),
     )
 
 
 Part = TypeVar("Part", bound=Struct)
+
+
+def _rooted_sinks(sinks: SinksConfig, root: Path) -> SinksConfig:
+    return msgspec.structs.replace(
+        sinks,
+        mqtt=None if sinks.mqtt is None else _rooted_files(sinks.mqtt, root),
+        files=None if sinks.files is None else _rooted_files(sinks.files, root),
+    )
 
 
 def _rooted_files(part: Part, root: Path) -> Part:

@@ -107,8 +107,7 @@ def _jobs(
         ).run(),
     ]
     jobs += [_kept(gateway, f"source {name}", source) for name, source in gateway.sources]
-    if gateway.sink is not None:
-        jobs.append(gateway.sink.run())
+    jobs.append(gateway.fanout.run(gateway.agent.keeper.fault))
     if config.serving is not None:
         from edge_runtime.api.serving import Serving  # noqa: PLC0415 - who serves nobody loads none
 

@@ -16,7 +16,7 @@ from edge_core.contracts.plant import Serial
 from edge_runtime.ledger import Ledger
 from edge_runtime.route import Route
 from edge_runtime.scoring import Scored, Scorer, instant
-from edge_runtime.sinks import Sink
+from edge_runtime.sinks.port import Sink
 from edge_runtime.verdict import NO_MODEL, Verdict
 from edge_runtime.windows import CutWindow, WindowStream
 

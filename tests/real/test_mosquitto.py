@@ -24,8 +24,9 @@ from edge_fixtures.plant import (
     SPARKPLUG_GROUP,
     SPARKPLUG_NODE,
 )
-from edge_runtime.config import SinkConfig, TagConfig
-from edge_runtime.sinks import MqttSink, still_to_say
+from edge_runtime.config import TagConfig
+from edge_runtime.sinks.mqtt import MqttSink, still_to_say
+from edge_runtime.sinks.settings import MqttSinkConfig
 from edge_runtime.sources.mqtt import MqttSource
 from edge_runtime.sources.mqtt_config import MqttConfig, SparkplugConfig
 from edge_runtime.sources.sparkplug import SparkplugSource
@@ -226,7 +227,7 @@ def verdict(number: int) -> Verdict:
 
 async def test_sink(mosquitto: Broker, tmp_path: Path) -> None:
     """The last verdict is retained; what the broker missed follows, from the next process too."""
-    where, got = SinkConfig(retry_s=RETRY_S, **mosquitto.credentials), Recorder(ROLES)
+    where, got = MqttSinkConfig(retry_s=RETRY_S, **mosquitto.credentials), Recorder(ROLES)
     first = MqttSink(where, VERDICTS, Unsaid(tmp_path / "unsaid"))
     with got.listening():
         async with running(first.run()):

@@ -36,7 +36,7 @@ from edge_runtime.api.tensors import (
 from edge_runtime.errors import NoModelError
 from edge_runtime.inference.errors import WindowQuarantinedError, WorkerLostError
 from edge_runtime.model import Model
-from edge_runtime.scoring import Route
+from edge_runtime.route import Route
 
 log = structlog.get_logger(__name__)
 

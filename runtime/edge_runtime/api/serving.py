@@ -16,7 +16,7 @@ from edge_runtime.api.app import InferenceApp
 from edge_runtime.api.connection import Connection
 from edge_runtime.api.settings import ServingConfig
 from edge_runtime.api.tls import load_pair, server_context
-from edge_runtime.scoring import Route
+from edge_runtime.route import Route
 
 log = structlog.get_logger(__name__)
 

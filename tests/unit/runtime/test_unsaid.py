@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_runtime.sinks import still_to_say
+from edge_runtime.sinks.mqtt import still_to_say
 from edge_runtime.unsaid import NOT_KEPT, SLOT_BYTES, SLOTS, Unsaid
 
 KEEP, LET_GO, KILL = "keep", "let go", "kill"

@@ -8,13 +8,14 @@ the byte then: at least once, and a repeat is recognisable.
 import asyncio
 from collections import deque
 from contextlib import suppress
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 import structlog
 
 from edge_runtime.broker import dial, still_wanted
-from edge_runtime.config import Config, SinkConfig
+from edge_runtime.sinks.settings import MqttSinkConfig
+from edge_runtime.sinks.standing import Shown
 from edge_runtime.unsaid import SLOTS, Unsaid
 from edge_runtime.verdict import Verdict
 
@@ -26,20 +27,16 @@ log = structlog.get_logger(__name__)
 WAITING_MAX: Final = SLOTS  # while the broker is away; older ones are dropped and counted
 
 
-class Sink(Protocol):
-    """Takes verdicts at once."""
-
-    def put(self, verdict: Verdict) -> None:
-        """Never blocks, never raises."""
-        ...
-
-
 class MqttSink:
-    """The MQTT topic of one gateway."""
+    """The MQTT topics of one gateway; the heartbeat is a counter that nobody retains."""
 
-    def __init__(self, config: SinkConfig, topic: str, unsaid: Unsaid) -> None:
+    name = "mqtt"
+
+    def __init__(self, config: MqttSinkConfig, topic: str, unsaid: Unsaid) -> None:
         self._config = config
         self._topic = topic
+        self._heartbeat_topic = config.heartbeat_topic or f"{topic.rpartition('/')[0]}/heartbeat"
+        self._beat: int | None = None
         self._unsaid = unsaid
         self._waiting: deque[tuple[int, bytes]] = deque(unsaid.left)
         self._filled = asyncio.Event()
@@ -54,6 +51,14 @@ class MqttSink:
             self.dropped += 1
         body = msgspec.json.encode(verdict)
         self._waiting.append((self._unsaid.keep(body), body))
+        self._filled.set()
+
+    def show(self, shown: Shown) -> None:
+        """A topic has verdicts, and each says what to act on."""
+
+    def beat(self, count: int) -> None:
+        """Publish the heartbeat soon; one that nobody took is worth nothing."""
+        self._beat = count
         self._filled.set()
 
     async def run(self) -> None:
@@ -97,9 +102,14 @@ class MqttSink:
                     self._unsaid.let_go(slot)
                 self.published += 1
             still_wanted()
+            if self._beat is not None:
+                count, self._beat = self._beat, None
+                await client.publish(self._heartbeat_topic, str(count), qos=0)
+                still_wanted()
             # Only now: what was left over when a broker went is not announced a second time.
             self._filled.clear()
-            await self._filled.wait()
+            if not self._waiting and self._beat is None:
+                await self._filled.wait()
 
 
 async def _lost(client: "aiomqtt.Client") -> None:
@@ -108,10 +118,10 @@ async def _lost(client: "aiomqtt.Client") -> None:
         pass
 
 
-def topic(config: Config) -> str:
+def topic(config: MqttSinkConfig | None, site: str, serial: str) -> str:
     """Where this gateway's verdicts go."""
-    named = None if config.sink is None else config.sink.topic
-    return named or f"edge/{config.site}/{config.serial}/verdict"
+    named = None if config is None else config.topic
+    return named or f"edge/{site}/{serial}/verdict"
 
 
 def still_to_say(unsaid: Unsaid) -> list[Verdict]:

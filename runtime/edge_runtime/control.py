@@ -129,9 +129,10 @@ class ControlServer:
 def _read(line: bytes) -> Asked | WatchAsked | Answer:
     """What is asked, or why that is nothing that can be asked."""
     try:
-        return msgspec.json.decode(line, type=Asked | WatchAsked)
+        asked: Asked | WatchAsked = msgspec.json.decode(line, type=Asked | WatchAsked)
     except msgspec.MsgspecError as error:
         return _refusal(RefusedError(f"request: {error}"))
+    return asked
 
 
 def _refusal(error: EdgeError) -> Answer:

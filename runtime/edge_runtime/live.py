@@ -84,7 +84,8 @@ class _Watcher:
         self.filled.set()
 
     def drain(self) -> list[Seen]:
-        found, self.missed = ([Missed(events=self.missed)] if self.missed else []), 0
+        found: list[Seen] = [Missed(events=self.missed)] if self.missed else []
+        self.missed = 0
         found += self.waiting
         self.waiting.clear()
         self.filled.clear()

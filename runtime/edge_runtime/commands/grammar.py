@@ -6,8 +6,12 @@ from pathlib import Path
 from typing import TypeAlias, TypeVar
 
 from edge_core.command import Parser
-from edge_runtime.commands import browse, daemon, local, mapping, server, watch
+from edge_runtime.commands import browse, daemon, doctor, local, mapping, server, watch
 from edge_runtime.commands.names import CONFIG, EXIT_CODES, PROGRAM
+
+DOCTOR_CODES = """0 means that nothing fails; there may be warnings. Of several that fail the
+first in this order is the exit code, since it must be put right first: 78 a setting or a file,
+77 not permitted, 3 a policy or contract, 4, 5 who does not answer, 75 clock, disk or memory."""
 
 Body = Callable[[argparse.Namespace], int]
 Arguments = TypeVar("Arguments", bound=argparse._ActionsContainer)  # noqa: SLF001 - argparse names it no other way
@@ -40,6 +44,7 @@ def parser() -> Parser:
     )
     check.add_argument("config", type=Path, metavar="FILE", help="the configuration to check")
     _commissioning(commands)
+    _examining(commands)
     _person(commands)
     return top
 
@@ -95,6 +100,21 @@ def _commissioning(commands: Commands) -> None:
     )
     proposing.add_argument("--out", type=Path, metavar="FILE", help="write the tags there")
     server.add_arguments(_json(proposing))
+
+
+def _examining(commands: Commands) -> None:
+    examining = _command(
+        commands,
+        "doctor",
+        doctor.doctor,
+        "examine clock, disk, certificates, servers, brokers, site, memory, and say what to do",
+        "edge-gateway doctor --config /etc/edge-gateway/gateway.toml",
+    )
+    examining.epilog = f"{examining.epilog}\n\n{DOCTOR_CODES}"
+    examining.add_argument(
+        "--local", action="store_true", help="this machine alone; nothing is dialled"
+    )
+    _configured(_json(examining))
 
 
 def _person(commands: Commands) -> None:

@@ -40,9 +40,10 @@ def watched(arguments: argparse.Namespace) -> int:
 
 def _decoded(line: bytes) -> Seen:
     try:
-        return msgspec.json.decode(line, type=Seen)
+        seen: Seen = msgspec.json.decode(line, type=Seen)
     except msgspec.MsgspecError as error:
         raise RefusedError(f"daemon: expected an event: {error}") from None
+    return seen
 
 
 def _words(seen: Seen) -> str:

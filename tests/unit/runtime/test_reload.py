@@ -6,7 +6,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from edge_runtime.config import Config, ProxyConfig, ReviewConfig, ServingConfig, TagConfig
+from edge_runtime.api.settings import ServingConfig
+from edge_runtime.config import Config, ProxyConfig, ReviewConfig, TagConfig
 from edge_runtime.reload import reloaded
 from edge_runtime.sources.mqtt_config import MqttConfig
 

@@ -1,0 +1,1 @@
+"""Examines one gateway: what it needs, what it finds, and for each thing what to do about it."""

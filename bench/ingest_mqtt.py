@@ -38,6 +38,7 @@ LINE = '{"tag":"flow","ts":1795305600000,"v":31.5,"q":192}\n'
 OURS, THEIRS = "edge-bench-bus", "bench-theirs"
 LIMIT_S = 120.0
 METRICS = 200
+SOME = 32  # messages timed at once
 
 
 class Reading(msgspec.Struct, frozen=True):
@@ -169,17 +170,19 @@ def sparkplug(rounds: int) -> dict[str, float]:
     node.take("NBIRTH", "", decode(births[0]))
     node.take("DBIRTH", "meter", decode(births[1]))
     ways: dict[str, list[float]] = {"whole": [], "upb": []}
-    for _ in range(rounds):
-        began_s = time.perf_counter()
-        for raw in messages:
+    for start in [*range(0, len(messages), SOME)] * rounds:
+        some = messages[start : start + SOME]
+        # Of this thread alone: on a busy machine the wall's clock shows the others.
+        began_s = time.thread_time()
+        for raw in some:
             heard = node.take("DDATA", "meter", decode(raw))
             assert len(heard.batches[0]) == METRICS
-        ways["whole"].append((time.perf_counter() - began_s) / len(messages) / METRICS)
-        began_s = time.perf_counter()
-        for raw in messages[:32]:
+        between_s = time.thread_time()
+        for raw in some[:4]:
             decode_any(raw)
-        ways["upb"].append((time.perf_counter() - began_s) / 32 / METRICS)
-    return {name: round(min(each) * 1e6, 3) for name, each in ways.items()}
+        ways["whole"].append((between_s - began_s) / SOME / METRICS)
+        ways["upb"].append((time.thread_time() - between_s) / 4 / METRICS)
+    return {name: round(statistics.median(each) * 1e6, 3) for name, each in ways.items()}
 
 
 def node_messages() -> tuple[list[bytes], list[bytes]]:

@@ -56,15 +56,15 @@ class _Device:
     names: dict[str, tuple[Wanted, int]] = field(default_factory=dict)
     aliases: dict[int, str] = field(default_factory=dict)
     _table: _Table | None = None
-    _before: tuple[bytes, _Resolved] | None = None
+    _before: tuple[NDArray[np.uint64], _Resolved] | None = None
 
     def resolved(self, payload: Payload) -> _Resolved:
-        """As `_resolved`; a device that tells the same metrics again is not looked up again."""
+        """As `_resolved`; a message laid out like the one before has its very array."""
         if payload.names is not None or payload.datatypes is not None:
             return _resolved(self, payload)
-        key = payload.aliases.tobytes()
-        if self._before is None or self._before[0] != key:
-            self._before = key, _resolved(self, payload)
+        aliases = payload.aliases
+        if self._before is None or self._before[0] is not aliases:
+            self._before = aliases, _resolved(self, payload)
         return self._before[1]
 
     def table(self) -> _Table:

@@ -13,6 +13,7 @@ from edge_core.contracts.plant import ClockQuality
 
 _TIME_ERROR = 5
 _STA_UNSYNC = 0x0040
+_STA_NANO = 0x2000
 _ERROR_MAX_US = 16_000_000  # what the kernel says when it knows nothing
 
 
@@ -47,3 +48,11 @@ def quality() -> ClockQuality:
         return ClockQuality(synchronised=False, error_max_us=_ERROR_MAX_US)
     synchronised = state != _TIME_ERROR and not timex.status & _STA_UNSYNC
     return ClockQuality(synchronised=synchronised, error_max_us=max(0, timex.maxerror))
+
+
+def offset_us() -> int | None:
+    """What the kernel still has to correct its wall clock by; None where it does not say."""
+    timex = _Timex()
+    if _libc.adjtimex(ctypes.byref(timex)) < 0:
+        return None
+    return int(timex.offset) // 1000 if timex.status & _STA_NANO else int(timex.offset)

@@ -13,6 +13,7 @@ from edge_core.oci.store import BlobStore
 from edge_core.trust.policy import Trust
 from edge_runtime.charts import ChartFile, ChartKeeper
 from edge_runtime.config import Config
+from edge_runtime.device import Device
 from edge_runtime.drift import DriftWatch
 from edge_runtime.health import HealthSums
 from edge_runtime.heartbeat import Heart, Looks
@@ -20,6 +21,7 @@ from edge_runtime.identity import IdentityFolder
 from edge_runtime.inference.engine import open_engine
 from edge_runtime.ledger import Ledger
 from edge_runtime.line import LineWatch
+from edge_runtime.line_config import LineConfig
 from edge_runtime.lineup import Lineup
 from edge_runtime.link import SiteLink
 from edge_runtime.live import LiveFeed
@@ -28,15 +30,18 @@ from edge_runtime.outbox import Outbox, open_outbox
 from edge_runtime.pipeline import Pipeline
 from edge_runtime.review import ReviewRouter
 from edge_runtime.scoring import Scorer
+from edge_runtime.series import resource
 from edge_runtime.sinks.fanout import Fanout
 from edge_runtime.sinks.make import outlets
 from edge_runtime.sinks.mqtt import still_to_say
 from edge_runtime.sinks.port import Sink
+from edge_runtime.sitelog import SiteLog
 from edge_runtime.sources.factory import SourceMeans, make
 from edge_runtime.sources.sample import Source
 from edge_runtime.spool import HealthSpool, open_spool
 from edge_runtime.startup import cause_of, kernel_boot, made, watchdog_bit
 from edge_runtime.telemetry import Levels, Meters
+from edge_runtime.traces import Clocks, Traces
 from edge_runtime.unsaid import Unsaid
 from edge_runtime.update.agent import Agent
 from edge_runtime.update.ascent import Means, Pace
@@ -46,6 +51,7 @@ from edge_runtime.update.loader import Loader
 from edge_runtime.update.recorder import FLIGHT, FlightRecorder
 from edge_runtime.update.store import RecordStore
 from edge_runtime.watchers import Review, Watchers
+from edge_runtime.wear import WearBudget
 from edge_runtime.windows import WindowStream
 
 REVIEW_BUDGET = 20  # until the site has said otherwise
@@ -100,6 +106,16 @@ class Folders:
 
 
 @dataclass(frozen=True, slots=True)
+class Mail:
+    """Everything that goes to the site by itself, and what it may cost."""
+
+    outbox: Outbox
+    spool: HealthSpool
+    site_log: SiteLog
+    wear: WearBudget
+
+
+@dataclass(frozen=True, slots=True)
 class Gateway:
     """All parts of one gateway, ready to run."""
 
@@ -114,6 +130,8 @@ class Gateway:
     scorer: Scorer
     stream: WindowStream
     watchers: Watchers
+    site_log: SiteLog
+    wear: WearBudget
     sources: list[tuple[str, Source]]
     fanout: Fanout
 
@@ -138,12 +156,15 @@ def utc_now() -> datetime:
 
 
 @asynccontextmanager
-async def assemble(config: Config, sinks: Sequence[Sink] = ()) -> AsyncIterator[Gateway]:
+async def assemble(
+    config: Config, sinks: Sequence[Sink] = (), site_log: SiteLog | None = None
+) -> AsyncIterator[Gateway]:
     """The gateway that *config* describes; the caller alone uses its data folder.
 
     Args:
         config: what it is and where things are.
         sinks: take every verdict, beside those that are configured.
+        site_log: collects the warnings that go to the site.
 
     Raises:
         ConfigurationError: a file that is named cannot be used.
@@ -192,7 +213,14 @@ async def assemble(config: Config, sinks: Sequence[Sink] = ()) -> AsyncIterator[
         )
         book = stack.enter_context(MappedDocument(config.data / "health.open"))
         health = HealthSums(epoch, utc_now, book)
-        watchers = _watchers(config, agent, stream, ledger, outbox, health)
+        spool = await stack.enter_async_context(
+            open_spool(folders.health, config.serial, time.time_ns)
+        )
+        told = site_log or SiteLog()
+        told.a_minute = config.telemetry.logs_a_minute
+        wear = WearBudget(config.disk.outbox_bytes_a_day, time.monotonic())
+        mail = Mail(outbox, spool, told, wear)
+        watchers = _watchers(config, agent, stream, ledger, mail, health)
         scorer.heard = watchers.second
         unsaid = stack.enter_context(Unsaid(config.data / "unsaid"))
         fanout = Fanout(
@@ -201,9 +229,6 @@ async def assemble(config: Config, sinks: Sequence[Sink] = ()) -> AsyncIterator[
             lambda: None if (model := scorer.route.effective) is None else model.signature,
             (time.monotonic, utc_now),
             config.sinks.heartbeat_s,
-        )
-        spool = await stack.enter_async_context(
-            open_spool(folders.health, config.serial, time.time_ns)
         )
         looks = Looks(
             running=lambda: lineup.running,
@@ -223,10 +248,14 @@ async def assemble(config: Config, sinks: Sequence[Sink] = ()) -> AsyncIterator[
             heart=heart,
             spool=spool,
             outbox=outbox,
-            pipeline=Pipeline(stream, scorer, ledger, [*sinks, fanout], watchers, still_to_say(unsaid)),
+            pipeline=Pipeline(
+                stream, scorer, ledger, [*sinks, fanout], watchers, still_to_say(unsaid)
+            ),
             scorer=scorer,
             stream=stream,
             watchers=watchers,
+            site_log=told,
+            wear=wear,
             sources=make(config, means),
             fanout=fanout,
         )
@@ -238,33 +267,52 @@ def _watchers(
     agent: Agent,
     stream: WindowStream,
     ledger: Ledger,
-    outbox: Outbox,
+    mail: Mail,
     health: HealthSums,
 ) -> Watchers:
     kept = ChartFile(config.data / "charts")
     drift = DriftWatch(kept.load())
+
+    named = resource(config.serial, config.site)
+    clocks = Clocks(time.monotonic, time.time_ns)
+    epoch = agent.record.boot_epoch
+    traces = Traces(config.serial, epoch, named, config.telemetry.traced_share, clocks)
+    device = Device(config.data)
 
     def levels() -> Levels:
         return Levels(
             samples_received=stream.counts.received,
             samples_gaps=stream.counts.gaps,
             window_last=ledger.emitted,
-            outbox_waiting=outbox.waiting,
+            outbox_waiting=mail.outbox.waiting,
+            outbox_written=mail.outbox.written,
+            outbox_shed={signal.value: count for signal, count in mail.outbox.shed.items()},
+            wear_budget_used=mail.wear.used(time.monotonic()),
+            logs_suppressed=mail.site_log.suppressed,
+            spans_dropped=traces.dropped,
+            health_dropped=mail.spool.dropped,
             drift_height=drift.height,
-            clock=clock_quality(),
+            box=device.read(),
         )
 
     def budget() -> int:
         desired = agent.record.desired
         return REVIEW_BUDGET if desired is None else desired.review_budget
 
-    router = ReviewRouter(config.review, config.serial, agent.record.boot_epoch)
+    router = ReviewRouter(config.review, config.serial, epoch)
+    columns: dict[str | None, int] = {tag.role: at for at, tag in enumerate(config.tags)}
     return Watchers(
         health=health,
         drift=drift,
         charts=ChartKeeper(kept, drift.checkpoint),
-        meters=Meters(config.serial, config.site, levels),
+        meters=Meters(config.serial, named, levels),
         review=Review(router, stream, config.units, budget, time.monotonic),
         live=LiveFeed(stream.roles, config.units, stream.latest, stream.now_ns),
-        line=LineWatch(),
+        line=_line(config.line, columns),
+        traces=traces,
     )
+
+
+def _line(settings: LineConfig, columns: dict[str | None, int]) -> LineWatch:
+    codes = {code: label for label, code in settings.codes.items()}
+    return LineWatch(columns.get(settings.kpi), columns.get(settings.operator), codes)

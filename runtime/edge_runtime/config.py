@@ -50,6 +50,7 @@ from edge_core.contracts.plant import Position, SafetyClass, Serial
 from edge_runtime.api.settings import ServingConfig
 from edge_runtime.bounds import MIB, Seconds, Text, Url
 from edge_runtime.inference.spec import EngineConfig
+from edge_runtime.line_config import LineConfig, TelemetryConfig
 from edge_runtime.sinks.settings import SinksConfig, mistake
 from edge_runtime.sources.mqtt_config import MqttConfig, SparkplugConfig
 from edge_runtime.sources.opcua_config import OpcUaConfig
@@ -122,6 +123,7 @@ class DiskConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     reserve_bytes: Annotated[int, Meta(ge=0)] = 64 * MIB  # never touched by a download
     outbox_bytes_max: Annotated[int, Meta(ge=MIB)] = 64 * MIB
+    outbox_bytes_a_day: Annotated[int, Meta(ge=MIB)] = 128 * MIB  # what telemetry may wear out
 
 
 class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -140,6 +142,8 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     inference: InferenceConfig = InferenceConfig()
     review: ReviewConfig = ReviewConfig()
     disk: DiskConfig = DiskConfig()
+    telemetry: TelemetryConfig = TelemetryConfig()
+    line: LineConfig = LineConfig()
     stage: Label = "production"
     safety_class: SafetyClass = SafetyClass.NONE
     position: Position | None = None  # for people; the site decides where a gateway stands
@@ -191,12 +195,13 @@ def _check(config: Config) -> None:
                 f"`$.tags[{number}].source`: expected one of {', '.join(names)}, "
                 f"found {tag.source!r}"
             )
-    if config.sinks.opcua is not None:
+    wrong = config.line.mistake(roles)
+    if wrong is None and config.sinks.opcua is not None:
         servers = [each.name for each in config.sources if isinstance(each, OpcUaConfig)]
         read = [(tag.source, tag.address) for tag in config.tags]
         wrong = mistake(config.sinks.opcua, servers, read)
-        if wrong is not None:
-            raise RefusedError(wrong)
+    if wrong is not None:
+        raise RefusedError(wrong)
 
 
 def _rooted(config: Config, root: Path) -> Config:
@@ -217,7 +222,13 @@ def _rooted(config: Config, root: Path) -> Config:
         sources=[_rooted_files(source, root) for source in config.sources],
         serving=None if config.serving is None else _rooted_files(config.serving, root),
         sinks=_rooted_sinks(config.sinks, root),
+        line=_rooted_line(config.line, root),
     )
+
+
+def _rooted_line(line: LineConfig, root: Path) -> LineConfig:
+    topic = None if line.decisions is None else _rooted_files(line.decisions, root)
+    return msgspec.structs.replace(line, decisions=topic)
 
 
 Part = TypeVar("Part", bound=Struct)

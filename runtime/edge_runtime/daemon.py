@@ -6,7 +6,7 @@ It ends by cancellation; whatever must be closed is closed by the contexts it wa
 import asyncio
 import signal
 import time
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from typing import Any, Final, Protocol
 
@@ -14,14 +14,18 @@ import msgspec
 import structlog
 
 from edge_core.contracts.errors import ConfigurationError, EdgeError
-from edge_runtime import snapshot
+from edge_core.contracts.telemetry import Signal
+from edge_runtime import events, snapshot
 from edge_runtime.assembly import Gateway, assemble
+from edge_runtime.batches import Pace, send_batches
 from edge_runtime.care import Care, Present, cared_for
 from edge_runtime.config import Config
 from edge_runtime.control import Asked, ControlServer, RollbackAsked
+from edge_runtime.decisions import DecisionTopic
 from edge_runtime.live import Shows
 from edge_runtime.logs import RecentLogs
 from edge_runtime.reporting import close_health_windows
+from edge_runtime.series import resource, series
 from edge_runtime.startup import sole_use
 
 log = structlog.get_logger(__name__)
@@ -42,7 +46,7 @@ async def serve(config: Config, logs: RecentLogs, care: Care) -> None:
         loop.add_signal_handler(signum, stop.set)
     loop.add_signal_handler(signal.SIGHUP, care.hup.set)
     with sole_use(config.data):
-        async with assemble(config) as gateway:
+        async with assemble(config, site_log=logs.site) as gateway:
             log.info(
                 "gateway.started", serial=config.serial, epoch=gateway.agent.record.boot_epoch
             )
@@ -88,7 +92,12 @@ def _jobs(
         gateway.watchers.review.run(gateway.outbox),
         gateway.watchers.charts.run(),
         cared_for(gateway, care, present),
-        _measure(gateway, present),
+        send_batches(
+            _sources(gateway),
+            gateway.outbox,
+            Pace(lambda: present.config.proxy.telemetry_s, gateway.wear, time.monotonic),
+            gateway.agent.keeper,
+        ),
         gateway.scorer.run(),
         close_health_windows(
             gateway.watchers.health,
@@ -108,6 +117,9 @@ def _jobs(
     ]
     jobs += [_kept(gateway, f"source {name}", source) for name, source in gateway.sources]
     jobs.append(gateway.fanout.run(gateway.agent.keeper.fault))
+    if config.line.decisions is not None:
+        decisions = DecisionTopic(config.line.decisions, gateway.watchers.decided)
+        jobs.append(_kept(gateway, "decisions", decisions))
     if config.serving is not None:
         from edge_runtime.api.serving import Serving  # noqa: PLC0415 - who serves nobody loads none
 
@@ -143,17 +155,22 @@ async def _kept(gateway: Gateway, name: str, part: _Runs) -> None:
             await asyncio.sleep(SETTING_RETRY_S)
 
 
-async def _measure(gateway: Gateway, present: Present) -> None:
-    """One OTLP batch a period."""
-    while True:
-        await asyncio.sleep(present.config.proxy.telemetry_s)
-        body = gateway.watchers.meters.encoded()
-        try:
-            if body is not None:
-                await gateway.outbox.add_metrics(body)
-            gateway.agent.keeper.mend("outbox")
-        except EdgeError as error:
-            gateway.agent.keeper.fault("outbox", str(error))
+def _sources(gateway: Gateway) -> dict[Signal, Callable[[], bytes | None]]:
+    """Where telemetry comes from, the dearest first: as room runs out the others go before it."""
+    config, watchers = gateway.config, gateway.watchers
+    named = resource(config.serial, config.site)
+
+    def whose() -> dict[str, str]:
+        route = gateway.scorer.route
+        if route.effective is None:
+            return {}
+        return series(config.serial, route.effective, route.role)
+
+    return {
+        Signal.METRICS: watchers.meters.encoded,
+        Signal.LOGS: lambda: events.encoded(gateway.site_log, named, whose),
+        Signal.TRACES: watchers.traces.encoded,
+    }
 
 
 async def _take_snapshots(gateway: Gateway, logs: RecentLogs) -> None:

@@ -83,6 +83,9 @@ class LineWatch:
         """The operator said *label*; the verdict that this overrides, if it does."""
         if self._in_force is None or self._in_force.label == label:
             return None
+        if label not in self._in_force.model.signature.classes:
+            log.warning("decision.unknown", operator=label)
+            return None
         log.info("verdict.overridden", verdict=self._in_force.label, operator=label)
         return self._in_force
 

@@ -19,7 +19,7 @@ from edge_core.contracts.gateway import (
     StatusReply,
     StatusReport,
 )
-from edge_core.contracts.telemetry import BatchId
+from edge_core.contracts.telemetry import BatchId, Signal
 from edge_core.oci.source import Source
 from edge_runtime.config import ProxyConfig
 from edge_runtime.enrolment import enrol_once, renew_once
@@ -67,9 +67,9 @@ class SiteLink:
         """May I activate?"""
         return await self._site.permit(request)
 
-    async def metrics(self, batch: BatchId, crc32c: int, body: bytes) -> None:
+    async def telemetry(self, signal: Signal, batch: BatchId, crc32c: int, body: bytes) -> None:
         """Hand over one OTLP batch."""
-        await self._site.metrics(batch, crc32c, body)
+        await self._site.telemetry(signal, batch, crc32c, body)
 
     async def review(self, window: bytes) -> None:
         """Hand over one encoded suspect window."""

@@ -1,4 +1,4 @@
-"""Log events as JSON lines on stderr, and the last of them in memory for a snapshot."""
+"""Log events as JSON lines on stderr, the last of them for a snapshot, warnings for the site."""
 
 import logging
 import sys
@@ -8,14 +8,21 @@ from typing import Any, Final
 import structlog
 from structlog.typing import EventDict, WrappedLogger
 
+from edge_runtime.sitelog import SiteLog
+
 RECENT_MAX: Final = 500
 _LEVELS: Final = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 
 
 class RecentLogs:
-    """A processor that drops what is below the level, and keeps the last of the others."""
+    """A processor that drops what is below the level, and keeps the last of the others.
+
+    Attributes:
+        site: takes warnings and above.
+    """
 
     def __init__(self, level: str = "debug") -> None:
+        self.site = SiteLog()
         self._lines: deque[dict[str, Any]] = deque(maxlen=RECENT_MAX)  # Any: JSON values
         self._least = _LEVELS[level]
 
@@ -32,6 +39,7 @@ class RecentLogs:
         if _LEVELS.get(method, self._least) < self._least:
             raise structlog.DropEvent
         self._lines.append(dict(event))
+        self.site.take(event)
         return event
 
     @property

@@ -2,8 +2,8 @@
 
 Telemetry batches and suspect windows have a journal each, so that neither pins or delays the
 other. A batch keeps the number that it got when it was made: however often it is sent, it is one
-batch. When their journal is full the oldest batches go, since metrics are cumulative and a later
-one says it all again; suspect windows stay, and new ones are let go.
+batch. What was taken stays until the site has it. As room runs out new batches are refused and
+counted, traces first, then logs, then metrics, whose later sums say it all again.
 """
 
 import asyncio
@@ -18,17 +18,22 @@ import structlog
 from edge_core.contracts.errors import EdgeError
 from edge_core.contracts.gateway import OTLP_BYTES_MAX, REVIEW_BYTES_MAX
 from edge_core.contracts.plant import Serial
-from edge_core.contracts.telemetry import BatchId
+from edge_core.contracts.telemetry import BatchId, Signal
 from edge_core.journal import KIB, MIB, Entry, Journal, JournalConfig, JournalFullError, Record
 from edge_runtime.errors import SiteRefusedError
+from edge_runtime.wear import COMMIT_BYTES
 
 log = structlog.get_logger(__name__)
 
-KIND_METRICS: Final = 1
 KIND_REVIEW: Final = 2
+KINDS: Final = {Signal.METRICS: 1, Signal.LOGS: 3, Signal.TRACES: 4}
+SIGNALS: Final = {kind: signal for signal, kind in KINDS.items()}
+FILL_MAX: Final = {Signal.TRACES: 0.5, Signal.LOGS: 0.75, Signal.METRICS: 1.0}
+"""Up to which share of the journal's room a signal is taken."""
+SEGMENT_BYTES: Final = OTLP_BYTES_MAX + MIB // 2
 READ_BYTES_MAX: Final = 256 * KIB
-SHED_SHARE: Final = 4  # a full journal gives up this part of its batches at once
 REVIEW_JOURNAL_BYTES: Final = 8 * MIB
+CURSOR_S: Final = 30.0  # a power cut repeats so much, and the site knows a repeat
 RETRY_S: Final = 1.0
 RETRY_S_MAX: Final = 60.0
 """Telemetry and windows are not urgent; heartbeats have their own loop."""
@@ -37,8 +42,8 @@ RETRY_S_MAX: Final = 60.0
 class Takes(Protocol):
     """Who takes what the outbox holds."""
 
-    async def metrics(self, batch: BatchId, crc32c: int, body: bytes) -> None:
-        """One OTLP batch."""
+    async def telemetry(self, signal: Signal, batch: BatchId, crc32c: int, body: bytes) -> None:
+        """One OTLP batch, gzip."""
         ...
 
     async def review(self, window: bytes) -> None:
@@ -50,7 +55,7 @@ class Takes(Protocol):
 class Journals:
     """Where the outbox keeps things."""
 
-    metrics: Journal
+    telemetry: Journal
     review: Journal
 
 
@@ -58,7 +63,7 @@ class Outbox:
     """The outgoing mail of one gateway; made by `open_outbox`.
 
     Attributes:
-        shed: batches given up because their journal was full.
+        shed: batches that were never taken, for want of room.
         refused: what the site would never take, put aside so that the rest goes on.
     """
 
@@ -70,34 +75,45 @@ class Outbox:
         self._epoch = epoch
         self._unix_ns = unix_ns
         self._sequence = 0
-        self.shed = 0
+        self.shed = dict.fromkeys(Signal, 0)
         self.refused = 0
 
     @property
     def waiting(self) -> int:
         """Records that the site has not taken, as far as the newest and the oldest tell."""
-        found = (self._journals.metrics.stats(), self._journals.review.stats())
+        found = (self._journals.telemetry.stats(), self._journals.review.stats())
         return sum(max(0, stats.last_seq - stats.acknowledged) for stats in found)
 
-    async def add_metrics(self, body: bytes) -> None:
-        """Keep one OTLP batch; returns once it is safe.
+    @property
+    def fill(self) -> float:
+        """The share of the room for telemetry that is taken."""
+        stats = self._journals.telemetry.stats()
+        # Only whole segments are of use.
+        return stats.bytes / (stats.bytes_max // SEGMENT_BYTES * SEGMENT_BYTES)
+
+    @property
+    def written(self) -> int:
+        """Bytes that all of it cost the disk since the start, with the file system's share."""
+        found = (self._journals.telemetry.stats(), self._journals.review.stats())
+        return sum(stats.stored_body_bytes + stats.commits * COMMIT_BYTES for stats in found)
+
+    async def add(self, signal: Signal, body: bytes) -> bool:
+        """Take one OTLP batch, gzip; returns once it is safe. False: there is no room for it.
 
         Raises:
             EdgeError: as `Journal.append`.
         """
-        if len(body) > OTLP_BYTES_MAX:
-            self.shed += 1
-            return
-        self._sequence += 1
-        entry = self._entry(KIND_METRICS, self._sequence, body)
-        for _ in range(SHED_SHARE):
+        if len(body) <= OTLP_BYTES_MAX and self.fill <= FILL_MAX[signal]:
+            self._sequence += 1
+            entry = self._entry(KINDS[signal], self._sequence, body)
             try:
-                await self._journals.metrics.append(entry)
-            except JournalFullError:
-                await self._shed()
+                await self._journals.telemetry.append(entry)
+            except JournalFullError as error:
+                log.warning("outbox.full", signal=signal.value, reason=str(error))
             else:
-                return
-        await self._journals.metrics.append(entry)
+                return True
+        self.shed[signal] += 1
+        return False
 
     async def add_window(self, body: bytes) -> None:
         """Keep one suspect window; returns once it is safe.
@@ -111,16 +127,19 @@ class Outbox:
     async def run(self, takes: Takes) -> None:
         """Send what is there, oldest first, for ever."""
 
-        async def metrics(record: Record) -> None:
+        async def telemetry(record: Record) -> None:
             entry = record.entry
+            signal = SIGNALS.get(entry.kind)
+            if signal is None:
+                raise SiteRefusedError(f"batch of kind {entry.kind}: nobody takes that", status=0)
             batch = BatchId(serial=entry.source, epoch=entry.epoch, sequence=entry.sequence)
-            await takes.metrics(batch, record.body_crc32c, entry.body)
+            await takes.telemetry(signal, batch, record.body_crc32c, entry.body)
 
         async def review(record: Record) -> None:
             await takes.review(record.entry.body)
 
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._drain(self._journals.metrics, metrics))
+            group.create_task(self._drain(self._journals.telemetry, telemetry))
             group.create_task(self._drain(self._journals.review, review))
 
     async def _drain(self, journal: Journal, send: Callable[[Record], Awaitable[None]]) -> None:
@@ -152,16 +171,6 @@ class Outbox:
             self.refused += 1
             log.warning("outbox.refused", kind=record.entry.kind, reason=str(error))
 
-    async def _shed(self) -> None:
-        """Give up the oldest part of the batches."""
-        journal = self._journals.metrics
-        stats = journal.stats()
-        span = stats.last_seq - stats.acknowledged
-        last = stats.acknowledged + max(1, span // SHED_SHARE)
-        await journal.acknowledge(min(last, stats.last_seq))
-        self.shed += max(1, span // SHED_SHARE)
-        log.warning("outbox.shed", batches=self.shed)
-
     def _entry(self, kind: int, sequence: int, body: bytes) -> Entry:
         return Entry(
             kind=kind,
@@ -181,17 +190,17 @@ async def open_outbox(
     bytes_max: int,
     unix_ns: Callable[[], int],
 ) -> AsyncIterator[Outbox]:
-    """The outbox in two *folders*, for metrics and for review; *epoch* is this start's.
+    """The outbox in two *folders*, for telemetry and for review; *epoch* is this start's.
 
     Raises:
         JournalInUseError: another process has it.
         JournalReadOnlyError: the folder cannot be written.
     """
-    metrics = _config(OTLP_BYTES_MAX + MIB // 2, max(bytes_max, 4 * MIB))
+    telemetry = _config(SEGMENT_BYTES, max(bytes_max, 2 * SEGMENT_BYTES))
     review = _config(MIB, REVIEW_JOURNAL_BYTES)
     async with AsyncExitStack() as stack:
         journals = Journals(
-            await stack.enter_async_context(await Journal.open(folders[0], metrics)),
+            await stack.enter_async_context(await Journal.open(folders[0], telemetry)),
             await stack.enter_async_context(await Journal.open(folders[1], review)),
         )
         yield Outbox(journals, serial, epoch, unix_ns)
@@ -203,6 +212,7 @@ def _config(segment_bytes: int, bytes_max: int) -> JournalConfig:
         bytes_max=bytes_max,
         pending_bytes_max=4 * MIB,
         batch_bytes_max=2 * MIB,
+        cursor_interval_s=CURSOR_S,
         quarantine_bytes_max=4 * MIB,
         preallocate=False,
     )

@@ -24,7 +24,7 @@ from edge_core.contracts.gateway import (
     StatusReport,
 )
 from edge_core.contracts.plant import Serial
-from edge_core.contracts.telemetry import BATCH_CRC_HEADER, BATCH_ID_HEADER, BatchId
+from edge_core.contracts.telemetry import BATCH_CRC_HEADER, BATCH_ID_HEADER, BatchId, Signal
 from edge_core.oci.registry import Registry
 from edge_core.oci.source import Source
 from edge_runtime.config import ProxyConfig
@@ -76,14 +76,15 @@ class SiteClient:
         """Hand over one encoded `SuspectWindow`."""
         await self._send("POST", "/gateway/v1/review", window)
 
-    async def metrics(self, batch: BatchId, crc32c: int, body: bytes) -> None:
-        """Hand over one OTLP batch; a repeat is recognised by its id."""
+    async def telemetry(self, signal: Signal, batch: BatchId, crc32c: int, body: bytes) -> None:
+        """Hand over one OTLP batch, gzip; a repeat is recognised by its id."""
         headers = {
             "content-type": "application/x-protobuf",
+            "content-encoding": "gzip",
             BATCH_ID_HEADER: str(batch),
             BATCH_CRC_HEADER: f"{crc32c:08x}",
         }
-        await self._send("POST", "/v1/metrics", body, headers)
+        await self._send("POST", f"/v1/{signal.value}", body, headers)
 
     def source(self, repository: str) -> Source:
         """Where releases come from: the proxy's read-only registry."""

@@ -21,6 +21,7 @@ from edge_runtime.live import LiveFeed
 from edge_runtime.review import ReviewRouter, suspect
 from edge_runtime.scoring import Scored
 from edge_runtime.telemetry import Meters
+from edge_runtime.traces import Traces
 from edge_runtime.windows import WindowStream
 
 log = structlog.get_logger(__name__)
@@ -48,6 +49,7 @@ class Watchers:
     review: "Review"
     live: LiveFeed
     line: LineWatch
+    traces: Traces
     _open: dict[int, DriftScore | None] = field(default_factory=dict)
 
     def take(self, scored: Scored) -> None:
@@ -58,6 +60,7 @@ class Watchers:
             self.overridden(verdict)
         self.health.take(scored, seen.kpi)
         self.meters.take(scored)
+        self.traces.take(scored)
         drift = self._charted(scored)
         if scored.awaits:
             self._open[scored.cut.number] = drift
@@ -68,6 +71,7 @@ class Watchers:
         """Look again at a window whose last opinion came after its verdict, or never will."""
         self.health.second(scored)
         self.meters.second(scored)
+        self.traces.second(scored)
         self.review.take(scored, self._open.pop(scored.cut.number, None))
 
     def decided(self, label: str) -> None:

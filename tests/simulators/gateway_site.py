@@ -28,7 +28,7 @@ from edge_core.contracts.gateway import (
     TrialPolicy,
 )
 from edge_core.contracts.review import SuspectWindow
-from edge_core.contracts.telemetry import BATCH_ID_HEADER
+from edge_core.contracts.telemetry import BATCH_ID_HEADER, Signal
 from edge_core.oci import Layout, encode_document
 from edge_site_proxy.identity.authority import Authority, make_root
 from edge_site_proxy.identity.request import read_request, signable_key
@@ -50,11 +50,11 @@ class GatewaySite:
     desired: Desired
     grants: bool = True
     away: bool = False
-    refuse_metrics: bool = False
+    refuse_telemetry: bool = False
     reports: list[StatusReport] = field(default_factory=list)
     permits: list[PermitRequest] = field(default_factory=list)
     windows: list[SuspectWindow] = field(default_factory=list)
-    batches: list[tuple[str, bytes]] = field(default_factory=list)
+    batches: list[tuple[Signal, str, bytes]] = field(default_factory=list)
     certificates: int = 0
     life: timedelta = timedelta(days=30)
     url: str = ""
@@ -92,7 +92,10 @@ class GatewaySite:
             web.get("/gateway/v1/desired", self._guarded(self._desired)),
             web.post("/gateway/v1/permit", self._guarded(self._permit)),
             web.post("/gateway/v1/review", self._guarded(self._review)),
-            web.post("/v1/metrics", self._guarded(self._metrics)),
+            *(
+                web.post(f"/v1/{signal.value}", self._guarded(self._telemetry(signal)))
+                for signal in Signal
+            ),
             web.post("/.well-known/est/simplereenroll", self._guarded(self._sign)),
             web.get("/v2/{name:.+}/manifests/{reference}", self._guarded(self._manifest)),
             web.get("/v2/{name:.+}/blobs/{digest}", self._guarded(self._blob)),
@@ -140,11 +143,15 @@ class GatewaySite:
         self.windows.append(msgspec.json.decode(await request.read(), type=SuspectWindow))
         return _json({"taken": 1})
 
-    async def _metrics(self, request: web.Request) -> web.Response:
-        if self.refuse_metrics:
-            return web.Response(status=400)
-        self.batches.append((request.headers[BATCH_ID_HEADER], await request.read()))
-        return web.Response(body=b"")
+    def _telemetry(self, signal: Signal) -> Handler:
+        async def take(request: web.Request) -> web.Response:
+            if self.refuse_telemetry:
+                return web.Response(status=400)
+            batch = request.headers[BATCH_ID_HEADER]
+            self.batches.append((signal, batch, await request.read()))
+            return web.Response(body=b"")
+
+        return take
 
     async def _enrol(self, request: web.Request) -> web.Response:
         expected = base64.b64encode(f"{self.serial}:{TOKEN}".encode()).decode()

@@ -178,6 +178,14 @@ DISK_WEAR = Instrument(
     unit=Unit.ONE,
     description="share of its rated life that the disk says is used",
 )
+CLOCK_SYNCHRONISED_GAUGE = Instrument(
+    name=CLOCK_SYNCHRONISED, unit=Unit.ONE, description="1 while the kernel trusts its clock"
+)
+CLOCK_ERROR_MAX = Instrument(
+    name=CLOCK_ERROR_MAX_US,
+    unit=Unit.MICROSECONDS,
+    description="how wrong the clock may be, as the kernel estimates",
+)
 CLOCK_OFFSET = Instrument(
     name="edge.clock.offset",
     unit=Unit.MICROSECONDS,

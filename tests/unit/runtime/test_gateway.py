@@ -109,9 +109,12 @@ async def test_update_and_order_back(rig: Rig) -> None:
         assert (counts.dropped, counts.doubled) == (0, 0)
         chances = {each.inclusion_probability for each in rig.site.windows if by_chance(each)}
         assert chances == {0.4}
-        batch, body = rig.site.batches[-1]
+        metrics = [(batch, body) for sort, batch, body in rig.site.batches if sort == "metrics"]
+        batch, body = metrics[-1]
         assert batch.startswith(f"{SERIAL}/1/")
         assert ExportMetricsServiceRequest.FromString(body).resource_metrics
+        # Every window of the trial is traced, whatever share of the others is.
+        assert any(sort == "traces" for sort, _, _ in rig.site.batches)
 
 
 async def test_worker_dies_in_trial(rig: Rig) -> None:
@@ -227,7 +230,7 @@ async def test_offline(rig: Rig) -> None:
         await running.until(lambda: running.gateway.outbox.waiting == 0)
         told = [window for report in rig.site.reports for window in report.health]
         assert max(window.number for window in told if window.epoch == 1) > held
-        ids = [batch for batch, _ in rig.site.batches]
+        ids = [batch for _, batch, _ in rig.site.batches]
         firsts = [int(batch.rpartition("/")[2]) for batch in ids if f"{SERIAL}/1/" in batch]
         assert firsts == list(range(1, len(firsts) + 1))
 

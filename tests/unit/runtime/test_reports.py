@@ -11,7 +11,7 @@ import pytest
 
 from edge_core.contracts.gateway import HealthWindow
 from edge_core.contracts.review import Routing
-from edge_core.contracts.telemetry import BatchId
+from edge_core.contracts.telemetry import BatchId, Signal
 from edge_core.drift.wcusum import DriftScore, DriftStatus
 from edge_runtime.config import ReviewConfig
 from edge_runtime.errors import SiteRefusedError, SiteUnreachableError
@@ -20,7 +20,6 @@ from edge_runtime.review import Pick, ReviewRouter, suspect
 from edge_runtime.route import Route
 from edge_runtime.scoring import Scored
 from edge_runtime.spool import SENT_MAX, open_spool
-from edge_runtime.telemetry import Levels, Meters
 from edge_runtime.wake import Wake
 from tests.simulators.models import SimulatedWorker, loaded
 from tests.simulators.releases import ROLES
@@ -153,10 +152,12 @@ class Takes:
     def __init__(self, failures: Sequence[Exception | None] = ()) -> None:
         self.failures = list(failures)
         self.taken: list[tuple[str, bytes]] = []
+        self.signals: list[Signal] = []
 
-    async def metrics(self, batch: BatchId, crc32c: int, body: bytes) -> None:
+    async def telemetry(self, signal: Signal, batch: BatchId, crc32c: int, body: bytes) -> None:
         """One batch."""
         assert crc32c >= 0
+        self.signals.append(signal)
         await self._take(str(batch), body)
 
     async def review(self, window: bytes) -> None:
@@ -188,10 +189,10 @@ async def send(outbox: Outbox, takes: Takes, count: int) -> None:
 async def test_outbox(tmp_path: Path) -> None:
     """What was added survives a restart, goes out in order, and a batch keeps its number."""
     async with opened(tmp_path, 1) as outbox:
-        await outbox.add_metrics(b"one")
+        await outbox.add(Signal.METRICS, b"one")
         await outbox.add_window(b"strange")
     async with opened(tmp_path, 2) as outbox:
-        await outbox.add_metrics(b"two")
+        await outbox.add(Signal.METRICS, b"two")
         takes = Takes()
         await send(outbox, takes, 3)
         batches = [taken for taken in takes.taken if taken[0] != "window"]
@@ -205,34 +206,31 @@ async def test_outbox_puts_aside_what_is_refused(tmp_path: Path) -> None:
     away = SiteUnreachableError("away")
     async with opened(tmp_path, 1) as outbox:
         for body in (b"one", b"two"):
-            await outbox.add_metrics(body)
+            await outbox.add(Signal.METRICS, body)
         takes = Takes([away, SiteRefusedError("no", status=400)])
         await send(outbox, takes, 1)
         assert takes.taken == [("gw-1/1/2", b"two")]
         assert outbox.refused == 1
 
 
-async def test_full_outbox_gives_up_batches(tmp_path: Path) -> None:
-    """A journal that is full gives up the oldest batches, which later ones repeat anyway."""
+async def test_full_outbox_refuses_the_least_dear_first(tmp_path: Path) -> None:
+    """As room runs out traces go first, then logs, then metrics; what was taken all goes out."""
     async with opened(tmp_path, 1) as outbox:
         await outbox.add_window(b"strange")
-        for number in range(12):
-            await outbox.add_metrics(bytes([number]) * 900_000)
-        assert outbox.shed > 0
+        taken: list[tuple[Signal, float]] = []
+        for number in range(20):
+            for signal in Signal:
+                fill = outbox.fill
+                if await outbox.add(signal, bytes([number]) * 100_000):
+                    taken.append((signal, fill))
+        highest = dict(taken)
+        assert highest[Signal.TRACES] <= 0.5 <= highest[Signal.LOGS] <= 0.75
+        assert highest[Signal.LOGS] < highest[Signal.METRICS]
+        assert sum(outbox.shed.values()) == 60 - len(taken)
         takes = Takes()
-        await send(outbox, takes, 2)
+        await send(outbox, takes, len(taken) + 1)
+        assert takes.signals == [signal for signal, _ in taken]
         assert ("window", b"strange") in takes.taken
-
-
-async def test_meters() -> None:
-    """Counters are cumulative, and every series names its model and its gateway."""
-    meters = Meters("gw-1", "plant", lambda: Levels(window_last=3))
-    for number in range(3):
-        meters.take(await scored(Route(MODEL, shadow=OTHER), number))
-    body = meters.encoded()
-    assert body is not None
-    for expected in (b"edge.windows.scored", b"model.version", b"gw-1", b"edge.shadow.disagreed"):
-        assert expected in body
 
 
 async def test_wake() -> None:

@@ -1,0 +1,34 @@
+"""Whose a figure, a log event or a span is: the attributes that all of them bear."""
+
+from typing import Final
+
+from opentelemetry.sdk.resources import Resource
+
+from edge_core.contracts.plant import Serial
+from edge_core.contracts.telemetry import (
+    DEPLOYMENT_ID,
+    GATEWAY_SERIAL,
+    MODEL_NAME,
+    MODEL_VERSION,
+    SITE,
+    SLOT,
+)
+from edge_runtime.model import Model
+
+SCOPE: Final = "edge_runtime"
+
+
+def resource(serial: Serial, site: str) -> Resource:
+    """The gateway."""
+    return Resource({"service.name": SCOPE, GATEWAY_SERIAL: serial, SITE: site})
+
+
+def series(serial: Serial, model: Model, role: str) -> dict[str, str]:
+    """One model in one role on one gateway."""
+    return {
+        MODEL_NAME: model.release.model,
+        MODEL_VERSION: model.release.version,
+        DEPLOYMENT_ID: model.digest,
+        GATEWAY_SERIAL: serial,
+        SLOT: role,
+    }

@@ -2,18 +2,19 @@
 
 import logging
 import struct
-from asyncio import timeout
+from asyncio import timeout, to_thread
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
+import msgspec
+
 from edge_core.contracts.errors import NotPermittedError
 from edge_runtime.errors import SourceLostError
-from edge_runtime.sources.opcua_client import CONNECT_S, library, make_client, secure, throw_away
+from edge_runtime.sources.opcua_client import CONNECT_S, library, open_session, throw_away
 from edge_runtime.sources.opcua_config import OpcUaConfig
 
-MESSAGE_BYTES_MAX: Final = 64 * 1024 * 1024  # of one answer
 _NOT_PERMITTED: Final = (
     *("BadUserAccessDenied", "BadIdentityTokenRejected", "BadIdentityTokenInvalid"),
     "BadNotReadable",
@@ -43,16 +44,16 @@ async def connected(config: OpcUaConfig) -> AsyncIterator[Connection]:
         NotPermittedError: it lets nobody in whom it does not know.
         ConfigurationError: the files of *config* cannot be used.
     """
-    asyncua = library()
+    asyncua = await to_thread(library)
     # At INFO this library writes out every value, at ERROR a traceback for every lost link.
     logging.getLogger("asyncua").setLevel(logging.CRITICAL)
-    client = make_client(config, asyncua)
-    client.max_messagesize = MESSAGE_BYTES_MAX
+    # A question may make a server work harder than a subscription does.
+    patient = msgspec.structs.replace(config, answer_s=max(config.answer_s, CONNECT_S))
     with plainly(config.url, asyncua.ua):
+        async with timeout(CONNECT_S):
+            client = await open_session(patient, asyncua)
         try:
             async with timeout(CONNECT_S):
-                await secure(client, config, asyncua)
-                await client.connect()
                 namespaces = await client.get_namespace_array()
             yield Connection(client, asyncua.ua, [str(each) for each in namespaces])
         finally:

@@ -16,7 +16,7 @@ NUMBERS = frozenset(
 )
 
 
-class Node(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Node(Struct, frozen=True, kw_only=True):
     """One node.
 
     Attributes:

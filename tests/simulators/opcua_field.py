@@ -100,8 +100,8 @@ async def _variables(server: Server, index: int) -> dict[str, Any]:  # Any: asyn
         data = ua.DataValue(ua.Variant(value, kind), SourceTimestamp=at)  # type: ignore[arg-type]  # asks for its own subclass
         await server.write_attribute_value(made[name].nodeid, data)
     for name, unit in (("temperature", FAHRENHEIT), ("pressure", BAR)):
-        await made[name].add_property(ua.NodeId(), "0:EngineeringUnits", unit)
-    await made["pressure"].set_writable()
+        told = await made[name].add_property(ua.NodeId(), "0:EngineeringUnits", unit)
+        await told.set_writable()
     return made
 
 

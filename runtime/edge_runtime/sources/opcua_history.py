@@ -4,6 +4,7 @@ Loads asyncua, so it is imported only where a source is already connected.
 """
 
 import asyncio
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -121,13 +122,14 @@ def _row(
     tag = columns.tags[gap.handle]
     said = None if value.Value is None else value.Value.Value
     number = number_of(said, address_of(tag).index, tag.texts)
-    factor, offset = columns.factor(gap.handle)
+    conversion = columns.conversion(gap.handle)
     status = 0 if value.StatusCode is None else int(value.StatusCode.value)
-    if number is None:
-        status = max(status, BAD)
+    if number is None or conversion is None or not math.isfinite(number):
+        number, conversion, status = math.nan, (1.0, 0.0), max(status, BAD)
+    factor, offset = conversion
     at = value.SourceTimestamp or value.ServerTimestamp
     time_ns = gap.hole.start_ns if at is None else _nanoseconds(at)
-    return gap.hole.tag, np.nan if number is None else number * factor + offset, time_ns, status
+    return gap.hole.tag, number * factor + offset, time_ns, status
 
 
 def _instant(time_ns: int) -> datetime:

@@ -187,6 +187,7 @@ async def _units(
     for node in nodes:
         element = ua.RelativePathElement()
         element.ReferenceTypeId = ua.NodeId(ua.Int32(ObjectIds.HasProperty))
+        element.IsInverse, element.IncludeSubtypes = False, True
         element.TargetName = ua.QualifiedName("EngineeringUnits", 0)
         paths.append(ua.BrowsePath(node, ua.RelativePath([element])))
     found: dict[int, Any] = {}
@@ -210,12 +211,13 @@ def tell_unit(
     """Take note of what a server says of a tag's unit; whether values must change with it."""
     if not isinstance(said, ua.EUInformation):
         return False
-    before = columns.factor(handle)
+    before = columns.conversion(handle)
     number = said.UnitId if isinstance(said.UnitId, int) else 0
     why = columns.measured_in(handle, str(said.DisplayName.Text or ""), number)
-    if why is not None:
+    changed = columns.conversion(handle) != before
+    if changed and why is not None:
         log.error("tag.unit_refused", role=columns.tags[handle].role, reason=why)
-    return why is not None or columns.factor(handle) != before
+    return changed
 
 
 async def _monitor_units(

@@ -102,8 +102,10 @@ class TagColumns:
             f"has {ascii(name)[:60]}"
         )
 
-    def factor(self, handle: int) -> tuple[float, float]:
-        """Factor and offset from the server's unit to the tag's."""
+    def conversion(self, handle: int) -> tuple[float, float] | None:
+        """Factor and offset from the server's unit to the tag's; None if there is no way."""
+        if self._foreign[handle]:
+            return None
         return float(self._factor[handle]), float(self._offset[handle])
 
     def batch(self, changes: Changes, now_ns: int, arrived_s: float | None) -> SampleBatch:

@@ -22,16 +22,12 @@ from edge_core.contracts.plant import Serial
 from edge_core.contracts.telemetry import (
     REGIME,
     SLOT,
-    SPAN_ASSESS,
-    SPAN_FEATURES,
-    SPAN_INFERENCE,
-    SPAN_PUBLISH,
-    SPAN_WINDOW,
     VERDICT,
     WINDOW,
     WINDOW_DECIDED,
     WINDOW_ENDED,
     WINDOW_REASON,
+    SpanName,
 )
 from edge_runtime.model import ROLE_TRIAL
 from edge_runtime.scoring import Opinion, Scored
@@ -160,7 +156,7 @@ class Traces:
 
         self._ids.begin(scored.cut.number)
         root = self._tracer.start_span(
-            SPAN_WINDOW,
+            SpanName.WINDOW,
             context=Context(),
             start_time=at(scored.begun_s),
             attributes=_attributes(self._serial, scored),
@@ -168,8 +164,8 @@ class Traces:
         if _failed(scored):
             root.set_status(Status(StatusCode.ERROR, scored.verdict.reason[:200]))
         last_s = published_s
-        steps = [(SPAN_ASSESS, scored.begun_s, _first_s(scored))]
-        steps.append((SPAN_PUBLISH, scored.ended_s, published_s))
+        steps = [(SpanName.ASSESS, scored.begun_s, _first_s(scored))]
+        steps.append((SpanName.PUBLISH, scored.ended_s, published_s))
         for name, begun_s, ended_s in steps:
             self._child(root, name, at(begun_s)).end(at(ended_s))
         for opinion in scored.opinions:
@@ -182,9 +178,9 @@ class Traces:
         done_s = opinion.asked_s + opinion.latency_us / 1e6
         if not opinion.asked_s:
             return opinion.begun_s
-        self._child(root, SPAN_FEATURES, at(opinion.begun_s), whose).end(at(opinion.asked_s))
+        self._child(root, SpanName.FEATURES, at(opinion.begun_s), whose).end(at(opinion.asked_s))
         said = {} if opinion.label is None else {VERDICT: opinion.label}
-        child = self._child(root, SPAN_INFERENCE, at(opinion.asked_s), {**whose, **said})
+        child = self._child(root, SpanName.INFERENCE, at(opinion.asked_s), {**whose, **said})
         if opinion.error:
             child.set_status(Status(StatusCode.ERROR, opinion.error[:200]))
         child.end(at(done_s))

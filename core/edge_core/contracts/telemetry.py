@@ -27,12 +27,6 @@ SENSOR = "hw.sensor"  # what the kernel calls it
 DISK = "system.device"
 SUPPRESSED = "edge.log.suppressed"  # events of that name left out since the last one
 
-SPAN_WINDOW = "window"  # one a window; the others are its children
-SPAN_ASSESS = "window.assess"
-SPAN_FEATURES = "features.extract"
-SPAN_INFERENCE = "inference"
-SPAN_PUBLISH = "verdict.publish"
-
 BATCH_ID_HEADER = "x-batch-id"  # <serial>/<epoch>/<sequence>
 BATCH_CRC_HEADER = "x-batch-crc"  # crc32c of the encoded body, eight hex digits
 INGEST_TIME_HEADER = "x-ingest-unix-nano"
@@ -53,6 +47,16 @@ class Unit(StrEnum):
     BATCHES = "{batch}"
     EVENTS = "{event}"
     CELSIUS = "Cel"
+
+
+class SpanName(StrEnum):
+    """What a trace is made of: one `window`, and its steps as children."""
+
+    WINDOW = "window"
+    ASSESS = "window.assess"
+    FEATURES = "features.extract"
+    INFERENCE = "inference"
+    PUBLISH = "verdict.publish"
 
 
 class Instrument(Struct, frozen=True, kw_only=True):
@@ -127,7 +131,7 @@ OUTBOX_WRITTEN = Instrument(
 WEAR_BUDGET_USED = Instrument(
     name="edge.outbox.wear_budget_used",
     unit=Unit.ONE,
-    description="disk bytes that telemetry cost a day over those it may cost; 1 slows it down",
+    description="share of an hour's disk allowance that is used; above 1 batches wait",
 )
 LOGS_SUPPRESSED = Instrument(
     name="edge.logs.suppressed", unit=Unit.EVENTS, description="log events over the rate"

@@ -104,7 +104,7 @@ def measure(*, quick: bool) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as folder:
         columns, theirs = Path(folder) / "samples.npz", Path(folder) / "grid.npz"
         save(work.samples, columns)
-        command = [peer_python(), "-c", PEER, columns, theirs]
+        command = [str(peer_python()), "-c", PEER, str(columns), str(theirs)]
         with subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         ) as peer:
@@ -221,7 +221,7 @@ def peer_python() -> Path:
     if not (folder / "done").exists():
         uv = str(Path(sys.executable).with_name("uv"))
         subprocess.run([uv, "venv", "--quiet", "--clear", folder], check=True)
-        pip = [uv, "pip", "install", "--quiet", "--python", python]
+        pip = [uv, "pip", "install", "--quiet", "--python", str(python)]
         subprocess.run([*pip, PANDAS, f"numpy=={np.__version__}"], check=True)
         (folder / "done").write_text(json.dumps({"packages": [PANDAS]}), encoding="utf-8")
     return python

@@ -141,8 +141,7 @@ class WindowStream:
             return
         samples = _samples(known, times_ns, off)
         self._gaps.take(samples, known.status)
-        if not known.historical:
-            self._latest.take(samples)
+        self._latest.take(samples, live=not known.historical)
         if anew or self._feed is None:
             self._begin()
         if self._feed is not None:
@@ -211,15 +210,18 @@ class _Latest:
         self._quality = np.full(tags, CellQuality.GAP, np.uint8)
         self._times_ns = np.full(tags, _NONE_NS, np.int64)
 
-    def take(self, samples: Samples) -> None:
-        """Of one batch the newest counts; a batch counts unless it only repeats what is older."""
+    def take(self, samples: Samples, *, live: bool) -> None:
+        """Of one batch the newest counts, unless it only repeats what is older than what is known.
+
+        A live one that is far older is of a clock that was set back.
+        """
         order = np.argsort(samples.times_ns, kind="stable")
         newest = np.full(len(self._values), -1, np.int64)
         newest[samples.tags[order]] = order
         tags = np.flatnonzero(newest >= 0)
         of = newest[tags]
         behind_ns = self._times_ns[tags] - samples.times_ns[of]
-        counts = (behind_ns <= 0) | (behind_ns > OFF_TIME_NS)
+        counts = (behind_ns <= 0) | (live & (behind_ns > OFF_TIME_NS))
         tags, of = tags[counts], of[counts]
         self._values[tags] = samples.values[of]
         self._quality[tags] = samples.quality[of]

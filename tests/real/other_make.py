@@ -57,11 +57,11 @@ def script(name: str, arguments: list[str]) -> list[str | Path]:
 
 
 @contextmanager
-def other_make_program(folder: Path) -> Iterator[Program]:
-    """The server, its certificates in *folder*; without npm a test is skipped, or fails in CI."""
+def other_make_program(folder: Path, name: str = "server.js") -> Iterator[Program]:
+    """The server *name*, its certificates in *folder*; without npm a skip, or a failure in CI."""
     port = free_port()
     try:
-        command = script("server.js", [str(port), str(folder / "pki")])
+        command = script(name, [str(port), str(folder / "pki")])
     except RuntimeError as error:
         if os.environ.get("CI") == "true":
             pytest.fail(f"a server of another make needs {error}")

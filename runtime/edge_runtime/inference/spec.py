@@ -29,7 +29,7 @@ class LoadSpec:
         nice: 0 for the committed model, 19 for a trial.
         deadline_s: how long one window may take once it is at the head of the queue.
         slots: windows that may be unanswered at once.
-        spare: keep a second process loaded, so a crash costs under 5 ms.
+        spare: keep a second process loaded at normal priority, so a crash costs under 5 ms.
         address_space_bytes: hard limit, or None for the runtime's usual.
     """
 

@@ -350,7 +350,8 @@ class Worker:
 
     def _want_spare(self) -> None:
         """Have another one started, a little later: what just took over has windows to answer."""
-        if self.spec.spare and self._lost is None and self._spare_timer is None:
+        wanted = self.spec.spare and self._nice <= 0  # a trial is over when its process ends
+        if wanted and self._lost is None and self._spare_timer is None:
             self._spare_timer = self._loop.call_later(SPARE_PAUSE_S, self._begin_spare)
 
     def _begin_spare(self) -> None:

@@ -105,7 +105,7 @@ class InferenceConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """How models are run."""
 
     deadline_s: Seconds = 1.0
-    spare: bool = False  # a crash then costs some 20 ms instead of under 5, and one process less
+    spare: bool = True  # a crash costs under 5 ms; without it some 20, and 8 MB less memory
     engine: EngineConfig = EngineConfig()
 
 

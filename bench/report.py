@@ -32,7 +32,7 @@ def report(
     name: str,
     figures: Mapping[str, object],
     peer: Mapping[str, object],
-    ratio: Mapping[str, float],
+    ratio: Mapping[str, float | None],
 ) -> None:
     """Print the result as the last line.
 
@@ -40,7 +40,7 @@ def report(
         name: the benchmark's.
         figures: ours.
         peer: whom we compare with, and its figures from the same run.
-        ratio: ours to the peer's; above 1 we do more of it.
+        ratio: ours to the peer's, above 1 we do more of it; None where the peer cannot be had.
     """
     result = {"name": name, "figures": figures, "peer": peer, "ratio": ratio, "machine": machine()}
     print(json.dumps(result), flush=True)

@@ -66,14 +66,19 @@ class GapLog:
             return ()
         return tuple(gap for gap in self.recent if gap.touches(start_ns, end_ns))
 
-    def take(self, samples: Samples, status: NDArray[np.uint32]) -> None:
-        """Open a gap where a sample says so; the next sample of that tag ends it."""
+    def take(self, samples: Samples, status: NDArray[np.uint32], off: NDArray[np.bool_]) -> None:
+        """Open a gap where a sample says so; the next sample of that tag that is of now ends it.
+
+        Args:
+            samples: in order of arrival.
+            status: their codes; the low bits of a gap's are its cause.
+            off: which of them are not of now.
+        """
         opens = (samples.quality == CellQuality.GAP) | (samples.quality == CellQuality.UNIT)
         if not opens.any() and not self._lost[samples.tags].any():
             return
         self._lost[samples.tags[opens]] = True
-        of_now = samples.quality != CellQuality.OFF_TIME
-        for at in np.flatnonzero(self._lost[samples.tags] & of_now).tolist():
+        for at in np.flatnonzero(self._lost[samples.tags] & ~off).tolist():
             tag, time_ns = int(samples.tags[at]), int(samples.times_ns[at])
             if opens[at]:
                 cause = _CAUSES.get(int(status[at]) & _CAUSE_BITS, GapCause.UNTOLD)

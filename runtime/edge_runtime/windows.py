@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from edge_core.contracts.artefact import Windowing
 from edge_core.features.quality import TagRule
-from edge_core.features.samples import TIME_MAX_NS, CellQuality, Samples
+from edge_core.features.samples import TIME_MAX_NS, CellQuality, Samples, usable
 from edge_core.features.stream import FOREVER_NS, Plan, WindowFeed
 from edge_core.features.window import Window
 from edge_runtime.clock import SECOND_NS, PlantClock
@@ -139,13 +139,13 @@ class WindowStream:
         self._count(batch, known, off)
         if not len(known):
             return
-        samples = _samples(known, times_ns, off)
-        self._gaps.take(samples, known.status)
-        self._latest.take(samples, live=not known.historical)
+        samples = _samples(known, times_ns)
+        self._gaps.take(samples, known.status, off)
+        self._latest.take(samples, off, live=not known.historical)
         if anew or self._feed is None:
             self._begin()
         if self._feed is not None:
-            self._feed.add(_marked(samples, self._feed))
+            self._feed.add(_marked(samples, off, self._feed))
 
     def cut(self) -> list[CutWindow]:
         """Every window that is complete by now, each once and for good."""
@@ -189,7 +189,7 @@ class WindowStream:
         from_ns = now_ns - self._lateness_ns
         self._feed = WindowFeed(plan, plan.spec.row_at(from_ns))
         # A tag that has not changed for hours is still known: OPC UA reports changes only.
-        self._feed.add(_marked(self._latest.known(now_ns, from_ns), self._feed))
+        self._feed.add(_marked(*self._latest.known(now_ns, from_ns), self._feed))
 
     def _count(self, batch: SampleBatch, known: SampleBatch, off: NDArray[np.bool_]) -> None:
         gaps = int(np.count_nonzero(known.quality == CellQuality.GAP))
@@ -209,11 +209,17 @@ class _Latest:
         self._values = np.full(tags, np.nan, np.float32)
         self._quality = np.full(tags, CellQuality.GAP, np.uint8)
         self._times_ns = np.full(tags, _NONE_NS, np.int64)
+        self._off = np.zeros(tags, np.bool_)
 
-    def take(self, samples: Samples, *, live: bool) -> None:
+    def take(self, samples: Samples, off: NDArray[np.bool_], *, live: bool) -> None:
         """Of one batch the newest counts, unless it only repeats what is older than what is known.
 
         A live one that is far older is of a clock that was set back.
+
+        Args:
+            samples: as they came.
+            off: which of them are not of now.
+            live: they are no history.
         """
         order = np.argsort(samples.times_ns, kind="stable")
         newest = np.full(len(self._values), -1, np.int64)
@@ -226,12 +232,13 @@ class _Latest:
         self._values[tags] = samples.values[of]
         self._quality[tags] = samples.quality[of]
         self._times_ns[tags] = samples.times_ns[of]
+        self._off[tags] = off[of]
 
     def shown(self, roles: Sequence[str]) -> list[Latest]:
         """As people look at it."""
         return [
             Latest(
-                roles[tag],
+                roles[int(tag)],
                 float(self._values[tag]),
                 CellQuality(int(self._quality[tag])),
                 int(self._times_ns[tag]),
@@ -239,22 +246,20 @@ class _Latest:
             for tag in np.flatnonzero(self._times_ns != _NONE_NS)
         ]
 
-    def known(self, now_ns: int, from_ns: int) -> Samples:
+    def known(self, now_ns: int, from_ns: int) -> tuple[Samples, NDArray[np.bool_]]:
         """One sample of every tag that ever had one, none of them later than *from_ns*.
 
-        What was not of its time may be of this one, when the clock was set.
+        And which of them are not of now; that may have changed, if the clock was set.
         """
         tags = np.flatnonzero(self._times_ns != _NONE_NS)
-        times_ns, quality = self._times_ns[tags], self._quality[tags]
-        found = (quality == CellQuality.OFF_TIME) & (np.abs(times_ns - now_ns) <= OFF_TIME_NS)
-        quality = np.where(found, np.uint8(CellQuality.GOOD), quality)
-        return Samples(
-            tags.astype(np.int32), self._values[tags], quality, np.minimum(times_ns, from_ns)
-        )
+        times_ns = self._times_ns[tags]
+        off = self._off[tags] & (np.abs(times_ns - now_ns) > OFF_TIME_NS)
+        values, quality = self._values[tags], self._quality[tags]
+        return Samples(tags.astype(np.int32), values, quality, np.minimum(times_ns, from_ns)), off
 
 
-def _samples(batch: SampleBatch, times_ns: NDArray[np.int64], off: NDArray[np.bool_]) -> Samples:
-    quality = np.where(off, np.uint8(CellQuality.OFF_TIME), batch.quality)
+def _samples(batch: SampleBatch, times_ns: NDArray[np.int64]) -> Samples:
+    quality = batch.quality
     other_unit = batch.status == gap_status(GapCause.UNIT)
     if other_unit.any():
         quality = np.where(other_unit, np.uint8(CellQuality.UNIT), quality)
@@ -266,12 +271,16 @@ def _samples(batch: SampleBatch, times_ns: NDArray[np.int64], off: NDArray[np.bo
     )
 
 
-def _marked(samples: Samples, feed: WindowFeed) -> Samples:
+def _marked(samples: Samples, off: NDArray[np.bool_], feed: WindowFeed) -> Samples:
     """What is not of now masks its tag from the first row on that is still open."""
-    off = samples.quality == CellQuality.OFF_TIME
     if not off.any():
         return samples
-    return replace(samples, times_ns=np.where(off, feed.open_ns, samples.times_ns))
+    lost = off & usable(samples.quality)
+    return replace(
+        samples,
+        quality=np.where(lost, np.uint8(CellQuality.OFF_TIME), samples.quality),
+        times_ns=np.where(off, feed.open_ns, samples.times_ns),
+    )
 
 
 def _rule(tag: TagConfig) -> TagRule:

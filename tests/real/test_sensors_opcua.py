@@ -14,7 +14,8 @@ import pytest
 from edge_core.contracts.artefact import Windowing
 from edge_runtime.config import TagConfig
 from edge_runtime.ledger import Ledger
-from edge_runtime.scoring import Route, Scorer
+from edge_runtime.route import Route
+from edge_runtime.scoring import Scorer
 from edge_runtime.sources.opcua import OpcUaSource
 from edge_runtime.sources.opcua_config import OpcUaConfig
 from edge_runtime.verdict import Verdict
@@ -115,6 +116,11 @@ class Line:
         """Wait until that is why there is none."""
         await until(lambda: words in self.last.reason, f"no verdict: {words}")
 
+    async def until_more(self, windows: int) -> None:
+        """Wait for so many verdicts more."""
+        wanted = len(self.verdicts) + windows
+        await until(lambda: len(self.verdicts) >= wanted, "more windows")
+
     @property
     def last(self) -> Verdict:
         """The newest verdict; before the first one, none that says anything."""
@@ -142,7 +148,7 @@ async def test_sensor_goes_bad(plant: Program, tmp_path: Path) -> None:
                 line.goes(fault)
                 await line.until_refused(words)
                 before, asked = len(line.verdicts), len(line.worker.asked)
-                await until(lambda seen=before: len(line.verdicts) > seen + 1, "more windows")
+                await line.until_more(2)
                 for verdict in line.verdicts[before:]:
                     assert verdict.reason.startswith("no verdict: input bad: pressure ")
                     assert (verdict.decided, verdict.bad) == (False, ["pressure"])

@@ -21,7 +21,8 @@ from edge_runtime.charts import ChartFile, ChartKeeper
 from edge_runtime.drift import Checkpoint, DriftWatch
 from edge_runtime.inference.worker import Worker
 from edge_runtime.model import Model, ready
-from edge_runtime.scoring import Route, Scored, Scorer
+from edge_runtime.route import Route
+from edge_runtime.scoring import Scored, Scorer
 from edge_runtime.windows import CutWindow
 from tests.simulators.models import SimulatedWorker
 from tests.simulators.releases import signature

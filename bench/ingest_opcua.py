@@ -99,7 +99,7 @@ async def _measured(count: Count, seconds: float) -> dict[str, float]:
 
 async def theirs(url: str, seconds: float) -> dict[str, float]:
     """Asyncua as its documents have it: an object whose method is called for each value."""
-    from asyncua import Client  # noqa: PLC0415 - the peer's process alone loads it so
+    from asyncua.client.client import Client  # noqa: PLC0415 - the peer's process alone loads it so
 
     class Handler(Count):
         def datachange_notification(self, *_: object) -> None:

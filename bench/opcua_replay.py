@@ -123,7 +123,8 @@ def notification(handles: Sequence[int], values: Sequence[float], times: Sequenc
 
 def replayed(replay: Replay) -> None:
     """Put *replay* in the place of the server's own publishing."""
-    process, create = UaProcessor._process_message, InternalSession.create_monitored_items  # noqa: SLF001 - see above
+    process: Any = UaProcessor._process_message  # noqa: SLF001 - see above
+    create: Any = InternalSession.create_monitored_items
 
     async def message(self: Any, typeid: Any, header: Any, sequence: Any, body: Any) -> Any:
         if typeid.Identifier != PUBLISH_REQUEST:

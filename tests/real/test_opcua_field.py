@@ -10,7 +10,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from asyncua import Client, ua
+from asyncua import ua
+from asyncua.client.client import Client
 
 from edge_core.features.samples import CellQuality
 from edge_fixtures.certificates import issue
@@ -55,9 +56,10 @@ class Field:
 
     def secure(self, policy: str, **more: object) -> OpcUaConfig:
         """The same with a policy and the server's certificate pinned."""
-        files = {"certificate": self.ours[0], "key": self.ours[1]}
-        pinned = {} if "trust" in more else {"server_certificate": self.certificate}
-        return self.config(security=policy, **files, **pinned, **more)
+        files: dict[str, object] = {"certificate": self.ours[0], "key": self.ours[1]}
+        if "trust" not in more:
+            files["server_certificate"] = self.certificate
+        return self.config(0, security=policy, **{**files, **more})
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +68,8 @@ def field_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Field]:
     folder, port, now = tmp_path_factory.mktemp("field"), free_port(), datetime.now(UTC)
     pair = issue(folder, "server", SERVER_URI, now)
     ours = issue(folder, "ours", "urn:edge-mlops:gateway", now)
-    command = [sys.executable, "-m", "tests.simulators.opcua_field", str(port), *pair]
+    command: list[str | Path] = [sys.executable, "-m", "tests.simulators.opcua_field"]
+    command += [str(port), *pair]
     with Program(command, folder / "said", port) as program:
         yield Field(program, port, pair[0], ours)
 

@@ -187,7 +187,7 @@ async def _units(
     for node in nodes:
         element = ua.RelativePathElement()
         element.ReferenceTypeId = ua.NodeId(ua.Int32(ObjectIds.HasProperty))
-        element.IsInverse, element.IncludeSubtypes = False, True
+        element.IsInverse = False  # type: ignore[assignment]  # its own type takes no value
         element.TargetName = ua.QualifiedName("EngineeringUnits", 0)
         paths.append(ua.BrowsePath(node, ua.RelativePath([element])))
     found: dict[int, Any] = {}

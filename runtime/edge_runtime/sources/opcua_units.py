@@ -6,7 +6,7 @@ not.
 """
 
 import re
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, Final
 
 from edge_runtime.errors import ExtraMissingError
@@ -14,33 +14,38 @@ from edge_runtime.errors import ExtraMissingError
 UNECE: Final = "http://www.opcfoundation.org/UA/units/un/cefact"
 # UN/CEFACT recommendation 20, the codes that plants use; each in pint's words.
 _CODES: Final = {
-    "C62": "1", "P1": "percent", "CEL": "degC", "FAH": "degF", "KEL": "K",
+    "C62": "1", "P1": "%", "CEL": "degC", "FAH": "degF", "KEL": "K",
     "BAR": "bar", "MBR": "mbar", "PAL": "Pa", "KPA": "kPa", "MPA": "MPa", "PS": "psi",
     "A97": "hPa", "AMP": "A", "4K": "mA", "VLT": "V", "2Z": "mV", "KVT": "kV",
     "WTT": "W", "KWT": "kW", "MAW": "MW", "KWH": "kWh", "HTZ": "Hz", "KHZ": "kHz", "RPM": "rpm",
-    "LTR": "l", "MTQ": "m**3", "L2": "l/min", "G51": "l/s", "E32": "l/h", "MQH": "m**3/h",
-    "MQS": "m**3/s", "MTS": "m/s", "C16": "mm/s", "MSK": "m/s**2", "MTR": "m", "MMT": "mm",
+    "LTR": "l", "MTQ": "m3", "L2": "l/min", "G51": "l/s", "E32": "l/h", "MQH": "m3/h",
+    "MQS": "m3/s", "MTS": "m/s", "C16": "mm/s", "MSK": "m/s2", "MTR": "m", "MMT": "mm",
     "CMT": "cm", "4H": "um", "KGM": "kg", "GRM": "gram", "KGS": "kg/s", "E93": "kg/h",
-    "SEC": "s", "MIN": "min", "HUR": "h", "C26": "ms", "NU": "N*m", "NEW": "N", "JOU": "J",
+    "SEC": "s", "MIN": "min", "HUR": "h", "C26": "ms", "NU": "Nm", "NEW": "N", "JOU": "J",
     "2N": "dB", "59": "ppm",
 }  # fmt: skip
 # What our tags and people at plants write, where pint would read something else or nothing.
 _SPELLINGS: Final = {
     "g": "standard_gravity",
     "Nm": "N*m",
-    "1": "dimensionless",
-    "": "dimensionless",
     "%": "percent",
     "°C": "degC",
     "°F": "degF",
-    "1/min": "rpm",
-    "U/min": "rpm",
+    "°": "degree",
+    "U": "turn",
     "µm": "um",
     "Ohm": "ohm",
 }
-_POWER: Final = re.compile(r"(?<=[A-Za-z])([²³23])(?![A-Za-z0-9])")
-_DIGITS: Final = {"²": "2", "³": "3"}
+_WHOLE: Final = {"1": "dimensionless", "U/min": "rpm", "rpm": "rpm"}
+# Words of a server go no further than this: pint's parser would compute whatever it is given.
+_FACTOR: Final = re.compile(
+    r"(?P<symbol>[A-Za-zµμΩ°%_]{1,24})(?:\^|\*\*)?(?P<power>-?[1-4]|[²³])?$"
+)
+_DIVIDES: Final = re.compile(r"\s*/\s*")
+_TIMES: Final = re.compile(r"\s*[*·.]\s*(?!\*)|\s+")
+_SUPERSCRIPTS: Final = {"²": "2", "³": "3"}
 UNIT_CHARS_MAX: Final = 40
+UNITS_MAX: Final = 512  # remembered: a server may say another name every second
 
 
 def code_letters(unit_id: int) -> str:
@@ -74,11 +79,17 @@ def linear(have: str, want: str, unit_id: int = 0) -> tuple[float, float] | None
     return None
 
 
-@cache
+@lru_cache(maxsize=UNITS_MAX)
 def _linear(have: str, want: str) -> tuple[float, float] | None:
+    spelled = (_spelled(have), _spelled(want))
+    if None in spelled:
+        return None
     registry, errors = _registry()
+    # A turn is an angle only beside another angle: 60 rpm are 1 Hz, and 6.28 rad/s.
+    angle = any("rad" in (each or "") for each in spelled)
+    words = [each if angle or each != "rpm" else "1/min" for each in spelled]
     try:
-        source, target = (registry.Unit(_spelled(each)) for each in (have, want))
+        source, target = (registry.Unit(each) for each in words)
         at_zero, at_one = (
             float(registry.Quantity(each, source).to(target).magnitude) for each in (0.0, 1.0)
         )
@@ -87,16 +98,34 @@ def _linear(have: str, want: str) -> tuple[float, float] | None:
     return at_one - at_zero, at_zero
 
 
-def _spelled(unit: str) -> str:
-    unit = unit.strip()[:UNIT_CHARS_MAX]
-    known = _SPELLINGS.get(unit)
-    if known is not None:
-        return known
-    parts = [_SPELLINGS.get(part, part) if part != "1" else part for part in unit.split("/")]
-    powers = (
-        _POWER.sub(lambda found: f"**{_DIGITS.get(found[1], found[1])}", each) for each in parts
-    )
-    return "/".join(powers)
+def _spelled(unit: str) -> str | None:
+    """A unit in pint's words; None if it is not symbols, powers, products and quotients."""
+    unit = unit.strip()
+    if not unit or len(unit) > UNIT_CHARS_MAX:
+        return None
+    if unit in _WHOLE:
+        return _WHOLE[unit]
+    quotient: list[str] = []
+    for place, part in enumerate(_DIVIDES.split(unit)):
+        factors = ["1" if place == 0 and part == "1" else _factor(each) for each in _product(part)]
+        if None in factors:
+            return None
+        quotient.append("*".join(each or "" for each in factors))
+    first, *below = quotient
+    return "/".join([first, *(f"({each})" for each in below)])
+
+
+def _product(part: str) -> list[str]:
+    return [part] if "**" in part else _TIMES.split(part)
+
+
+def _factor(written: str) -> str | None:
+    found = _FACTOR.match(written)
+    if found is None:
+        return None
+    symbol = _SPELLINGS.get(found["symbol"], found["symbol"])
+    power = found["power"]
+    return f"({symbol})" if power is None else f"({symbol})**{_SUPERSCRIPTS.get(power, power)}"
 
 
 @cache

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from asyncua import ua
 from asyncua.common.utils import Buffer
+from asyncua.ua.status_codes import StatusCodes
 from asyncua.ua.ua_binary import struct_from_binary, struct_to_binary
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -48,6 +49,11 @@ moments = st.none() | st.datetimes(datetime(1980, 1, 1), datetime(2200, 1, 1)).m
 )
 
 
+def code(status: int) -> ua.StatusCode:
+    """A status by its number."""
+    return ua.StatusCode(ua.UInt32(status))
+
+
 @st.composite
 def items(draw: st.DrawFn) -> list[ua.MonitoredItemNotification]:
     """Runs of items, each run of one layout."""
@@ -55,9 +61,9 @@ def items(draw: st.DrawFn) -> list[ua.MonitoredItemNotification]:
     for _ in range(draw(st.integers(0, 4))):
         value = draw(numbers | others)
         source, server = draw(moments), draw(moments)
-        status = draw(st.none() | st.integers(0, 2**32 - 1).map(ua.StatusCode))
+        status = draw(st.none() | st.integers(0, 2**32 - 1).map(code))
         for _ in range(draw(st.integers(1, 9))):
-            data = ua.DataValue(value, status, source, server)
+            data = ua.DataValue(value, status, source, server)  # type: ignore[arg-type]  # asks for its own datetime
             handle = draw(st.integers(0, 2**32 - 1))
             found.append(ua.MonitoredItemNotification(handle, data))
     return found
@@ -157,17 +163,17 @@ def test_keep_alive() -> None:
 
 def test_ended() -> None:
     """The end of a subscription is told with its status."""
-    status = ua.StatusCode(ua.StatusCodes.BadTimeout)
+    status = code(StatusCodes.BadTimeout)
     found = read(struct_to_binary(response(ua.StatusChangeNotification(status))))
-    assert found.message.ended == ua.StatusCodes.BadTimeout
+    assert found.message.ended == StatusCodes.BadTimeout
 
 
 def test_fault() -> None:
     """A service fault is no response, and says why."""
     fault = ua.ServiceFault()
-    fault.ResponseHeader.ServiceResult = ua.StatusCode(ua.StatusCodes.BadNoSubscription)
+    fault.ResponseHeader.ServiceResult = code(StatusCodes.BadNoSubscription)
     found = read_published(struct_to_binary(fault), 0, read_variant)
-    assert found == Fault(ua.StatusCodes.BadNoSubscription)
+    assert found == Fault(StatusCodes.BadNoSubscription)
 
 
 def test_something_else() -> None:

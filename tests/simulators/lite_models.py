@@ -1,5 +1,6 @@
 """The usual small model as a `.tflite`: the same weights, written without TensorFlow."""
 
+from collections.abc import Callable
 from typing import Any
 
 import flatbuffers
@@ -12,8 +13,17 @@ from tests.simulators.good_models import CLASSES, WIDTH, mlp_proto
 Table = Any  # generated classes without types
 
 
+def bad_lite(change: Callable[[Table], None]) -> bytes:
+    """The small model after *change* to its tables."""
+    return _mlp(16, 0, 1, change)
+
+
 def mlp_lite(hidden: int = 16, seed: int = 0, batch: int = 1) -> bytes:
     """As `good_models.mlp`, for LiteRT and *batch* rows at once."""
+    return _mlp(hidden, seed, batch, lambda _: None)
+
+
+def _mlp(hidden: int, seed: int, batch: int, change: Callable[[Table], None]) -> bytes:
     proto: Any = mlp_proto(hidden, seed)  # onnx has no usable types
     weights = {each.name: numpy_helper.to_array(each) for each in proto.graph.initializer}
     lite = _Lite()
@@ -28,7 +38,7 @@ def mlp_lite(hidden: int = 16, seed: int = 0, batch: int = 1) -> bytes:
     lite.fully_connected([x, first, bias], bent, relu)
     lite.fully_connected([bent, second, -1], logits, tfl.ActivationFunctionType.NONE)
     lite.softmax(logits, scores)
-    return lite.build([x], [scores])
+    return lite.build([x], [scores], change)
 
 
 class _Lite:
@@ -84,9 +94,12 @@ class _Lite:
         made.builtinOptionsType, made.builtinOptions = kind, options
         self._graph.operators.append(made)
 
-    def build(self, inputs: list[int], outputs: list[int]) -> bytes:
-        """The file."""
+    def build(
+        self, inputs: list[int], outputs: list[int], change: Callable[[Table], None]
+    ) -> bytes:
+        """The file, after *change*."""
         self._graph.inputs, self._graph.outputs = inputs, outputs
+        change(self._model)
         builder = flatbuffers.Builder(4096)
         builder.Finish(self._model.Pack(builder), file_identifier=b"TFL3")
         return bytes(builder.Output())

@@ -19,7 +19,7 @@ def static_gate(
     """Judge the files of one model.
 
     Args:
-        parts: content by file name; one `.onnx`, or one `.xml` and one `.bin`.
+        parts: content by file name; one `.onnx`, one `.xml` and one `.bin`, or one `.tflite`.
         signature: what the model must declare, or None to accept what it declares.
         limits: bounds on everything countable.
 
@@ -44,6 +44,11 @@ def static_gate(
         names = (by_suffix[".xml"], by_suffix[".bin"])
         both = (parts[names[0]], parts[names[1]])
         return check_openvino(names, both, digests, signature, limits)
+    if len(parts) == 1 and ".tflite" in by_suffix:
+        from edge_core.admission.litert_gate import check_litert  # noqa: PLC0415 - likewise
+
+        name = by_suffix[".tflite"]
+        return check_litert(name, parts[name], digests, signature, limits)
     raise ModelRefusedError(
-        f"model files {sorted(parts)}: expected one .onnx, or one .xml with one .bin"
+        f"model files {sorted(parts)}: expected one .onnx, one .xml with one .bin, or one .tflite"
     )

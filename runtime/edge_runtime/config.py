@@ -49,6 +49,7 @@ from edge_core.contracts.errors import ConfigurationError, RefusedError
 from edge_core.contracts.plant import Position, SafetyClass, Serial
 from edge_runtime.api.settings import ServingConfig
 from edge_runtime.bounds import MIB, Seconds, Text, Url
+from edge_runtime.frames.config import FramesConfig
 from edge_runtime.inference.spec import EngineConfig
 from edge_runtime.line_config import LineConfig, TelemetryConfig
 from edge_runtime.sinks.settings import SinksConfig, mistake
@@ -78,7 +79,7 @@ class ProxyConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     answer_s: Seconds = 20.0
 
 
-SourceConfig = OpcUaConfig | MqttConfig | SparkplugConfig
+SourceConfig = OpcUaConfig | MqttConfig | SparkplugConfig | FramesConfig
 
 
 class TagConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -1,9 +1,13 @@
 """Makes the sources that a configuration names; each loads its library only then."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from edge_runtime.config import Config, SourceConfig
+from edge_runtime.frames.config import FramesConfig
+from edge_runtime.frames.folder import FolderSource
+from edge_runtime.frames.newest import Newest
+from edge_runtime.frames.video import VideoSource
 from edge_runtime.sources.mqtt import MqttSource
 from edge_runtime.sources.mqtt_config import MqttConfig, SparkplugConfig
 from edge_runtime.sources.opcua import OpcUaSource
@@ -19,6 +23,7 @@ class SourceMeans:
     ingest: Ingest
     monotonic: Callable[[], float]
     unix_ns: Callable[[], int]
+    frames: Newest = field(default_factory=Newest)
 
 
 def make(config: Config, means: SourceMeans) -> list[tuple[str, Source]]:
@@ -40,6 +45,10 @@ def _one(source: SourceConfig, config: Config, means: SourceMeans) -> Source:
                 monotonic=means.monotonic,
                 unix_ns=means.unix_ns,
             )
+        case FramesConfig(folder=folder):
+            if folder is not None:
+                return FolderSource(source, folder, means.frames)
+            return VideoSource(source, means.frames, means.monotonic, means.unix_ns)
         case MqttConfig():
             return MqttSource(
                 source,

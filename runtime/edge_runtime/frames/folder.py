@@ -1,0 +1,235 @@
+"""Takes pictures from a folder once whoever writes them has closed or renamed them.
+
+The newest whole picture is taken, older ones are passed over and counted, and what cannot be used
+is moved aside with its reason in the log. Only plain files are looked at, and no link is followed.
+"""
+
+import asyncio
+import os
+import stat
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+import structlog
+
+from edge_core.contracts.errors import ConfigurationError
+from edge_runtime.errors import PayloadError
+from edge_runtime.frames.config import FramesConfig
+from edge_runtime.frames.decode import decode, library
+from edge_runtime.frames.newest import Frame, Newest
+from edge_runtime.frames.watch import ClosedFiles
+
+log = structlog.get_logger(__name__)
+
+FILES_MAX: Final = 10_000  # looked at in one pass; a folder with more is looked at again
+STALLED_LOOKS: Final = (
+    30  # a file without an end that has not changed for so many looks is damaged
+)
+_UNFINISHED: Final = (".tmp", ".part", ".partial", ".filepart", ".crdownload")
+
+Sight = tuple[int, int]
+"""Size and time of a file."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What one pass gave."""
+
+    frame: Frame | None = None
+    skipped: int = 0
+    refused: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(slots=True)
+class _Seen:
+    """A file at its last look, and for how many looks it has been the same."""
+
+    sight: Sight
+    looks: int = 0
+
+
+@dataclass(slots=True)
+class FolderSource:
+    """One folder of pictures.
+
+    Attributes:
+        config: what is too large, and how much is kept.
+        folder: where pictures appear.
+        newest: takes the pictures.
+    """
+
+    config: FramesConfig
+    folder: Path
+    newest: Newest
+    _seen: dict[str, _Seen] = field(default_factory=dict)
+
+    async def run(self) -> None:
+        """Take pictures for ever.
+
+        Raises:
+            ConfigurationError: there is no such folder, or it cannot be written to.
+            ExtraMissingError: PyAV is not installed.
+        """
+        await asyncio.to_thread(library)
+        self._prepare()
+        stirred = asyncio.Event()
+        with listening(self.folder, stirred) as closed:
+            log.info("source.connected", source=self.config.name, told=closed is not None)
+            while True:
+                # What was there before we came is looked at like everything else.
+                names = set() if closed is None else closed.names()
+                self._tell(await asyncio.to_thread(self._pass, names))
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(self.config.look_s):
+                        await stirred.wait()
+                stirred.clear()
+
+    def _prepare(self) -> None:
+        try:
+            for name in ("taken", "refused"):
+                (self.folder / name).mkdir(exist_ok=True)
+        except OSError as error:
+            raise ConfigurationError(
+                f"{self.folder}: expected a folder that we may write to: {error.strerror}"
+            ) from None
+
+    def _pass(self, closed: set[str]) -> _Found:
+        """Look at every file that is complete, newest first."""
+        complete = sorted(self._complete(closed), key=lambda each: (-each[1][1], each[0]))
+        frame, skipped, refused = None, 0, []
+        for name, sight in complete:
+            path = self.folder / name
+            if frame is not None:
+                skipped += 1
+                self._aside(path, "taken")
+                continue
+            try:
+                picture = decode(read(path, self.config.bytes_max), self.config.pixels_max)
+            except PayloadError as error:
+                if not self._under_way(name, sight, closed):
+                    refused.append((name, str(error)))
+                    self._aside(path, "refused")
+                continue
+            except FileNotFoundError:
+                continue  # whoever dropped it has taken it back
+            frame = Frame(self.config.role, picture, sight[1], name)
+            self._aside(path, "taken")
+        self._clear()
+        return _Found(frame, skipped, tuple(refused))
+
+    def _complete(self, closed: set[str]) -> list[tuple[str, Sight]]:
+        """Files that were closed, or have not changed since the last look."""
+        found: list[tuple[str, Sight]] = []
+        there: dict[str, _Seen] = {}
+        for name, sight in files(self.folder):
+            before = self._seen.get(name)
+            looks = before.looks + 1 if before is not None and before.sight == sight else 0
+            there[name] = _Seen(sight, looks)
+            if name in closed or looks > 0:
+                found.append((name, sight))
+        self._seen = there
+        return found
+
+    def _under_way(self, name: str, sight: Sight, closed: set[str]) -> bool:
+        """Whether somebody may still be writing a file that nobody said was closed."""
+        seen = self._seen.get(name)
+        return (
+            name not in closed
+            and seen is not None
+            and seen.sight == sight
+            and seen.looks < STALLED_LOOKS
+        )
+
+    def _aside(self, path: Path, where: str) -> None:
+        """Move a file out of the way; the oldest there go when there are too many."""
+        self._seen.pop(path.name, None)
+        with suppress(FileNotFoundError):
+            if self.config.kept_max:
+                path.rename(self.folder / where / path.name)
+            else:
+                path.unlink()
+
+    def _clear(self) -> None:
+        for where in ("taken", "refused"):
+            kept = sorted(files(self.folder / where), key=lambda each: each[1][1])
+            for name, _ in kept[: max(0, len(kept) - self.config.kept_max)]:
+                (self.folder / where / name).unlink(missing_ok=True)
+
+    def _tell(self, found: _Found) -> None:
+        for name, reason in found.refused:
+            self.newest.refuse(self.config.role)
+            log.warning(
+                "picture.refused",
+                source=self.config.name,
+                file=ascii(name)[1:-1][:200],
+                reason=reason,
+            )
+        if found.skipped:
+            self.newest.skip(self.config.role, found.skipped)
+        if found.frame is not None:
+            self.newest.put(found.frame)
+
+
+@contextmanager
+def listening(folder: Path, stirred: asyncio.Event) -> Iterator[ClosedFiles | None]:
+    """What tells of files in *folder*, and sets *stirred*; None where the system does not."""
+    try:
+        closed = ClosedFiles(folder)
+    except (OSError, AttributeError):  # no inotify here, or no more watches
+        yield None
+        return
+    loop = asyncio.get_running_loop()
+    loop.add_reader(closed.descriptor, stirred.set)
+    try:
+        yield closed
+    finally:
+        loop.remove_reader(closed.descriptor)
+        closed.close()
+
+
+def files(folder: Path) -> Iterable[tuple[str, Sight]]:
+    """Plain files, with size and time; hidden ones and those under a name for the meantime not.
+
+    Raises:
+        ConfigurationError: the folder has gone.
+    """
+    try:
+        with os.scandir(folder) as entries:
+            for number, entry in enumerate(entries):
+                if number >= FILES_MAX:
+                    return
+                if entry.name.startswith(".") or entry.name.lower().endswith(_UNFINISHED):
+                    continue
+                with suppress(FileNotFoundError):
+                    found = entry.stat(follow_symlinks=False)
+                    if stat.S_ISREG(found.st_mode):
+                        yield entry.name, (found.st_size, found.st_mtime_ns)
+    except OSError as error:
+        raise ConfigurationError(
+            f"{folder}: expected a folder that we may read: {error.strerror}"
+        ) from None
+
+
+def read(path: Path, bytes_max: int) -> bytes:
+    """A whole file.
+
+    Raises:
+        PayloadError: it is too large, no plain file, or cannot be read.
+        FileNotFoundError: it has gone.
+    """
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    try:
+        with open(os.open(path, flags), "rb") as file:  # noqa: PTH123 - a descriptor, no path
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                raise PayloadError("picture: expected a plain file, found something else")
+            raw = file.read(bytes_max + 1)
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise PayloadError(f"picture: expected a file we may read: {error.strerror}") from None
+    if len(raw) > bytes_max:
+        raise PayloadError(f"picture: expected at most {bytes_max} bytes, found more")
+    return raw

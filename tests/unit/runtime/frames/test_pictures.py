@@ -1,0 +1,91 @@
+"""Single pictures: read whole, or refused by name before they can do harm."""
+
+import struct
+import zlib
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from edge_runtime.errors import PayloadError
+from edge_runtime.frames.decode import decode
+from edge_runtime.frames.head import read_head
+from tests.unit.runtime.frames.pictures import encoded, gradient
+
+PIXELS_MAX = 10_000
+PNG, JPEG = encoded(gradient()), encoded(gradient(), "jpeg")
+
+
+def bomb(rows: int, columns: int) -> bytes:
+    """A PNG of a few bytes that says it is huge."""
+    head = b"IHDR" + struct.pack(">IIBBBBB", columns, rows, 8, 2, 0, 0, 0)
+    chunks = [head, b"IDAT" + zlib.compress(bytes(100_000)), b"IEND"]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(chunk) - 4) + chunk + struct.pack(">I", zlib.crc32(chunk))
+        for chunk in chunks
+    )
+
+
+def test_png() -> None:
+    """A PNG is what was drawn, red first."""
+    np.testing.assert_array_equal(decode(PNG, PIXELS_MAX), gradient())
+
+
+def test_jpeg() -> None:
+    """A JPEG is nearly what was drawn."""
+    smooth = np.full((24, 32, 3), (200, 100, 50), np.uint8)
+    found = decode(encoded(smooth, "jpeg"), PIXELS_MAX)
+    assert found.shape == smooth.shape
+    assert int(np.abs(found.astype(int) - smooth).max()) <= 6
+
+
+REFUSED: dict[str, tuple[bytes, str]] = {
+    "nothing": (b"", "expected PNG or JPEG, found nothing"),
+    "text": (b"<html>", "expected PNG or JPEG"),
+    "another kind": (b"GIF89a" + bytes(50), "expected PNG or JPEG"),
+    "a PNG cut short": (PNG[:-40], "expected a whole PNG, found no end"),
+    "a JPEG cut short": (JPEG[:-40], "expected a whole JPEG, found no end"),
+    "a PNG of a head alone": (PNG[:20], "expected the size"),
+    "a JPEG of a head alone": (JPEG[:8], "expected the size"),
+    "a PNG that says it is huge": (bomb(60_000, 60_000), "expected at most 10000 pixels"),
+    "a PNG of no rows": (bomb(0, 10), "damaged"),
+    "a PNG that holds more than it says": (bomb(90, 90), "damaged"),
+    "a damaged PNG": (PNG[:60] + bytes(40) + PNG[100:], "damaged"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_refused(name: str) -> None:
+    """Each row says what is refused, and what the line says."""
+    raw, words = REFUSED[name]
+    with pytest.raises(PayloadError, match=words) as refusal:
+        decode(raw, PIXELS_MAX)
+    assert str(refusal.value).isprintable()
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.binary(max_size=80), st.sampled_from([b"", PNG[:16], PNG[:24], JPEG[:2], JPEG[:30]]))
+def test_any_bytes(raw: bytes, start: bytes) -> None:
+    """Any bytes have a head or are refused."""
+    try:
+        head = read_head(start + raw)
+    except PayloadError as error:
+        assert str(error).isprintable()  # noqa: PT017 - that it is one line is the point
+    else:
+        assert head.rows >= 0
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.sampled_from([PNG, JPEG]), st.data())
+def test_spoiled(whole: bytes, data: st.DataObject) -> None:
+    """A picture with a few other bytes is a picture of its size, or refused."""
+    raw = bytearray(whole)
+    for place in data.draw(st.lists(st.integers(0, len(raw) - 1), min_size=1, max_size=5)):
+        raw[place] = data.draw(st.integers(0, 255))
+    try:
+        found = decode(bytes(raw), PIXELS_MAX)
+    except PayloadError:
+        return
+    head = read_head(bytes(raw))
+    assert found.shape == (head.rows, head.columns, 3)

@@ -1,5 +1,8 @@
 """The ledger: every window leaves once, in the order it came, whatever dies meanwhile."""
 
+from dataclasses import dataclass
+
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
@@ -88,3 +91,49 @@ def test_blame_for_an_empty_slot_is_nobody() -> None:
     """A worker that died over a slot without a window harms no other."""
     ledger: Ledger[str] = Ledger(2, quarantine_after=2)
     assert ledger.blame(1, 0.0) is None
+
+
+@dataclass(frozen=True)
+class Death:
+    """How a worker died with two windows open, and whom the memory says it was at."""
+
+    running: int | None = None
+    lied: bool = False
+    often: bool = False
+    alone: bool = False
+    windows: int = 2
+    guilty: int | None = None
+
+
+DEATHS = {
+    "it says which window it was at": Death(running=2, guilty=2),
+    "it was at none": Death(),
+    "it lied, and what it says is not believed": Death(running=2, lied=True),
+    "it lied with one window open: that one": Death(running=None, lied=True, windows=1, guilty=1),
+    "it lied while windows came one at a time: the oldest": Death(lied=True, alone=True, guilty=1),
+    "once at none while windows came one at a time: an accident": Death(alone=True),
+    "again and again while they came one at a time: the oldest": Death(
+        often=True, alone=True, guilty=1
+    ),
+    "again and again with several open: not known yet": Death(often=True),
+    "with nothing open nobody is": Death(lied=True, often=True, alone=True, windows=0),
+}
+
+
+@pytest.mark.parametrize("name", DEATHS)
+def test_suspect(name: str) -> None:
+    """Each row is a death, and the window that it can be blamed on."""
+    death = DEATHS[name]
+    ledger: Ledger[int] = Ledger(4, quarantine_after=2)
+    slots = {}
+    for number in range(1, death.windows + 1):
+        taken = ledger.take(number, 0.0)
+        assert taken is not None
+        slots[taken[0]] = number
+    found = ledger.suspect(
+        lambda slot, _: slots[slot] == death.running,
+        lied=death.lied,
+        often=death.often,
+        alone=death.alone,
+    )
+    assert (None if found is None else slots[found]) == death.guilty

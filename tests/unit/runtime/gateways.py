@@ -18,6 +18,7 @@ from edge_runtime.config import (
     TagConfig,
 )
 from edge_runtime.daemon import run
+from edge_runtime.line_config import LineConfig
 from edge_runtime.logs import RecentLogs
 from edge_runtime.sources.mqtt_config import MqttConfig
 from edge_runtime.sources.sample import TagSample, batch_of
@@ -86,6 +87,7 @@ class Rig:
             ],
             review=ReviewConfig(shift_s=10.0, uniform_share=1.0),
             disk=DiskConfig(reserve_bytes=0),
+            line=LineConfig(kpi=ROLES[0]),
             lateness_s=0.0,
         )
 

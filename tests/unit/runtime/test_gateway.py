@@ -13,7 +13,7 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
     ExportMetricsServiceRequest,
 )
 
-from edge_core.contracts.gateway import Outcome, UpdateState
+from edge_core.contracts.gateway import HealthWindow, Outcome, UpdateState
 from edge_core.contracts.review import Routing, SuspectWindow
 from edge_core.oci import BlobStore
 from edge_runtime.control import Answer, Asked, RollbackAsked, ask
@@ -148,6 +148,17 @@ def killed(rig: Rig) -> None:
     store.save(msgspec.structs.replace(store.record, stopped=False))
 
 
+def told_of(rig: Rig, epoch: int) -> list[HealthWindow]:
+    """The health windows of one start of the gateway, as the site adds them up: each once."""
+    found = {
+        each.number: each
+        for report in rig.site.reports
+        for each in report.health
+        if each.epoch == epoch
+    }
+    return list(found.values())
+
+
 async def test_restarts_in_trial(rig: Rig) -> None:
     """A trial goes on after a restart while tries are left; then the gateway goes back alone.
 
@@ -172,6 +183,11 @@ async def test_restarts_in_trial(rig: Rig) -> None:
         assert now.attempt.progress.scored > 2
         await running.until(lambda: running.gateway.scorer.route.role == ROLE_TRIAL)
         await running.until(lambda: len(running.ear.heard) > 1)
+        # What was being filled when the first one ended is told, once, and says so.
+        await running.until(lambda: told_of(rig, epoch=1) != [])
+        health = told_of(rig, epoch=1)
+        assert all(each.cut_short for each in health)
+        assert sum(each.scored for each in health) > 0
     last_window = running.ear.heard[-1].window
     killed(rig)
     async with rig.running() as running:
@@ -229,6 +245,7 @@ async def test_offline(rig: Rig) -> None:
         await settled(running, rig, UpdateState.ROLLED_BACK, second.digest)
         await running.until(lambda: running.gateway.outbox.waiting == 0)
         told = [window for report in rig.site.reports for window in report.health]
+        assert any(2.0 <= each.kpi_sum / each.kpi_rows <= 4.0 for each in told if each.kpi_rows)
         assert max(window.number for window in told if window.epoch == 1) > held
         ids = [batch for _, batch, _ in rig.site.batches]
         firsts = [int(batch.rpartition("/")[2]) for batch in ids if f"{SERIAL}/1/" in batch]

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from edge_core.contracts.artefact import Anomaly, ModelSignature
 from edge_core.contracts.gateway import HealthWindow
+from edge_core.contracts.rollout import GateLimits
 from edge_core.features.outcome import Reading
 from edge_runtime.health import HealthSums
 from edge_runtime.line import Kpi
@@ -26,6 +27,7 @@ from edge_runtime.route import Route
 from edge_runtime.scoring import Opinion, Scored
 from edge_runtime.spool import open_spool
 from edge_runtime.verdict import Verdict
+from edge_site_proxy.rollout.evidence import EMPTY, Tally, add
 from tests.simulators.models import SimulatedWorker, loaded
 from tests.simulators.releases import CLASSES, signature
 from tests.unit.runtime.test_scoring import cut, scored
@@ -246,11 +248,17 @@ class Life:
 
     @property
     def told(self) -> Counter[tuple[str, str, str]]:
-        """What the site adds up."""
-        found: Counter[tuple[str, str, str]] = Counter()
+        """What the site's own tallies add up to."""
+        tallies: dict[tuple[str, str], Tally] = {}
         for each in self.spooled.values():
-            for name in ("scored", "errors", "shadow_pairs", "overrides"):
-                found[each.digest, each.role, name] += getattr(each, name)
+            key = (each.digest, each.role)
+            tallies[key] = add(tallies.get(key, EMPTY), each, GateLimits())
+        found: Counter[tuple[str, str, str]] = Counter()
+        for (digest, role), tally in tallies.items():
+            found[digest, role, "scored"] = tally.scored
+            found[digest, role, "errors"] = tally.errors
+            found[digest, role, "shadow_pairs"] = tally.pairs
+            found[digest, role, "overrides"] = tally.overrides
         return +found
 
 
@@ -361,6 +369,24 @@ async def due_at(folder: Path, epoch: int) -> list[HealthWindow]:
         async with open_spool(folder / "s", "gw-1", lambda: 1) as spool:
             await spool.add(sums.unkept)
             return spool.due()
+
+
+def test_site_adds_up_every_field(tmp_path: Path) -> None:
+    """Anomalies, drops, overrides and the KPI of two windows are in the site's tally."""
+    with MappedDocument(tmp_path / "h") as book:
+        sums = HealthSums(1, at, book)
+        for total in (1.5, 2.0):
+            said = opinion(anomalous(), ROLE_COMMITTED, LEAK)
+            sums.take(window(Route(anomalous()), said), Kpi(total, 2))
+            sums.second(window(BESIDE, missed=(FIRST, ROLE_COMMITTED)))
+            sums.override(FIRST, ROLE_COMMITTED)
+            sums.close()
+        tally = EMPTY
+        for each in sums.unkept:
+            tally = add(tally, each, GateLimits())
+    assert (tally.windows, tally.scored, tally.alarms, tally.anomalies) == (2, 2, 2, 2)
+    assert (tally.dropped, tally.overrides) == (2, 2)
+    assert (tally.kpi_sum, tally.kpi_rows) == (3.5, 4)
 
 
 TORN: dict[str, tuple[int, bytes]] = {

@@ -10,7 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge_core.features.samples import CellQuality
+from edge_runtime.decisions import decision
+from edge_runtime.errors import PayloadError
 from edge_runtime.line import LineWatch
+from edge_runtime.line_config import LineConfig
 from edge_runtime.model import ROLE_COMMITTED
 from edge_runtime.route import Route
 from edge_runtime.scoring import Scored
@@ -98,3 +101,48 @@ def test_kpi_takes_each_row_once(rows: list[int], bad: frozenset[int]) -> None:
     expected = [rows[row] for row in covered if row not in bad]
     assert sum(each.total for each in seen if each is not None) == sum(expected)
     assert sum(each.rows for each in seen if each is not None) == len(expected)
+
+
+SAID: dict[str, tuple[object, str | None]] = {
+    "plain text": (b"leak", "leak"),
+    "with a line's end": (b" leak\n", "leak"),
+    "a JSON text": (b'"leak"', "leak"),
+    "an object, with what an HMI puts beside it": (b'{"label": "leak", "by": "ana"}', "leak"),
+    "no class name at all": (b"Big Leak!", None),
+    "nothing": (b"", None),
+    "an object without it": (b'{"by": "ana"}', None),
+    "no text": (b"\xff\xfe", None),
+    "far too much": (b"a" * 5000, None),
+    "no bytes": (7, None),
+}
+
+
+@pytest.mark.parametrize("name", SAID)
+def test_decisions(name: str) -> None:
+    """Each row is a message on the operator's topic, and the class that it names."""
+    payload, expected = SAID[name]
+    if expected is None:
+        with pytest.raises(PayloadError, match="expected"):
+            decision(payload)
+    else:
+        assert decision(payload) == expected
+
+
+HALVES: dict[str, dict[str, object]] = {
+    "a tag without codes": {"operator": "decision"},
+    "codes without a tag": {"codes": {"leak": 2}},
+}
+
+
+@pytest.mark.parametrize("name", HALVES)
+def test_half_a_setting(name: str) -> None:
+    """Each row is half a setting, which is refused when it is read."""
+    with pytest.raises(msgspec.ValidationError, match="operator and codes"):
+        msgspec.convert(HALVES[name], LineConfig)
+
+
+def test_setting_names_a_tag() -> None:
+    """A role that no tag plays is named, with those that are."""
+    assert LineConfig(kpi="flow").mistake(["flow"]) is None
+    wrong = LineConfig(kpi="output").mistake(["flow", "pressure"])
+    assert wrong == "`$.line.kpi`: expected one of flow, pressure, found 'output'"

@@ -12,6 +12,7 @@ from typing import Final, Protocol
 
 from edge_core.contracts.errors import EdgeError
 from edge_core.contracts.telemetry import Signal
+from edge_runtime.broker import still_wanted
 from edge_runtime.reporting import Faults
 from edge_runtime.wear import WearBudget, pause_s
 
@@ -83,6 +84,7 @@ async def send_once(sources: Mapping[Signal, Encodes], keeps: Keeps) -> None:
             for signal, body in bodies:
                 group.create_task(_add(keeps, signal, body))
     except* EdgeError as failures:
+        still_wanted()  # a group that ends by an error forgets that it was cancelled
         raise failures.exceptions[0] from None
 
 

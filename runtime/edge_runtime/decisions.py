@@ -78,6 +78,7 @@ class DecisionTopic:
                     group.create_task(self._connection())
             except* aiomqtt.MqttError as errors:
                 self._tell(errors)
+            still_wanted()  # a group that ends by an error forgets that it was cancelled
             await asyncio.sleep(self._config.retry_s)
 
     async def _connection(self) -> None:

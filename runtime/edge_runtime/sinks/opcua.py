@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 import structlog
 
 from edge_core.contracts.errors import ConfigurationError
+from edge_runtime.broker import still_wanted
 from edge_runtime.errors import SourceLostError
 from edge_runtime.sinks.settings import OpcUaSinkConfig
 from edge_runtime.sinks.standing import Shown
@@ -101,6 +102,7 @@ class OpcUaSink:
                 raise _first(errors) from None
             except* (OSError, ua_error, SourceLostError, *NONSENSE) as errors:
                 self._tell(_first(errors))
+            still_wanted()  # a group that ends by an error forgets that it was cancelled
             await asyncio.sleep(self._server.retry_s)
 
     async def _connection(self) -> None:

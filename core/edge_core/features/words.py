@@ -7,6 +7,8 @@ names a recipe fits whatever source tells it. It is whole and below 2**24, so fl
 import math
 import zlib
 
+TEXT_UNIT = "text"  # a tag of this unit shows words, such as a recipe's name
+
 _BITS = 0xFF_FFFF
 _KNOWN_MAX = 4096  # words remembered for people to read; no plant has so many recipes
 

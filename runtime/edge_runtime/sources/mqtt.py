@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Final
 import structlog
 
 from edge_core.contracts.errors import ConfigurationError
+from edge_core.features.words import TEXT_UNIT
 from edge_runtime.config import TagConfig
 from edge_runtime.errors import PayloadError
 from edge_runtime.sources.mqtt_config import MqttConfig
 from edge_runtime.sources.mqtt_dial import Dialler
 from edge_runtime.sources.mqtt_heard import LastHeard
-from edge_runtime.sources.mqtt_payload import TEXT_UNIT, Columns, PayloadMap, Wanted
+from edge_runtime.sources.mqtt_payload import Columns, PayloadMap, Wanted
 from edge_runtime.sources.sample import GapCause, Ingest
 
 if TYPE_CHECKING:
@@ -104,7 +105,7 @@ class MqttSource:
                         f"tag {tag.role}: expected an address of its own, found {tag.address!r} "
                         f"for {tags[known[key].place].role} too"
                     )
-                known[key] = Wanted(place, words=tag.unit == TEXT_UNIT)
+                known[key] = Wanted(place, tag.unit == TEXT_UNIT, tag.texts)
         self._places = [tag.place for keys in self._topics.values() for tag in keys.values()]
         self._dialler = Dialler(
             config,

@@ -26,7 +26,6 @@ from edge_runtime.sources.mqtt_config import PayloadConfig
 from edge_runtime.sources.sample import SEVERITY_BITS, SampleBatch
 
 VALUES_MAX: Final = 10_000  # of one message
-TEXT_UNIT: Final = "text"  # a tag of this unit shows words, such as a recipe's name
 TIME_NS_MAX: Final = 9_000_000_000_000_000_000  # the year 2255: beyond, 64 bits do not hold it
 _REASON_CHARS_MAX: Final = 200
 _UNITS_NS: Final = {"s": 1_000_000_000, "ms": 1_000_000, "us": 1000, "ns": 1}
@@ -51,11 +50,17 @@ class Wanted:
 
     Attributes:
         place: in the configuration's list of tags.
-        words: whether it shows words instead of numbers.
+        words: whether it shows words that mean themselves.
+        texts: the numbers that texts stand for at any other.
     """
 
     place: int
     words: bool = False
+    texts: Mapping[str, float] = field(default_factory=dict)
+
+    def number(self, text: str) -> float:
+        """What a text is here, NaN if it is nothing."""
+        return number_of(text) if self.words else self.texts.get(text, math.nan)
 
 
 @dataclass(slots=True)
@@ -216,7 +221,7 @@ def _number(value: Value | Raw, tag: Wanted) -> tuple[float, bool]:
     if value is None:
         return math.nan, True
     if isinstance(value, str):
-        return (number_of(value), True) if tag.words else (math.nan, False)
+        return tag.number(value), tag.words or value in tag.texts
     return float(value), True
 
 

@@ -78,7 +78,7 @@ class Wire(aiomqtt.Client):
         self.stirred.clear()
         if self._disconnected.done():
             reason = self._disconnected.exception()
-            raise aiomqtt.MqttError(str(reason or "disconnected")) from reason
+            raise aiomqtt.MqttError(f"the connection ended: {reason}") from reason
 
     def _over(self, ended: "asyncio.Future[None]") -> None:
         if not ended.cancelled():

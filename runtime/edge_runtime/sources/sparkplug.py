@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Final
 import structlog
 
 from edge_core.contracts.errors import ConfigurationError
+from edge_core.features.words import TEXT_UNIT
 from edge_runtime.broker import still_wanted
 from edge_runtime.config import TagConfig
 from edge_runtime.errors import PayloadError
 from edge_runtime.sources.mqtt import Refusals
 from edge_runtime.sources.mqtt_config import SparkplugConfig
 from edge_runtime.sources.mqtt_dial import Dialler
-from edge_runtime.sources.mqtt_payload import TEXT_UNIT, Wanted
+from edge_runtime.sources.mqtt_payload import Wanted
 from edge_runtime.sources.sample import Ingest
 from edge_runtime.sources.sparkplug_node import EdgeNode
 from edge_runtime.sources.sparkplug_payload import decode, rebirth_command
@@ -176,7 +177,7 @@ def _wanted(
                     f"tag {tag.role}: expected an address of its own, found {tag.address!r} "
                     f"for {tags[known[device, metric].place].role} too"
                 )
-            known[device, metric] = Wanted(place, words=tag.unit == TEXT_UNIT)
+            known[device, metric] = Wanted(place, tag.unit == TEXT_UNIT, tag.texts)
     return found
 
 

@@ -13,7 +13,6 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_core.features.words import number_of
 from edge_runtime.errors import PayloadError
 from edge_runtime.sources.mqtt_heard import LastHeard
 from edge_runtime.sources.mqtt_payload import Wanted
@@ -205,8 +204,7 @@ class EdgeNode:
         for place, text in payload.texts:
             name = None if payload.names is None else payload.names[place]
             name = name or known.aliases.get(int(payload.aliases[place]), "")
-            if self.tags.get((device, name), _UNWANTED).words:
-                values[place] = number_of(text)
+            values[place] = self.tags.get((device, name), _UNWANTED).number(text)
         return values
 
     def _gap(self, cause: GapCause, device: str | None = None) -> tuple[SampleBatch, ...]:

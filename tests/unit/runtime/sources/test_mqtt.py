@@ -18,7 +18,12 @@ from edge_runtime.sources.mqtt_config import MqttConfig, PayloadConfig
 from edge_runtime.sources.mqtt_payload import Columns, PayloadMap, Wanted
 from edge_runtime.sources.sample import SampleBatch
 
-WANTED = {"flow": Wanted(0), "p1": Wanted(1), "recipe": Wanted(2, words=True)}
+WANTED = {
+    "flow": Wanted(0),
+    "p1": Wanted(1),
+    "recipe": Wanted(2, words=True),
+    "mode": Wanted(3, texts={"RUN": 2.0}),
+}
 AT_NS = 1_795_305_600_000_000_000
 ARRIVED_NS = AT_NS + 5
 GOOD, UNCERTAIN, BAD = CellQuality.GOOD, CellQuality.UNCERTAIN, CellQuality.BAD
@@ -90,6 +95,14 @@ FORMS: dict[str, tuple[bytes, list[Row]]] = {
     "a number beyond all numbers": (
         b'{"tag":"flow","ts":1795305600000,"v":1e999}',
         [(0, None, BAD, AT_NS)],
+    ),
+    "texts that stand for numbers": (
+        b'{"ts":1795305600000,"values":{"mode":"RUN","p1":2}}',
+        [(3, 2.0, GOOD, AT_NS), (1, 2.0, GOOD, AT_NS)],
+    ),
+    "a text that stands for none": (
+        b'{"tag":"mode","ts":1795305600000,"v":"run"}',
+        [(3, None, BAD, AT_NS)],
     ),
     "the name of a recipe": (
         b'{"tag":"recipe","ts":1795305600000,"v":"A17"}',

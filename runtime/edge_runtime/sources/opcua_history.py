@@ -14,6 +14,7 @@ import numpy as np
 from asyncua import ua
 from asyncua.ua.uaerrors import UaError
 
+from edge_core.features.words import TEXT_UNIT
 from edge_runtime.sources.opcua_continuity import Hole
 from edge_runtime.sources.opcua_tags import BAD, TagColumns, address_of, number_of
 from edge_runtime.sources.sample import SampleBatch
@@ -121,7 +122,8 @@ def _row(
     """Tag, value, source time and status of one data value."""
     tag = columns.tags[gap.handle]
     said = None if value.Value is None else value.Value.Value
-    number = number_of(said, address_of(tag).index, tag.texts)
+    index, words = address_of(tag).index, tag.unit == TEXT_UNIT
+    number = number_of(said, index, tag.texts, words=words)
     conversion = columns.conversion(gap.handle)
     status = 0 if value.StatusCode is None else int(value.StatusCode.value)
     if number is None or conversion is None or not math.isfinite(number):

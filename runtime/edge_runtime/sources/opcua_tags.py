@@ -5,6 +5,7 @@ A tag's address is a node id, with `#[n]` behind it for the element n of an arra
 `UNIT_HANDLES` on are those of the tags' units.
 """
 
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,6 +16,8 @@ from numpy.typing import NDArray
 
 from edge_core.contracts.errors import ConfigurationError
 from edge_core.features.samples import CellQuality
+from edge_core.features.words import TEXT_UNIT
+from edge_core.features.words import number_of as number_of_word
 from edge_runtime.config import TagConfig
 from edge_runtime.sources.opcua_items import NO_TIME, Changes
 from edge_runtime.sources.opcua_units import linear
@@ -132,7 +135,9 @@ class TagColumns:
     ) -> tuple[NDArray[np.float64], NDArray[np.uint32]]:
         for row, other in changes.others.items():
             handle = int(changes.handles[row])
-            value = number_of(other, self._indices[handle], self.tags[handle].texts)
+            tag = self.tags[handle]
+            words = tag.unit == TEXT_UNIT
+            value = number_of(other, self._indices[handle], tag.texts, words=words)
             if value is not None:
                 values[row] = value
             elif status[row] < BAD:
@@ -140,13 +145,16 @@ class TagColumns:
         return values, status
 
 
-def number_of(other: Any, index: int | None, texts: dict[str, float]) -> float | None:
+def number_of(
+    other: Any, index: int | None, texts: dict[str, float], *, words: bool = False
+) -> float | None:
     """What a text or an array stands for as a number; None if for nothing.
 
     Args:
         other: of any type, as a server sent it.
         index: which element of an array.
         texts: what texts mean.
+        words: whether other texts are words that mean themselves, as the names of recipes do.
     """
     if isinstance(other, list | tuple):
         # Asked for one element, a server sends an array of it; without that, the whole array.
@@ -157,7 +165,10 @@ def number_of(other: Any, index: int | None, texts: dict[str, float]) -> float |
     if isinstance(other, bool | int | float):
         return float(other)
     text = getattr(other, "Text", other)  # a LocalizedText has its words there
-    return texts.get(text) if isinstance(text, str) else None
+    if not isinstance(text, str):
+        return None
+    meant = number_of_word(text) if words and text not in texts else texts.get(text)
+    return None if meant is None or math.isnan(meant) else meant
 
 
 def _sound(status: NDArray[np.uint32]) -> NDArray[np.uint32]:

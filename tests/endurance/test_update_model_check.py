@@ -8,7 +8,7 @@ specification: S1 to S7 and L1, L2, L9.
 """
 
 from collections import Counter, deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 import msgspec
@@ -75,7 +75,8 @@ class World:
         return _ENCODER.encode((self.now, counts))
 
 
-Step = tuple[str, Event | None, World]
+Step = tuple[str, Event, World]
+Machine = Callable[[Record, Event], Record]
 _ENCODER = msgspec.msgpack.Encoder(order="deterministic")
 _POLICY = TrialPolicy(tries=TRIES)
 
@@ -91,11 +92,12 @@ def plain(now: Record) -> Record:
 
 
 class Walk:
-    """All worlds that can be reached, the steps between, and every promise that was broken."""
+    """All worlds that can be reached and the steps between, up to the first broken promise."""
 
-    def __init__(self, start: Record, bounds: Bounds) -> None:
+    def __init__(self, start: Record, bounds: Bounds, machine: Machine = advance) -> None:
         """Walk."""
         self.bounds = bounds
+        self.machine = machine
         self.broken: Counter[str] = Counter()
         self.examples: dict[str, str] = {}
         self.steps = 0
@@ -106,12 +108,12 @@ class Walk:
         )
         waiting = deque([begin])
         self.seen[begin.key] = begin
-        while waiting:
+        while waiting and not self.examples:
             world = waiting.popleft()
             for name, event, after in self.following(world):
                 self.steps += 1
                 key = after.key
-                if event is None or not isinstance(event, _FROM_OUTSIDE):
+                if not isinstance(event, _FROM_OUTSIDE):
                     self.alone.setdefault(key, []).append(world.key)
                 if key not in self.seen:
                     self.seen[key] = after
@@ -122,7 +124,7 @@ class Walk:
     def following(self, world: World) -> Iterator[Step]:
         """Everything that can happen next, each step judged."""
         for event, changes in (*self.agent(world), *self.outside(world), *self.ends(world)):
-            raw = advance(world.now, event)
+            raw = self.machine(world.now, event)
             after = replace(world, now=plain(raw), **changes)
             if after.now.slots.candidate is None:
                 after = replace(after, loads=0)
@@ -222,7 +224,7 @@ class Walk:
         self._hold(named, "one result", world, how)
         tried = (slots.candidate is not None) == (now.state in {S.ACTIVATING, S.TRIAL})
         self._hold(tried, "candidate", world, how)
-        kept = advance(now, events.Collected(frozenset(now.entries) - slots.referenced))
+        kept = self.machine(now, events.Collected(frozenset(now.entries) - slots.referenced))
         self._hold(set(kept.entries) <= slots.referenced, "L9", world, how)
 
     def _judge_step(self, world: World, event: Event, raw: Record, after: World) -> None:
@@ -314,3 +316,53 @@ def test_every_order(name: str) -> None:
     assert walk.examples == {}, dict(walk.broken)
     assert restless == []
     assert len(walk.seen) > 1_000
+
+
+def pays_nothing(now: Record, event: Event) -> Record:
+    """A start loads the candidate again without paying for it."""
+    after = advance(now, event)
+    if not isinstance(event, events.Restarted) or now.slots.candidate is None:
+        return after
+    return msgspec.structs.replace(now, boot_epoch=after.boot_epoch)
+
+
+def moves_committed(now: Record, event: Event) -> Record:
+    """An activation makes the newcomer the committed version at once, as with two slots."""
+    after = advance(now, event)
+    if not isinstance(event, events.PermitGranted) or after.slots.candidate is None:
+        return after
+    moved = msgspec.structs.replace(after.slots, committed=after.slots.candidate)
+    return msgspec.structs.replace(after, slots=moved)
+
+
+def collects_golden(now: Record, event: Event) -> Record:
+    """A collection keeps only what runs."""
+    if not isinstance(event, events.Collected):
+        return advance(now, event)
+    kept = {now.slots.committed, now.slots.candidate}
+    entries = {key: each for key, each in now.entries.items() if key in kept}
+    return msgspec.structs.replace(now, entries=entries)
+
+
+def forgets_results(now: Record, event: Event) -> Record:
+    """Who is told of another release drops the present attempt without a word."""
+    after = advance(now, event)
+    if not isinstance(event, events.Told):
+        return after
+    return msgspec.structs.replace(after, untold=[])
+
+
+MUTANTS: dict[str, tuple[Machine, str]] = {
+    "a load that nobody paid for": (pays_nothing, "S5 paid first"),
+    "an activation that moves committed": (moves_committed, "S2"),
+    "a collection of what is referenced": (collects_golden, "S3 collected"),
+    "a result that nobody hears": (forgets_results, "a result is lost"),
+}
+
+
+@pytest.mark.parametrize("name", MUTANTS)
+def test_a_worse_machine_is_caught(name: str) -> None:
+    """Each promise is one that a machine could break: a worse one does, and is found out."""
+    machine, promise = MUTANTS[name]
+    walk = Walk(ON_A, Bounds((("b", 1), ("c", 1))), machine)
+    assert promise in walk.examples

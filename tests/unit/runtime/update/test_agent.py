@@ -1,0 +1,275 @@
+"""What the agent does when a target does not load, bytes rot, the disk is slow, or it stops."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from threading import Event as Gate
+
+import msgspec
+import pytest
+
+from edge_core.contracts.gateway import (
+    Desired,
+    Outcome,
+    PermitReply,
+    PermitRequest,
+    TrialPolicy,
+    UpdateState,
+)
+from edge_runtime.lineup import Lineup
+from edge_runtime.update.agent import Agent
+from edge_runtime.update.ascent import Means, Pace
+from edge_runtime.update.keeper import RecordKeeper
+from edge_runtime.update.record import Attempt, Record
+from edge_runtime.update.recorder import FlightRecorder, read
+from edge_runtime.update.references import Cause, Slots
+from edge_runtime.update.store import RecordStore
+from tests.simulators.disk import CuttableDisk
+from tests.unit.runtime.update.line import Line
+from tests.unit.runtime.update.made import A, B, C, assignment, desired, order, record
+from tests.unit.runtime.update.test_recorder import NOW
+
+pytestmark = pytest.mark.anyio
+
+FOLDER = Path("/data/record")
+WAIT_S = 10.0
+LONG = TrialPolicy(inferences_min=1_000_000, duration_min_s=0.0, tries=3)
+SHORT = TrialPolicy(inferences_min=10, duration_min_s=0.0, tries=3)
+ON_A = Slots(golden=A, committed=A)
+ON_B = Slots(golden=A, previous_good=A, committed=B)
+S = UpdateState
+
+
+class SlowDisk(CuttableDisk):
+    """A disk that takes its time when a test says so."""
+
+    def __init__(self) -> None:
+        """Quick at first."""
+        super().__init__()
+        self.open = Gate()
+        self.open.set()
+
+    def write(self, path: Path, content: bytes) -> None:
+        """Wait until it may, then write."""
+        self.open.wait(WAIT_S)
+        super().write(path, content)
+
+
+@dataclass(slots=True)
+class Stalling(Line):
+    """A line whose disk stalls at the instant at which a permit is granted."""
+
+    disk: SlowDisk = field(default_factory=SlowDisk)
+
+    async def permit(self, request: PermitRequest) -> PermitReply:
+        """Yes; and then the disk takes its time."""
+        self.disk.open.clear()
+        return PermitReply(granted=request.attempt > 0, epoch=1, valid_s=10.0)
+
+
+@dataclass(slots=True)
+class Running:
+    """An agent that runs, and what is around it."""
+
+    agent: Agent
+    lineup: Lineup
+    line: Line
+
+    @property
+    def now(self) -> Record:
+        """As it stands."""
+        return self.agent.record
+
+    @property
+    def outcome(self) -> tuple[UpdateState, Outcome, str | None]:
+        """How the latest attempt stands."""
+        attempt = self.now.attempt
+        assert attempt is not None
+        return attempt.state, attempt.outcome, attempt.veto
+
+    async def until(self, holds: Callable[[], bool]) -> None:
+        """Let windows come until *holds*."""
+        async with asyncio.timeout(WAIT_S):
+            while not holds():
+                self.line.work()
+                await asyncio.sleep(0.001)
+
+
+@asynccontextmanager
+async def running(
+    disk: CuttableDisk, line: Line, cause: Cause = Cause.PROCESS, flight: Path | None = None
+) -> AsyncIterator[Running]:
+    """The agent of the gateway on *disk*, told to stop at the end."""
+    recorder = None if flight is None else FlightRecorder(flight, lambda: NOW)
+    keeper = RecordKeeper(RecordStore(FOLDER, disk), time.monotonic, recorder)
+    lineup = Lineup(line, line)
+    pace = Pace(look_s=0.001, retry_s=0.001, retry_s_max=0.002)
+    agent = Agent(keeper, Means(line, line, lineup, line, time.monotonic, pace))
+    await agent.begin(cause, "boot")
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(agent.run())
+        try:
+            yield Running(agent, lineup, line)
+        finally:
+            task.cancel()
+    await agent.end()
+
+
+def disk_with(before: Record) -> SlowDisk:
+    """A disk that holds *before*."""
+    disk = SlowDisk()
+    RecordStore(FOLDER, disk).save(before)
+    return disk
+
+
+def going_back(slots: Slots) -> Record:
+    """A record on its way back from b."""
+    return record(slots, Attempt(assignment=assignment("b"), state=S.ROLLING_BACK))
+
+
+def wanting_c(**more: object) -> Desired:
+    """The site wants c."""
+    return desired(assignment("c", **{"trial": LONG, **more}), generation=2)
+
+
+async def test_next_target() -> None:
+    """What does not load again and again on a way back gives way to the golden version."""
+    slots = Slots(golden=A, previous_good=C, committed=B)
+    before = msgspec.structs.replace(record(slots), desired=desired(rollback=order("b")))
+    async with running(disk_with(before), Line(breaks=C)) as gateway:
+        await gateway.until(lambda: gateway.lineup.running == B)
+        gateway.agent.submit(desired(generation=2, rollback=order("b")))
+        await gateway.until(lambda: gateway.now.state is S.ROLLED_BACK)
+        assert gateway.outcome == (S.ROLLED_BACK, Outcome.FAILED_ROLLED_BACK, "ordered")
+        assert gateway.lineup.running == gateway.now.slots.committed == A
+        assert gateway.now.slots.bad == {B: 1}
+
+
+async def test_fail_safe() -> None:
+    """When nothing loads the line has its safe output and an alarm, and a restart tries again."""
+    disk = disk_with(going_back(ON_A))
+    async with running(disk, Line(breaks=A)) as gateway:
+        await gateway.until(lambda: gateway.now.fail_safe)
+        await gateway.until(lambda: "fail_safe" in gateway.agent.keeper.faults)
+        assert gateway.lineup.route.effective is None
+        assert gateway.outcome == (S.FAIL_SAFE, Outcome.FAILED_ROLLBACK, None)
+    async with running(disk, Line()) as gateway:
+        await gateway.until(lambda: gateway.now.state is S.ROLLED_BACK)
+        assert gateway.lineup.running == A
+
+
+async def test_committed_stumbles() -> None:
+    """A committed version that does not load is tried again; nobody toggles without a reason."""
+    line = Line(breaks=B)
+    async with running(disk_with(record(ON_B)), line) as gateway:
+        await gateway.until(lambda: line.loads > 10)
+        assert gateway.now.slots == ON_B
+        assert "model" in gateway.agent.keeper.faults
+        line.breaks = ""
+        await gateway.until(lambda: gateway.lineup.running == B)
+        assert gateway.agent.keeper.faults == {}
+
+
+async def test_rotten_way_back() -> None:
+    """Nothing is activated over a committed version that could not be gone back to."""
+    async with running(disk_with(record(ON_B)), Line(rotten=frozenset({B}))) as gateway:
+        gateway.agent.submit(wanting_c())
+        await gateway.until(lambda: gateway.now.state is S.FAILED_NO_CHANGE)
+        assert gateway.outcome == (
+            S.FAILED_NO_CHANGE,
+            Outcome.FAILED_NO_CHANGE,
+            "rollback_target",
+        )
+        assert gateway.lineup.running == B
+        assert "integrity" in gateway.agent.keeper.faults
+
+
+async def test_committed_lost_in_trial() -> None:
+    """A trial ends, and is judged, even if what it would return to is lost meanwhile."""
+    trying = Slots(golden=A, previous_good=A, committed=B, candidate=C, tries_left=1)
+    attempt = Attempt(assignment=assignment("c", trial=SHORT), state=S.TRIAL)
+    before = record(trying, attempt)
+    before = msgspec.structs.replace(
+        before, entries={key: each for key, each in before.entries.items() if key != B}
+    )
+    async with running(disk_with(before), Line(errs=C), Cause.POWER) as gateway:
+        await gateway.until(lambda: gateway.now.state is S.ROLLED_BACK)
+        assert gateway.lineup.running == gateway.now.slots.committed == A
+
+
+async def test_reports_before_the_disk() -> None:
+    """A permit is in use from the instant it was found valid, however slow the disk: S8's half."""
+    disk = disk_with(record(ON_B))
+    async with running(disk, Stalling(disk=disk)) as gateway:
+        gateway.agent.submit(wanting_c())
+        try:
+            await gateway.until(lambda: gateway.now.state is S.ACTIVATING)
+            told = gateway.agent.keeper.report()
+            assert told is not None
+            assert (told.digest, told.state) == (C, S.ACTIVATING)
+            assert RecordStore(FOLDER, disk).record.slots.candidate is None
+        finally:
+            disk.open.set()
+        await gateway.until(lambda: gateway.now.state is S.TRIAL)
+
+
+async def test_trial_goes_on() -> None:
+    """What was scored before a stop counts after it; the plan's bounds are met over both runs."""
+    both = TrialPolicy(inferences_min=400, duration_min_s=0.0, tries=1)
+    disk = disk_with(record(ON_B))
+    wanted = wanting_c(trial=both)
+    async with running(disk, Line()) as gateway:
+        gateway.agent.submit(wanted)
+        await gateway.until(lambda: gateway.now.state is S.TRIAL)
+        route = gateway.lineup.route
+        await gateway.until(lambda: gateway.lineup.route.exposure.scored > 200 or route is None)
+        assert gateway.now.state is S.TRIAL
+    line = Line()
+    async with running(disk, line, Cause.ORDERLY) as gateway:
+        attempt = gateway.now.attempt
+        assert attempt is not None
+        assert attempt.progress.scored > 200
+        await gateway.until(lambda: gateway.now.state is S.TRIAL)
+        await gateway.until(lambda: gateway.now.state is S.COMMITTED)
+        assert gateway.outcome[1] is Outcome.SUCCEEDED
+
+
+async def test_results_reach_the_site() -> None:
+    """Two attempts that ended while the site was away are told one after the other."""
+    async with running(disk_with(record(ON_B)), Line(breaks=C)) as gateway:
+        keeper = gateway.agent.keeper
+        gateway.agent.submit(wanting_c())
+        await gateway.until(lambda: gateway.now.state is S.ROLLED_BACK)
+        gateway.agent.order_back("smells odd")
+        await gateway.until(lambda: gateway.now.slots.committed == A)
+        await gateway.until(lambda: gateway.now.state is S.ROLLED_BACK)
+        told = []
+        for _ in range(2):
+            report = keeper.report()
+            assert report is not None
+            told.append((report.digest, report.outcome))
+            gateway.agent.submit(wanting_c(), report)
+            await gateway.until(lambda: keeper.report() != report)  # noqa: B023 - ends in this turn
+        assert told == [(C, Outcome.FAILED_ROLLED_BACK), (B, Outcome.FAILED_ROLLED_BACK)]
+
+
+async def test_flight(tmp_path: Path) -> None:
+    """Why a candidate was taken back can be read on the gateway after the rollback."""
+    flight = tmp_path / "flight.log"
+    async with running(disk_with(record(ON_B)), Line(errs=C), flight=flight) as gateway:
+        gateway.agent.submit(wanting_c(trial=SHORT))
+        await gateway.until(lambda: gateway.now.state is S.ROLLED_BACK)
+    said = read(flight)
+    states = [line["state"] for line in said if line["event"] == "update.moved"]
+    way = ["assigned", "downloading", "verified", "staged", "activating", "trial"]
+    assert [each for each in states if each != "awaiting_permit"] == [
+        *way,
+        "rolling_back",
+        "rolled_back",
+    ]
+    back = next(line for line in said if line.get("state") == "rolling_back")
+    assert (back["veto"], back["boot"]) == ("errors", 1)
+    assert {"gateway.began", "smoke.passed", "permit.granted"} <= {line["event"] for line in said}

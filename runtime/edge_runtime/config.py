@@ -38,7 +38,7 @@ Relative paths are relative to the file. Secrets are files with mode 0600, named
 """
 
 from pathlib import Path
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Final, Literal, TypeVar
 
 import msgspec
 from msgspec import Meta, Struct
@@ -80,6 +80,7 @@ class ProxyConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
 
 
 SourceConfig = OpcUaConfig | MqttConfig | SparkplugConfig | FramesConfig
+MQTT_STALE_S: Final = 10.0
 
 
 class TagConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -87,7 +88,8 @@ class TagConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     `stale_s` is how long a value may be held: by default for ever where the source tells us when
     it goes away (OPC UA reports changes only, Sparkplug has death certificates), 10 s for MQTT.
-    `texts` are what texts stand for, such as the names of recipes; any other text is bad.
+    A tag of the unit `text` shows words, such as the names of recipes, that mean themselves;
+    `texts` are what texts stand for at any other. A text that means nothing is bad.
     """
 
     role: Label
@@ -179,7 +181,19 @@ def load(path: Path) -> Config:
         _check(config)
     except RefusedError as error:
         raise ConfigurationError(f"{path}: {error}") from None
-    return _rooted(config, path.resolve().parent)
+    return _rooted(_aging(config), path.resolve().parent)
+
+
+def _aging(config: Config) -> Config:
+    """The same with a limit for what comes by plain MQTT, which never says that it has ended."""
+    plain = {each.name for each in config.sources if isinstance(each, MqttConfig)}
+    tags = [
+        msgspec.structs.replace(tag, stale_s=MQTT_STALE_S)
+        if tag.stale_s is None and tag.source in plain
+        else tag
+        for tag in config.tags
+    ]
+    return msgspec.structs.replace(config, tags=tags)
 
 
 def _check(config: Config) -> None:

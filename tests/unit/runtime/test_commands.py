@@ -6,6 +6,7 @@ import msgspec
 import pytest
 
 from edge_runtime.__main__ import main
+from edge_runtime.config import load
 from edge_runtime.startup import sole_use
 from edge_runtime.update.store import RecordStore
 from tests.simulators.releases import Workshop
@@ -76,6 +77,17 @@ def test_mistakes(name: str, config: Path, capsys: pytest.CaptureFixture[str]) -
 def test_in_order(config: Path) -> None:
     """A configuration in order is 0."""
     assert main(["check-config", str(config)]) == 0
+
+
+def test_plain_mqtt_ages(config: Path) -> None:
+    """A broker never says that a value has ended: without a limit it lasts ten seconds."""
+    assert load(config).tags[0].stale_s == 10.0
+    config.write_text(GOOD + "stale_s = 2.5\n")
+    assert load(config).tags[0].stale_s == 2.5
+    config.write_text(
+        GOOD.replace('kind = "mqtt"', 'kind = "sparkplug"').replace("plant#", "g/n#")
+    )
+    assert load(config).tags[0].stale_s is None
 
 
 def test_missing_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

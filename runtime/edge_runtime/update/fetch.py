@@ -66,8 +66,9 @@ class Shelf:
         """
         release = assignment.release
         check = trusted(self.trust, self.stage, self.safety_class, release)
+        self._reserved.unlink(missing_ok=True)  # of a download that was killed
         # What is signed comes first and is small; the model comes after there is room for it.
-        self._demand(OVERHEAD_BYTES)
+        await asyncio.to_thread(self._make_room, OVERHEAD_BYTES, kept, frozenset())
         offer = await look_up(source, release.digest, self.store, limits=LIMITS)
         check(offer)
         chosen = choose(offer.release, self.targets)
@@ -75,7 +76,7 @@ class Shelf:
         blobs = {blob.digest: blob for blob in (manifest.config, *manifest.layers)}
         wanted = {offer.index.digest, chosen.digest, *blobs, *_attached(offer)}
         missing = await asyncio.to_thread(self._room_for, blobs.values(), kept, wanted)
-        with Reservation(self.store.root / "reservation", missing) as room:
+        with Reservation(self._reserved, missing) as room:
             pulled = await pull_release(
                 Roomy(source, room),
                 release.digest,
@@ -102,6 +103,7 @@ class Shelf:
             if part.stem not in names:
                 part.unlink(missing_ok=True)
         self.store.sweep()
+        self._reserved.unlink(missing_ok=True)
         return len(gone)
 
     def verify(self, entry: Entry) -> None:
@@ -118,24 +120,30 @@ class Shelf:
         """Room on the disk."""
         return self.free_at(self.store.folder)
 
+    @property
+    def _reserved(self) -> Path:
+        return self.store.root / "reservation"
+
     def _room_for(
         self, blobs: Iterable[Descriptor], kept: Iterable[Entry], wanted: AbstractSet[Digest]
     ) -> dict[Digest, int]:
-        """How many bytes of each blob are to come; what nobody needs is removed if it must be.
-
-        Raises:
-            AssignmentRefusedError: even so there is not enough room, the reserve counted.
-        """
+        """How many bytes of each blob are to come; there is room for them."""
         here = self.store.bytes_here
         missing = {blob.digest: max(0, blob.size - here(blob.digest)) for blob in blobs}
-        needed = sum(missing.values()) + OVERHEAD_BYTES
-        if self.free_bytes() < needed + self.reserve_bytes:
-            self.collect(kept, wanted)
-            shutil.rmtree(self.store.root / "quarantine", ignore_errors=True)
-        self._demand(needed)
+        self._make_room(sum(missing.values()) + OVERHEAD_BYTES, kept, wanted)
         return missing
 
-    def _demand(self, size_bytes: int) -> None:
+    def _make_room(
+        self, size_bytes: int, kept: Iterable[Entry], wanted: AbstractSet[Digest]
+    ) -> None:
+        """See to it that so much is free beside the reserve; what nobody needs goes if it must.
+
+        Raises:
+            AssignmentRefusedError: even so there is not enough.
+        """
+        if self.free_bytes() < size_bytes + self.reserve_bytes:
+            self.collect(kept, wanted)
+            shutil.rmtree(self.store.root / "quarantine", ignore_errors=True)
         free = self.free_bytes()
         if free < size_bytes + self.reserve_bytes:
             raise AssignmentRefusedError(

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Event as Gate
+from typing import Any
 
 import msgspec
 import pytest
@@ -130,7 +131,7 @@ def going_back(slots: Slots) -> Record:
     return record(slots, Attempt(assignment=assignment("b"), state=S.ROLLING_BACK))
 
 
-def wanting_c(**more: object) -> Desired:
+def wanting_c(**more: Any) -> Desired:  # any field
     """The site wants c."""
     return desired(assignment("c", **{"trial": LONG, **more}), generation=2)
 

@@ -16,6 +16,7 @@ from edge_runtime.config import Config
 from edge_runtime.device import Device
 from edge_runtime.drift import DriftWatch
 from edge_runtime.health import HealthSums
+from edge_runtime.frames.newest import Newest
 from edge_runtime.heartbeat import Heart, Looks
 from edge_runtime.identity import IdentityFolder
 from edge_runtime.inference.engine import open_engine
@@ -209,7 +210,11 @@ async def assemble(
         )
         ledger = stack.enter_context(Ledger(config.data / "windows"))
         stream = WindowStream(
-            config.tags, ledger, lateness_s=config.lateness_s, monotonic=time.monotonic
+            config.tags,
+            ledger,
+            lateness_s=config.lateness_s,
+            monotonic=time.monotonic,
+            unix_ns=time.time_ns,
         )
         book = stack.enter_context(MappedDocument(config.data / "health.open"))
         health = HealthSums(epoch, utc_now, book)
@@ -239,7 +244,8 @@ async def assemble(
             drift=watchers.drift.notices,
         )
         heart = Heart(config.serial, config.targets, agent, spool, looks, config.proxy.heartbeat_s)
-        means = SourceMeans(stream.take, time.monotonic, time.time_ns)
+        frames = Newest()
+        means = SourceMeans(stream.take, time.monotonic, time.time_ns, frames)
         yield Gateway(
             config=config,
             folders=folders,
@@ -249,7 +255,7 @@ async def assemble(
             spool=spool,
             outbox=outbox,
             pipeline=Pipeline(
-                stream, scorer, ledger, [*sinks, fanout], watchers, still_to_say(unsaid)
+                stream, scorer, ledger, [*sinks, fanout], watchers, still_to_say(unsaid), frames
             ),
             scorer=scorer,
             stream=stream,

@@ -22,7 +22,8 @@ class Verdict(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     Of the window: `quality` is the share of usable rows of the worst tag, `age_max_s` the age of
     the oldest value in it (None where one is missing), `source_started` and `source_ended` the
     source times of its oldest and its newest value. `bad` names the tags that forbid a verdict,
-    the worst first, `gaps` those whose source recorded a gap that touches it.
+    the worst first, `gaps` those whose source recorded a gap that touches it. Times are the
+    plant's; `clock_ahead_s` is how far its clock is ahead of this gateway's own.
     """
 
     serial: Serial
@@ -50,3 +51,4 @@ class Verdict(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     age_max_s: float | None = None
     source_started: Instant | None = None
     source_ended: Instant | None = None
+    clock_ahead_s: float | None = None

@@ -32,12 +32,14 @@ _NONE_NS: Final = -TIME_MAX_NS
 class CutWindow:
     """Window *number* of this gateway; *window* has one column a configured tag.
 
-    `gaps` are those its sources recorded that touch it.
+    `gaps` are those its sources recorded that touch it. `ahead_ns` is how far the plant's clock
+    was ahead of our wall clock when it was cut, None where nobody gave us one.
     """
 
     number: int
     window: Window
     gaps: tuple[Gap, ...] = ()
+    ahead_ns: int | None = None
 
 
 class Latest(NamedTuple):
@@ -69,6 +71,7 @@ class WindowStream:
         *,
         lateness_s: float,
         monotonic: Callable[[], float],
+        unix_ns: Callable[[], int] | None = None,
     ) -> None:
         self._roles = tuple(tag.role for tag in tags)
         self._rules = tuple(_rule(tag) for tag in tags)
@@ -78,6 +81,7 @@ class WindowStream:
         self._ledger = ledger
         self._lateness_ns = int(lateness_s * SECOND_NS)
         self._monotonic = monotonic
+        self._unix_ns = unix_ns
         self._clock = PlantClock(len(tags))
         self._windowing: Windowing | None = None
         self._feed: WindowFeed | None = None
@@ -152,16 +156,21 @@ class WindowStream:
         now_ns = self.now_ns()
         if self._feed is None or now_ns is None:
             return []
-        return [self._numbered(each) for each in self._feed.advance(now_ns) if self._fresh(each)]
+        ahead_ns = None if self._unix_ns is None else now_ns - self._unix_ns()
+        return [
+            self._numbered(each, ahead_ns)
+            for each in self._feed.advance(now_ns)
+            if self._fresh(each)
+        ]
 
-    def _numbered(self, window: Window) -> CutWindow:
+    def _numbered(self, window: Window, ahead_ns: int | None) -> CutWindow:
         number = self._ledger.give(window.end_ns)
         gaps = self._gaps.touching(window.start_ns, window.end_ns)
         copied = window.copied()
         if gaps:
             touched = np.isin(self._roles, [gap.role for gap in gaps])
             copied = replace(copied, gap=copied.gap | touched)
-        return CutWindow(number, copied, gaps)
+        return CutWindow(number, copied, gaps, ahead_ns)
 
     def _fresh(self, window: Window) -> bool:
         """Whether these rows were never in a window before, as far as a restart can tell."""

@@ -66,13 +66,20 @@ class Plant:
 
     ledger: Ledger
     row: int = 0
+    wrong_ns: int = 0
     worker: SimulatedWorker = field(default_factory=lambda: SimulatedWorker("x"))
 
     def __post_init__(self) -> None:
         model, _ = loaded("1", self.worker)
         self.route = Route(model)
         self.scorer = Scorer("gw-1", 1, lambda: 0.0)
-        self.stream = WindowStream(TAGS, self.ledger, lateness_s=0.0, monotonic=lambda: self.now_s)
+        self.stream = WindowStream(
+            TAGS,
+            self.ledger,
+            lateness_s=0.0,
+            monotonic=lambda: self.now_s,
+            unix_ns=lambda: T0_NS + self.row * PERIOD_NS + self.wrong_ns,
+        )
         self.stream.follow(WINDOWING)
 
     @property
@@ -330,6 +337,21 @@ async def test_a_boot_in_1970(tmp_path: Path) -> None:
             assert found[-1].verdict.decided
         with Ledger(tmp_path / f"w{number}") as ledger:
             assert ledger.last_end_ns == found[-1].cut.window.end_ns
+
+
+@pytest.mark.parametrize("wrong_s", [0, 600, -600, -T0_NS // SECOND_NS])
+async def test_our_own_clock_is_wrong(wrong_s: int, tmp_path: Path) -> None:
+    """Ten minutes either way, or in 1970: data is taken as the plant dates it, and it is said."""
+    with Ledger(tmp_path / "w") as ledger:
+        plant = Plant(ledger, wrong_ns=wrong_s * SECOND_NS)
+        found = await plant.rows(20)
+        plant.wrong_ns = 0
+        found += await plant.rows(20)
+        assert all(each.verdict.decided for each in found)
+        assert (found[0].verdict.clock_ahead_s, found[-1].verdict.clock_ahead_s) == (-wrong_s, 0)
+        ends = [each.verdict.ended for each in found]
+        assert ends == sorted(set(ends))
+        assert [each.cut.number for each in found] == list(range(1, len(found) + 1))
 
 
 async def test_history_says_nothing_about_now(tmp_path: Path) -> None:

@@ -122,7 +122,7 @@ async def measure(window: Callable[[int], Scored], periods: int) -> Spent:
         sources = {
             Signal.METRICS: meters.encoded,
             Signal.LOGS: lambda: events.encoded(
-                log, named, lambda: series(SERIAL, FIRST, ROLE_COMMITTED)
+                log, named, lambda: series(SERIAL, FIRST.release, ROLE_COMMITTED)
             ),
             Signal.TRACES: traces.encoded,
         }

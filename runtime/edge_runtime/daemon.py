@@ -164,7 +164,7 @@ def _sources(gateway: Gateway) -> dict[Signal, Callable[[], bytes | None]]:
         route = gateway.scorer.route
         if route.effective is None:
             return {}
-        return series(config.serial, route.effective, route.role)
+        return series(config.serial, route.effective.release, route.role)
 
     return {
         Signal.METRICS: watchers.meters.encoded,

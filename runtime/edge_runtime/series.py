@@ -4,6 +4,7 @@ from typing import Final
 
 from opentelemetry.sdk.resources import Resource
 
+from edge_core.contracts.artefact import ReleaseRef
 from edge_core.contracts.plant import Serial
 from edge_core.contracts.telemetry import (
     DEPLOYMENT_ID,
@@ -13,7 +14,6 @@ from edge_core.contracts.telemetry import (
     SITE,
     SLOT,
 )
-from edge_runtime.model import Model
 
 SCOPE: Final = "edge_runtime"
 
@@ -23,12 +23,12 @@ def resource(serial: Serial, site: str) -> Resource:
     return Resource({"service.name": SCOPE, GATEWAY_SERIAL: serial, SITE: site})
 
 
-def series(serial: Serial, model: Model, role: str) -> dict[str, str]:
+def series(serial: Serial, release: ReleaseRef, role: str) -> dict[str, str]:
     """One model in one role on one gateway."""
     return {
-        MODEL_NAME: model.release.model,
-        MODEL_VERSION: model.release.version,
-        DEPLOYMENT_ID: model.digest,
+        MODEL_NAME: release.model,
+        MODEL_VERSION: release.version,
+        DEPLOYMENT_ID: release.digest,
         GATEWAY_SERIAL: serial,
         SLOT: role,
     }

@@ -174,7 +174,7 @@ class Traces:
 
     def _asked(self, root: Span, opinion: Opinion, at: Callable[[float], int]) -> float:
         """The steps of one model; when it was done with them."""
-        whose = series(self._serial, opinion.model, opinion.role)
+        whose = series(self._serial, opinion.model.release, opinion.role)
         done_s = opinion.asked_s + opinion.latency_us / 1e6
         if not opinion.asked_s:
             return opinion.begun_s
@@ -208,7 +208,7 @@ def _attributes(serial: Serial, scored: Scored) -> dict[str, str | int | bool]:
     model, verdict = scored.route.effective, scored.verdict
     assert model is not None, "the caller looked"  # noqa: S101 - ours
     told: dict[str, str | int | bool] = {
-        **series(serial, model, scored.route.role),
+        **series(serial, model.release, scored.route.role),
         WINDOW: scored.cut.number,
         WINDOW_ENDED: scored.cut.window.end_ns,
         WINDOW_DECIDED: verdict.decided,

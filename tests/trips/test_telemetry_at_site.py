@@ -67,7 +67,7 @@ async def telling(folder: Path, outbox: Outbox) -> None:
     sources = {
         Signal.METRICS: meters.encoded,
         Signal.LOGS: lambda: events.encoded(
-            told, named, lambda: series(SERIAL, FIRST, ROLE_COMMITTED)
+            told, named, lambda: series(SERIAL, FIRST.release, ROLE_COMMITTED)
         ),
         Signal.TRACES: traces.encoded,
     }

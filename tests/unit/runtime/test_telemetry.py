@@ -91,6 +91,21 @@ def test_metrics_of_models() -> None:
         assert found[name].sum.aggregation_temporality == 2, "cumulative"
 
 
+@given(st.lists(st.integers(0, 300_000), min_size=1, max_size=50))
+def test_latencies(latencies_us: list[int]) -> None:
+    """The histogram has every window once, in the bucket whose bound is not below it."""
+    meters = Meters("gw-1", GATEWAY, Levels)
+    for latency_us in latencies_us:
+        said = opinion(FIRST, ROLE_COMMITTED, NORMAL, latency_us=latency_us)
+        meters.take(window(Route(FIRST), said))
+    (point,) = metrics(meters)["edge.inference.latency"].histogram.data_points
+    assert (point.count, point.sum) == (len(latencies_us), sum(latencies_us))
+    assert (point.min, point.max) == (min(latencies_us), max(latencies_us))
+    bounds = [-1.0, *point.explicit_bounds, math.inf]
+    for number, (low, high) in enumerate(pairwise(bounds)):
+        assert point.bucket_counts[number] == sum(low < each <= high for each in latencies_us)
+
+
 def test_metrics_of_the_box() -> None:
     """What the box tells is there, with its unit; what it does not tell is not."""
     box = Readings(
@@ -352,7 +367,7 @@ def test_log_records_bear_the_fixed_attributes() -> None:
     """An event names the model in charge, its severity and when it was seen."""
     site = log_of()
     site.take({"event": "model.rolled_back", "level": "error", "reason": "crash"})
-    body = events.encoded(site, GATEWAY, lambda: series("gw-1", FIRST, ROLE_COMMITTED))
+    body = events.encoded(site, GATEWAY, lambda: series("gw-1", FIRST.release, ROLE_COMMITTED))
     assert body is not None
     (told,) = ExportLogsServiceRequest.FromString(body).resource_logs
     (record,) = told.scope_logs[0].log_records

@@ -53,7 +53,18 @@ class Aim:
 ROLLOUT = f"{SITE}/rollout"
 UPDATE = tuple(
     f"runtime/update/test_machine{of}"
-    for of in ("_records.py", ".py::test_event", ".py::test_resume")
+    for of in (
+        "_records.py",
+        ".py::test_event",
+        ".py::test_resume",
+        ".py::test_strikes",
+        ".py::test_results_wait_for_the_site",
+        ".py::test_out_of_fail_safe",
+        ".py::test_rotten_bytes_bar_no_attempt",
+        ".py::test_the_same_release_is_ordered_back_twice",
+        ".py::test_orders_of_several_releases_are_remembered",
+        ".py::test_a_trial_goes_on_where_it_was",
+    )
 )
 AIMS: dict[str, Aim] = {
     f"{GATEWAY}/update/references.py": Aim(("runtime/update/test_references.py",)),

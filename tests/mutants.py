@@ -90,6 +90,11 @@ AIMS: dict[str, Aim] = {
     f"{SITE}/audit/tree.py": Aim(("site_proxy/audit/test_tree.py",)),
     f"{SITE}/audit/verify.py": Aim(("site_proxy/audit/test_verify.py",)),
     f"{CORE}/features/window.py": Aim(("features/test_window.py",)),
+    f"{CORE}/features/stream.py": Aim(("features/test_stream.py",)),
+    f"{CORE}/features/recording.py": Aim(("features/test_recording.py",)),
+    f"{GATEWAY}/clock.py": Aim(("runtime/test_clock.py",)),
+    f"{GATEWAY}/gaps.py": Aim(("runtime/test_sensors.py",)),
+    f"{GATEWAY}/drift.py": Aim(("runtime/test_drift.py",)),
     f"{CORE}/drift/wcusum.py": Aim(("drift/test_wcusum.py",)),
     f"{CORE}/trust/release.py": Aim(("trust/test_release.py", "trust/test_refusals.py")),
     f"{CORE}/features/grid.py": Aim(("features/test_grid.py",)),
@@ -116,8 +121,11 @@ EQUIVALENT: dict[str, dict[str, str]] = {
     f"{CORE}/features/window.py": {
         "self._values = np.full((3 * self._length, tags), np.nan, np.float32)": "only memory",
         "self._quality = np.full((3 * self._length, tags), CellQuality.GAP, np.uint8)": "likewise",
-        "self._values[at] = self._values[at - self._length] = values": "the same cell of the ring",
-        "self._held = 1": "the first row sets it to nought",
+        "self._source_ns = np.full((3 * self._length, tags), NO_TIME_NS, np.int64)": "likewise",
+        "self._values = np.full((2 * self._length, tags), None, np.float32)": "NaN all the same",
+        "scarce = np.asarray(window.good_share <= needed)": "no share is a billionth off",
+        "self._since_row = 1": "the first row sets it to its own",
+        "self._since_row = None": "likewise",
     },
     f"{CORE}/features/contract.py": {
         "pairs = [linear(tag_map[role], units[role]) or (1.0, 1.0) for role in signature.roles]": (
@@ -133,10 +141,7 @@ EQUIVALENT: dict[str, dict[str, str]] = {
         "level -= 1": "likewise",
     },
     f"{CORE}/features/grid.py": {
-        "if bool(np.all(None)):": "what is in order is sorted again",
-        "return samples.take(np.argsort(samples.times_ns, kind=None))": "merit orders the tied",
-        "merit = -samples.quality.astype(None)": "a wider number",
-        "times_ns = np.append(samples.times_ns, np.int64(1))": "the time of no sample, a gap",
+        "merit = -samples.quality[at].astype(None)": "a wider number",
         "kept = samples if len(samples) < room else samples.take(np.arange(room))": "all of them",
     },
 }

@@ -9,14 +9,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge_core.features.errors import ColumnError, RowOrderError
-from edge_core.features.grid import Grid, Rows, place
-from edge_core.features.samples import CellQuality
+from edge_core.features.grid import NO_TIME_NS, Grid, Rows, place
+from edge_core.features.samples import TIME_MAX_NS, CellQuality
 from edge_core.features.window import (
     Assessment,
     Window,
     WindowCutter,
     assess,
     longest_runs,
+    window_of,
     windows,
 )
 from tests.unit.features.strategies import (
@@ -196,7 +197,7 @@ CASES = {
 }
 
 
-def window_of(quality: list[CellQuality], values: list[float] | None = None) -> Window:
+def window_of_quality(quality: list[CellQuality], values: list[float] | None = None) -> Window:
     """Ten rows of two tags, the second one good."""
     first = np.array(values or [1.0] * len(quality), np.float32)
     chunk = Rows(
@@ -212,7 +213,7 @@ def window_of(quality: list[CellQuality], values: list[float] | None = None) -> 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
 def test_assess(case: Case) -> None:
     """Each row of the table is a rule about what may be scored."""
-    window = window_of(case.quality, case.values)
+    window = window_of_quality(case.quality, case.values)
     assert assess(window, windowing(10, 1, 2), ROLES) == case.verdict
 
 
@@ -235,7 +236,7 @@ def test_the_tag_at_fault_is_named(name: str) -> None:
 
 def test_gap_too_long_is_refused_even_with_enough_good_rows() -> None:
     """A hole longer than the contract allows is never scored over."""
-    window = window_of([GOOD] * 40 + [GAP] * 4 + [GOOD] * 6)
+    window = window_of_quality([GOOD] * 40 + [GAP] * 4 + [GOOD] * 6)
     verdict = assess(window, windowing(50, 1, 3), ROLES)
     assert verdict.reason == (
         "no verdict: input bad: pressure missing for 4 rows, 3 allowed (nothing is known)"
@@ -250,3 +251,98 @@ def test_longest_runs(marks: list[bool]) -> None:
     runs = longest_runs(np.array(marks)[:, None])
     assert runs.tolist() == [longest]
     assert runs.dtype == np.int64
+
+
+def pair() -> Window:
+    """Four rows of two tags: pressure with a gap and a late first value, flow with all."""
+    quality = np.zeros((4, 2), np.uint8)
+    quality[0, 0], quality[2, 0] = GAP, UNCERTAIN
+    values = np.array([[np.nan, 1], [5, 2], [6, 3], [6, 4]], np.float32)
+    second_ns = 10**9
+    source_ns = np.array([[NO_TIME_NS, 7], [10, 11], [11, 12], [11, 13]], np.int64)
+    source_ns[source_ns != NO_TIME_NS] *= second_ns
+    return window_of(5, Rows(10, second_ns, values, quality, source_ns))
+
+
+def test_what_is_said_of_each_tag() -> None:
+    """Shares, gaps and the age of the oldest value are a tag's own; source times the window's."""
+    window = pair()
+    assert window.good_share.tolist() == [0.75, 1.0]
+    assert window.uncertain_share.tolist() == [0.25, 0.0]
+    assert window.gap_rows.tolist() == [1, 0]
+    assert window.gap.tolist() == [True, False]
+    assert window.age_max_ns[0] > TIME_MAX_NS
+    assert window.age_max_ns[1] == 3 * 10**9
+    assert window.source_span_ns == (7 * 10**9, 13 * 10**9)
+
+
+def test_columns_of_a_window() -> None:
+    """Some tags of a window, in any order, keep what is said of them, in arrays of their own."""
+    window = pair()
+    chosen = window.columns(np.array([1, 0]))
+    for name in ("values", "quality", "source_ns"):
+        found = getattr(chosen, name)
+        np.testing.assert_array_equal(found, getattr(window, name)[:, ::-1])
+        assert not np.shares_memory(found, getattr(window, name))
+    for name in ("good_share", "uncertain_share", "gap_rows", "gap", "age_max_ns"):
+        assert getattr(chosen, name).tolist() == getattr(window, name)[::-1].tolist()
+    only = window.columns(np.array([0]))
+    assert only.source_span_ns == (11 * 10**9, 11 * 10**9)
+    assert (only.number, only.start_ns, only.end_ns) == (5, 10 * 10**9, 13 * 10**9)
+
+
+def test_nothing_in_a_window() -> None:
+    """A window without any value covers no source time."""
+    nothing = Rows(
+        0,
+        1,
+        np.full((2, 1), np.nan, np.float32),
+        np.full((2, 1), GAP, np.uint8),
+        np.full((2, 1), NO_TIME_NS, np.int64),
+    )
+    assert window_of(0, nothing).source_span_ns is None
+
+
+def test_a_source_says_why() -> None:
+    """The cause that a source gave for a gap stands for it; other causes stay what they are."""
+    gaps = {"pressure": "the connection was lost", "flow": "not asked"}
+    lost = assess(window_of_quality([GAP] * 10), windowing(10, 1, 2), ROLES, gaps)
+    assert lost.reason.endswith("pressure 0 % good, 80 % needed (the connection was lost)")
+    bad = assess(window_of_quality([BAD] * 10), windowing(10, 1, 2), ROLES, gaps)
+    assert bad.reason.endswith("(bad status)")
+
+
+def test_every_tag_at_fault_is_named() -> None:
+    """The worst tag comes first with its cause, the others behind it."""
+    quality = np.zeros((10, 3), np.uint8)
+    quality[:3, 0], quality[:9, 1], quality[4:8, 2] = BAD, STALE, STUCK
+    chunk = Rows(0, 10**9, np.ones((10, 3), np.float32), quality, np.zeros((10, 3), np.int64))
+    found = assess(
+        next(windows(chunk, windowing(10, 1, 2))), windowing(10, 1, 2), (*ROLES, "level")
+    )
+    assert found.bad == ("flow", "level", "pressure")
+    assert found.reason == (
+        "no verdict: input bad: flow 10 % good, 80 % needed (nothing recent arrived); "
+        "also level, pressure"
+    )
+
+
+def test_almost_all_is_not_all() -> None:
+    """Where every row is needed, 199 of 200 are 99 %."""
+    found = assess(window_of_quality([BAD] + [GOOD] * 199), windowing(200, 1, 2, share=1.0), ROLES)
+    assert found.reason.endswith("pressure 99 % good, 100 % needed (bad status)")
+
+
+def test_windows_before_1970() -> None:
+    """A plant that lives before the epoch has windows, and their numbers go on."""
+    cut = [window.number for window in WindowCutter(windowing(4, 2, 1), 2).push(rows(-9, 9))]
+    assert cut == [-4, -3, -2]
+
+
+def test_more_rows_than_a_ring_at_once() -> None:
+    """A chunk much longer than the ring gives the windows inside it, and what follows fits on."""
+    cutter = WindowCutter(windowing(3, 50, 1), 2)
+    first = [window.copied() for window in cutter.push(rows(1, 120))]
+    assert [window.number for window in first] == [1, 2]
+    assert first[1].values[:, 0].tolist() == [100, 101, 102]
+    assert [window.number for window in cutter.push(rows(121, 32))] == [3]

@@ -109,7 +109,7 @@ class HealthSums:
         self._keep()
 
     def second(self, scored: Scored) -> None:
-        """Count the opinion that came after the verdict, the last one; or that it never came."""
+        """Count the opinion that came after the verdict, or that it never came."""
         if scored.missed is not None:
             model, role = scored.missed
             sums = self._of(model, role)
@@ -117,8 +117,8 @@ class HealthSums:
             # On trial it was to decide; not to answer is its error.
             sums.errors += int(role == ROLE_TRIAL)
             sums.no_verdict += int(role == ROLE_TRIAL)
-        else:
-            self._count(scored, scored.opinions[-1])
+        elif scored.late is not None:
+            self._count(scored, scored.late)
             self._pair(scored)
         self._keep()
 

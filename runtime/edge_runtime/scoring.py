@@ -96,6 +96,7 @@ class Scored:
 
     Attributes:
         awaits: whether the opinion of the model under watch is still to come.
+        late: the opinion that came after the verdict, the last of `opinions`.
         missed: whose opinion will never come, since the model was still at older windows.
         begun_s: when scoring began, monotonic.
         ended_s: when the verdict was there.
@@ -108,6 +109,7 @@ class Scored:
     bad_input: str = ""
     mode: str | None = ""
     awaits: bool = False
+    late: Opinion | None = None
     missed: tuple[Model, str] | None = None
     begun_s: float = 0.0
     ended_s: float = 0.0
@@ -250,15 +252,19 @@ class Scorer:
     def _second(self, scored: Scored, request: Request[Opinion]) -> None:
         """The opinion of the model under watch came after the verdict, or will not come."""
         route, opinion = scored.route, request.answer
-        if opinion is None or (opinion.error and not self._stands(route)):
-            # A model that is closed because it has left has not failed.
+        scored = replace(scored, awaits=False)
+        if (opinion is None or opinion.error) and not self._stands(route):
+            self.heard(
+                scored
+            )  # a model that has left has neither missed a window nor failed on it
+        elif opinion is None:
             route.exposure.dropped += 1
             route.exposure.errors += int(route.role == ROLE_TRIAL)
-            self.heard(replace(scored, awaits=False, missed=route.watched))
-            return
-        both = replace(scored, awaits=False, opinions=(*scored.opinions, opinion))
-        _weigh(both)
-        self.heard(both)
+            self.heard(replace(scored, missed=route.watched))
+        else:
+            both = replace(scored, opinions=(*scored.opinions, opinion), late=opinion)
+            _weigh(both)
+            self.heard(both)
 
     async def _ask(self, model: Model, role: str, own: Window, watch: Exposure) -> Opinion:
         begun_s = self._monotonic()

@@ -169,12 +169,12 @@ class Meters:
         self._pair(scored)
 
     def second(self, scored: Scored) -> None:
-        """Count the opinion that came after the verdict, the last one; or that it never came."""
+        """Count the opinion that came after the verdict, or that it never came."""
         if scored.missed is not None:
             self._count(named.SHADOW_DROPPED, *scored.missed)
-            return
-        self._opinion(scored.opinions[-1])
-        self._pair(scored)
+        elif scored.late is not None:
+            self._opinion(scored.late)
+            self._pair(scored)
 
     def override(self, model: Model, role: str) -> None:
         """The operator decided against a verdict of *model*."""

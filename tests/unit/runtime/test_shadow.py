@@ -171,9 +171,22 @@ async def test_a_model_that_left_has_not_failed() -> None:
         await here.play(route, 3)
         here.scorer.route = Route(committed)
         await here.quiet()
-        missed = [each.missed for each in here.seconds if each.missed is not None]
-        assert [(model.digest, role) for model, role in missed] == [(leaving.digest, "shadow")] * 3
-        assert (route.exposure.pairs, route.exposure.dropped) == (0, 3)
+        assert [(each.missed, each.late) for each in here.seconds] == [(None, None)] * 3
+        exposure = route.exposure
+        assert (exposure.pairs, exposure.dropped) == (0, 0)
+
+
+async def test_end_of_a_trial_costs_no_errors() -> None:
+    """Windows that still wait for a candidate when its trial is over are nobody's error."""
+    committed, _ = loaded("1")
+    candidate = slow(1.5)
+    route = Route(candidate, ROLE_TRIAL, committed)
+    async with line() as here:
+        await here.play(route, 4)
+        here.scorer.route = Route(candidate)
+        await here.quiet()
+        assert (route.exposure.errors, route.exposure.dropped) == (0, 0)
+        assert len(here.seconds) + sum(not each.awaits for each in here.scored) == 4
 
 
 async def test_oldest_is_dropped_first() -> None:

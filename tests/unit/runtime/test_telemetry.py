@@ -69,7 +69,7 @@ def test_metrics_of_models() -> None:
     route = Route(FIRST, shadow=SECOND)
     for _ in range(3):
         meters.take(window(route, both[0]))
-        meters.second(window(route, *both))
+        meters.second(window(route, *both, late=both[1]))
     meters.second(window(route, both[0], missed=(SECOND, "shadow")))
     meters.override(FIRST, ROLE_COMMITTED)
     found = metrics(meters)

@@ -122,6 +122,7 @@ async def calls(good: GoodModel, worker: ModelWorker) -> AsyncIterator[dict[str,
     ours, theirs = multiprocessing.Pipe()
     peer = multiprocessing.get_context("spawn").Process(target=pipe_peer, args=(theirs, good))
     peer.start()
+    theirs.close()  # so that a peer that dies is heard
     heard = asyncio.Event()
     loop.add_reader(ours.fileno(), heard.set)
 

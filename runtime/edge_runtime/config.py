@@ -47,6 +47,7 @@ from edge_core.command import read_config
 from edge_core.contracts.artefact import Label, Target
 from edge_core.contracts.errors import ConfigurationError, RefusedError
 from edge_core.contracts.plant import Position, SafetyClass, Serial
+from edge_core.features.frame import PICTURE_UNIT
 from edge_runtime.api.settings import ServingConfig
 from edge_runtime.bounds import MIB, Seconds, Text, Url
 from edge_runtime.frames.config import FramesConfig
@@ -161,8 +162,12 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     @property
     def units(self) -> dict[str, str]:
-        """The unit of the tag that plays each role."""
-        return {tag.role: tag.unit for tag in self.tags}
+        """The unit of the tag that plays each role, and the roles that pictures play."""
+        return {tag.role: tag.unit for tag in self.tags} | {
+            source.role: PICTURE_UNIT
+            for source in self.sources
+            if isinstance(source, FramesConfig)
+        }
 
     @property
     def targets_parsed(self) -> tuple[Target, ...]:
@@ -199,15 +204,17 @@ def _aging(config: Config) -> Config:
 def _check(config: Config) -> None:
     _ = config.targets_parsed
     names = [source.name for source in config.sources]
-    roles = [tag.role for tag in config.tags]
+    seen = [source for source in config.sources if isinstance(source, FramesConfig)]
+    roles = [tag.role for tag in config.tags] + [source.role for source in seen]
     for key, values in (("sources.name", names), ("tags.role", roles)):
         twice = next((value for value in values if values.count(value) > 1), None)
         if twice is not None:
             raise RefusedError(f"`$.{key}`: expected each once, found {twice!r} twice")
     for number, tag in enumerate(config.tags):
-        if tag.source not in names:
+        if tag.source not in names or tag.source in {source.name for source in seen}:
+            told = ", ".join(name for name in names if all(name != each.name for each in seen))
             raise RefusedError(
-                f"`$.tags[{number}].source`: expected one of {', '.join(names)}, "
+                f"`$.tags[{number}].source`: expected one of {told or 'none there are'}, "
                 f"found {tag.source!r}"
             )
     wrong = config.line.mistake(roles)

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +11,7 @@ from edge_core.contracts.artefact import Digest, DriftReference, ModelSignature,
 from edge_core.drift.domain import TrainedDomain
 from edge_core.drift.wcusum import Monitor, monitor
 from edge_core.features.contract import Conversion, conversion
+from edge_core.features.frame import tensor
 from edge_core.features.samples import usable
 from edge_core.features.statistics import Extractor
 from edge_core.features.window import Assessment, Window, assess
@@ -57,7 +59,15 @@ class Model:
 
     def assess(self, own: Window, gaps: Mapping[str, str] | None = None) -> Assessment:
         """Whether a window of its own columns may be scored; *gaps* as in `features.window`."""
+        if self.signature.frame is not None:
+            return _pictured(own, self.signature.frame.role)
         return assess(own, self.signature.windowing, self.signature.roles, gaps)
+
+    def input(self, own: Window) -> NDArray[Any]:  # Any: float32, or what a picture is asked in
+        """What the worker is given of a window of its own columns: features, or a picture."""
+        if self.signature.frame is not None and own.picture is not None:
+            return tensor(own.picture, self.signature.frame)
+        return self.extractor.vector(own.values).reshape(1, -1)
 
     def regime(self, window: Window) -> str | None:
         """The recipe of a window: "" where the line has none, None where it changed.
@@ -71,6 +81,12 @@ class Model:
         if not known or np.any(values != values[0]):
             return None
         return word_of(float(values[0]))
+
+
+def _pictured(own: Window, role: str) -> Assessment:
+    if own.picture is not None:
+        return Assessment(scorable=True)
+    return Assessment(scorable=False, reason=f"input bad: no picture of {role}", bad=(role,))
 
 
 def ready(

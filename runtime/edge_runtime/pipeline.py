@@ -13,6 +13,8 @@ from typing import Final, Protocol
 import structlog
 
 from edge_core.contracts.plant import Serial
+from edge_core.features.window import of_picture
+from edge_runtime.frames.newest import Newest
 from edge_runtime.ledger import Ledger
 from edge_runtime.route import Route
 from edge_runtime.scoring import Scored, Scorer, instant
@@ -40,7 +42,8 @@ class Onlooker(Protocol):
 class Pipeline:
     """From samples to verdicts.
 
-    `kept` are verdicts of the last process that a sink has yet to say.
+    `kept` are verdicts of the last process that a sink has yet to say; `frames` are the newest
+    pictures, which are the windows of a model that looks at pictures.
 
     Attributes:
         recent: the last verdicts, newest last.
@@ -55,7 +58,10 @@ class Pipeline:
         sinks: Sequence[Sink],
         watchers: Onlooker,
         kept: Collection[Verdict] = (),
+        frames: Newest | None = None,
     ) -> None:
+        self._frames = frames or Newest()
+        self._period_s = TICK_S_MAX * TICKS_A_STRIDE
         self._stream = stream
         self._scorer = scorer
         self._ledger = ledger
@@ -92,9 +98,22 @@ class Pipeline:
         """Everything that is due now, on one route."""
         # Without a model windows go on as they were, so that the line hears of it each time.
         if route.effective is not None:
-            self._stream.follow(route.effective.signature.windowing)
+            windowing = route.effective.signature.windowing
+            self._period_s = windowing.period_s * windowing.stride_rows
+            frame = route.effective.signature.frame
+            if frame is not None:
+                await self._picture(frame.role, route)
+                return
+            self._stream.follow(windowing)
         for cut in self._stream.cut():
             await self._one(cut, route)
+
+    async def _picture(self, role: str, route: Route) -> None:
+        """The newest picture is the window; what came before it was passed over and counted."""
+        found = self._frames.pop(role)
+        if found is not None:
+            window = of_picture(found.picture, found.source_ns, len(self._stream.roles))
+            await self._one(CutWindow(self._ledger.give(window.end_ns), window), route)
 
     async def _one(self, cut: CutWindow, route: Route) -> None:
         self.beats += 1
@@ -111,11 +130,7 @@ class Pipeline:
 
     @property
     def _tick_s(self) -> float:
-        windowing = self._stream.windowing
-        if windowing is None:
-            return TICK_S_MAX
-        stride_s = windowing.period_s * windowing.stride_rows
-        return min(TICK_S_MAX, max(TICK_S_MIN, stride_s / TICKS_A_STRIDE))
+        return min(TICK_S_MAX, max(TICK_S_MIN, self._period_s / TICKS_A_STRIDE))
 
 
 def _undecided(serial: Serial, epoch: int, window: int, at: datetime, reason: str) -> Verdict:

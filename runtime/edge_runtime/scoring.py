@@ -19,7 +19,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_core.contracts.artefact import Anomaly, Regression
+from edge_core.contracts.outcome import Anomaly, Regression
 from edge_core.contracts.plant import Serial
 from edge_core.features.errors import OutputError
 from edge_core.features.outcome import Reading, read_output
@@ -268,11 +268,12 @@ class Scorer:
 
     async def _ask(self, model: Model, role: str, own: Window, watch: Exposure) -> Opinion:
         begun_s = self._monotonic()
-        features = model.extractor.vector(own.values)
+        given = model.input(own)
+        features = given.reshape(-1) if own.picture is None else None
         asked_s = self._monotonic()
         opinion = Opinion(model, role, features=features, begun_s=begun_s, asked_s=asked_s)
         try:
-            output = await model.worker.infer(features.reshape(1, -1))
+            output = await model.worker.infer(given)
             latency_us = int((self._monotonic() - asked_s) * 1e6)
             reading = read_output(model.signature, output)
         except WorkerBusyError as error:
@@ -285,7 +286,9 @@ class Scorer:
             watch.errors += 1
             return replace(opinion, error=str(error))
         watch.scored += 1
-        inside = None if model.domain is None else model.domain.judge(features).inside
+        inside = None
+        if model.domain is not None and features is not None:
+            inside = model.domain.judge(features).inside
         return replace(opinion, reading=reading, inside=inside, latency_us=latency_us)
 
     def _decided(self, scored: Scored, uncertain: list[str]) -> Verdict:
@@ -374,7 +377,8 @@ def _comparable(route: Route) -> Model | None:
     first, second = route.effective, route.shadow
     if first is None or second is None:
         return None
-    same = first.signature.windowing == second.signature.windowing
+    frames = [each.signature.frame and each.signature.frame.role for each in (first, second)]
+    same = first.signature.windowing == second.signature.windowing and frames[0] == frames[1]
     return second if same else None
 
 

@@ -7,11 +7,14 @@ Layout and annotation keys follow OCI image-spec 1.1 and the CNCF ModelPack mode
 
 import re
 from enum import StrEnum
-from typing import Annotated, Literal, Self
+from typing import Annotated, Self
 
 from msgspec import Meta, Struct
 
 from edge_core.contracts.errors import RefusedError
+from edge_core.contracts.frame import FrameInput
+from edge_core.contracts.label import LABEL_PATTERN
+from edge_core.contracts.outcome import Classification, Outcome
 
 MANIFEST_TYPE = "application/vnd.oci.image.manifest.v1+json"
 INDEX_TYPE = "application/vnd.oci.image.index.v1+json"
@@ -38,7 +41,7 @@ MANIFEST_BYTES_MAX = 4 * 1024 * 1024  # what OCI asks every registry to accept, 
 Digest = Annotated[str, Meta(pattern=r"^sha256:[0-9a-f]{64}$")]
 Name = Annotated[str, Meta(pattern=r"^[a-z0-9]([a-z0-9._/-]{0,126}[a-z0-9])?$")]
 Version = Annotated[str, Meta(pattern=r"^[0-9A-Za-z][0-9A-Za-z.+_-]{0,63}$")]
-Label = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_-]{0,39}$")]
+Label = Annotated[str, Meta(pattern=LABEL_PATTERN)]
 
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}\Z")
 
@@ -177,38 +180,6 @@ class Feature(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     statistic: Statistic
 
 
-class FrameInput(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How a picture becomes the model's one input; `edge_core.features.frame` says it exactly.
-
-    `role` is played by a source of pictures on the gateway. `mean` and `sd` have one entry a
-    channel, or none; they and `scale` have no meaning for uint8. `fill` is what surrounds a
-    picture that is letterboxed.
-    """
-
-    role: Label
-    height: Annotated[int, Meta(ge=1, le=4096)]
-    width: Annotated[int, Meta(ge=1, le=4096)]
-    fit: Literal["letterbox", "crop", "stretch"] = "letterbox"
-    channels: Literal["rgb", "bgr", "grey"] = "rgb"
-    layout: Literal["nchw", "nhwc"] = "nchw"
-    dtype: Literal["float32", "uint8"] = "float32"
-    scale: Annotated[float, Meta(gt=0)] = 1 / 255
-    mean: Annotated[list[float], Meta(max_length=3)] = []
-    sd: Annotated[list[Annotated[float, Meta(gt=0)]], Meta(max_length=3)] = []
-    fill: Annotated[int, Meta(ge=0, le=255)] = 114
-
-    def __post_init__(self) -> None:
-        """Refuse means and deviations that are not one a channel.
-
-        Raises:
-            ValueError: another number of them.
-        """
-        depth = 1 if self.channels == "grey" else 3
-        for name, found in (("mean", self.mean), ("sd", self.sd)):
-            if found and len(found) != depth:
-                raise ValueError(f"{name}: expected {depth} numbers or none, found {len(found)}")
-
-
 class Windowing(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How windows are cut. Lengths count grid rows; a row is one period."""
 
@@ -218,63 +189,6 @@ class Windowing(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     gap_rows_max: Annotated[int, Meta(ge=0)]
     good_share_min: Annotated[float, Meta(gt=0, le=1)] = 0.8
 
-
-class Classification(
-    Struct,
-    frozen=True,
-    kw_only=True,
-    forbid_unknown_fields=True,
-    tag_field="kind",
-    tag="classification",
-):
-    """One score a class, in the order of the classes; the verdict is that of the highest."""
-
-
-class Regression(
-    Struct,
-    frozen=True,
-    kw_only=True,
-    forbid_unknown_fields=True,
-    tag_field="kind",
-    tag="regression",
-):
-    """One number, a *quantity* in *unit*; `bounds`, ascending, part it into the classes.
-
-    The verdict is the first class whose upper bound the number does not exceed; the last class
-    has none. There is one bound less than there are classes.
-    """
-
-    quantity: Label
-    unit: Annotated[str, Meta(min_length=1, max_length=32)]
-    bounds: Annotated[list[float], Meta(min_length=1, max_length=63)]
-
-
-class Anomaly(
-    Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind", tag="anomaly"
-):
-    """One number, the larger the stranger; above `threshold` the verdict is the other class."""
-
-    threshold: float
-
-
-class Segmentation(
-    Struct,
-    frozen=True,
-    kw_only=True,
-    forbid_unknown_fields=True,
-    tag_field="kind",
-    tag="segmentation",
-):
-    """One score a class and place, shape (batch, class, ...); each place is of its highest.
-
-    The verdict is the class, other than the normal one, that covers most, if it covers
-    `share_min` of all places or more; else it is the normal one.
-    """
-
-    share_min: Annotated[float, Meta(gt=0, le=1)]
-
-
-Outcome = Classification | Regression | Anomaly | Segmentation
 
 SILENT_STRIDES = 3  # two windows may be bad one after the other before anybody must know
 
@@ -293,12 +207,13 @@ class ModelSignature(
     The input is one row of features, in the order given; where the batch is larger, the row
     fills it. The first row of the first output says how the window is, as `outcome` reads it.
     `silence_s_max` is how long there may be no verdict before the safe output holds; where it is
-    not given, as long as three windows take to come.
+    not given, as long as three windows take to come. A model of pictures has a `frame` and no
+    features: each picture is a window, and `windowing` says how often one is expected.
     """
 
     inputs: Annotated[list[TensorSpec], Meta(min_length=1, max_length=8)]
     outputs: Annotated[list[TensorSpec], Meta(min_length=1, max_length=8)]
-    features: Annotated[list[Feature], Meta(min_length=1, max_length=4096)]
+    features: Annotated[list[Feature], Meta(max_length=4096)]
     windowing: Windowing
     classes: Annotated[list[Label], Meta(min_length=2, max_length=64)]
     normal_class: Label
@@ -306,6 +221,7 @@ class ModelSignature(
     regime_role: Label | None = None
     outcome: Outcome = Classification()
     silence_s_max: Annotated[float, Meta(gt=0, le=86_400)] | None = None
+    frame: FrameInput | None = None
 
     @property
     def roles(self) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from edge_core.contracts.artefact import ModelSignature
 from edge_core.features.errors import ContractError
+from edge_core.features.frame import PICTURE_UNIT, check_frame
 from edge_core.features.outcome import check_outcome
 
 # unit -> (quantity, factor, offset): value in the base unit = factor * value + offset.
@@ -85,6 +86,11 @@ def fit_check(signature: ModelSignature, tag_map: Mapping[str, str]) -> None:
         ContractError: it does not fit, naming the first feature that does not.
     """
     check_signature(signature)
+    frame = signature.frame
+    if frame is not None and tag_map.get(frame.role) != PICTURE_UNIT:
+        raise ContractError(
+            f"frame: expected a source of pictures with role {frame.role!r}, found none"
+        )
     for position, feature in enumerate(signature.features):
         name = f"feature {position} ({feature.role}.{feature.statistic})"
         have = tag_map.get(feature.role)
@@ -117,7 +123,9 @@ def check_signature(signature: ModelSignature) -> None:
                 f"{units[feature.role]!r} as for the same role before, found {feature.unit!r}"
             )
     wide = signature.inputs[0].shape[-1] if signature.inputs[0].shape else 0
-    if wide != len(signature.features):
+    if signature.frame is not None:
+        check_frame(signature, signature.frame)
+    elif wide != len(signature.features) or not wide:
         raise ContractError(
             f"input {signature.inputs[0].name!r}: expected {len(signature.features)} columns, "
             f"one a feature, found {wide}"

@@ -17,9 +17,11 @@ Sizes h' = round(s H) and offsets are whole; of an odd rest the smaller part com
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_core.contracts.artefact import FrameInput
-from edge_core.features.errors import ColumnError
+from edge_core.contracts.artefact import ModelSignature
+from edge_core.contracts.frame import FrameInput
+from edge_core.features.errors import ColumnError, ContractError
 
+PICTURE_UNIT = "picture"  # what a source of pictures supplies in place of a tag's unit
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 
 
@@ -56,6 +58,25 @@ def shape_of(wanted: FrameInput) -> list[int]:
     if wanted.layout == "nchw":
         return [1, depth, wanted.height, wanted.width]
     return [1, wanted.height, wanted.width, depth]
+
+
+def check_frame(signature: ModelSignature, wanted: FrameInput) -> None:
+    """Refuse a model of pictures that contradicts itself.
+
+    Raises:
+        ContractError: naming what contradicts what.
+    """
+    if signature.features or signature.regime_role is not None or len(signature.inputs) != 1:
+        raise ContractError(
+            "frame: expected one input, no features and no regime, since a picture is the window"
+        )
+    (taken,) = signature.inputs
+    shape = shape_of(wanted)
+    if taken.shape[1:] != shape[1:] or taken.dtype != wanted.dtype:
+        raise ContractError(
+            f"input {taken.name!r}: expected shape (batch, {', '.join(map(str, shape[1:]))}) of "
+            f"{wanted.dtype} as the frame says, found {tuple(taken.shape)} of {taken.dtype}"
+        )
 
 
 def _scaled(canvas: NDArray[np.float32], wanted: FrameInput) -> NDArray[np.float32]:

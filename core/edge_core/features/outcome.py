@@ -12,13 +12,8 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_core.contracts.artefact import (
-    Anomaly,
-    Classification,
-    ModelSignature,
-    Regression,
-    Segmentation,
-)
+from edge_core.contracts.artefact import ModelSignature
+from edge_core.contracts.outcome import Anomaly, Classification, Regression, Segmentation
 from edge_core.features.errors import ContractError, OutputError
 
 

@@ -37,7 +37,8 @@ class Window:
     `good_share` counts good and uncertain rows, `uncertain_share` only the uncertain ones;
     `gap_rows` is the longest run of rows without a usable sample, `gap` says whether a source
     recorded one, or never said anything. `age_max_ns` is the age of the oldest value held,
-    beyond `TIME_MAX_NS` where there is a row without any.
+    beyond `TIME_MAX_NS` where there is a row without any. `picture`, shape (row, column, 3), is
+    what there is instead where pictures are the windows.
     """
 
     number: int
@@ -51,6 +52,7 @@ class Window:
     gap_rows: NDArray[np.int64]
     gap: NDArray[np.bool_]
     age_max_ns: NDArray[np.int64]
+    picture: NDArray[np.uint8] | None = None
 
     def copied(self) -> "Window":
         """The same window with columns of its own."""
@@ -84,6 +86,24 @@ class Window:
         ends = self.source_ns[[0, -1]]
         held = ends[ends != NO_TIME_NS]
         return (int(held.min()), int(held.max())) if held.size else None
+
+
+def of_picture(picture: NDArray[np.uint8], at_ns: int, tags: int) -> Window:
+    """The window that a picture is: one row in which nothing is known of any tag."""
+    return Window(
+        number=0,
+        start_ns=at_ns,
+        end_ns=at_ns,
+        values=np.full((1, tags), np.nan, np.float32),
+        quality=np.full((1, tags), CellQuality.GAP, np.uint8),
+        source_ns=np.full((1, tags), NO_TIME_NS, np.int64),
+        good_share=np.zeros(tags),
+        uncertain_share=np.zeros(tags),
+        gap_rows=np.ones(tags, np.int64),
+        gap=np.zeros(tags, np.bool_),
+        age_max_ns=np.zeros(tags, np.int64),
+        picture=picture,
+    )
 
 
 @dataclass(frozen=True, slots=True)

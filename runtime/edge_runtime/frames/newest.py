@@ -58,6 +58,10 @@ class Newest:
         """A picture could not be used."""
         self.refused[role] = self.refused.get(role, 0) + 1
 
+    def pop(self, role: str) -> Frame | None:
+        """The newest picture of *role*, if there is one that was not given yet."""
+        return self._waiting.pop(role, None)
+
     async def next(self, role: str) -> Frame:
         """The newest picture of *role* that was not given yet; waits for one."""
         while role not in self._waiting:

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from edge_core.contracts.artefact import FrameInput
+from edge_core.contracts.frame import FrameInput
 from edge_core.features.errors import ColumnError
 from edge_core.features.frame import shape_of, tensor
 

@@ -8,18 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_core.contracts.artefact import (
-    Anomaly,
-    Classification,
-    Dtype,
-    Feature,
-    ModelSignature,
-    Outcome,
-    Regression,
-    Segmentation,
-    Statistic,
-    TensorSpec,
-)
+from edge_core.contracts.artefact import Dtype, Feature, ModelSignature, Statistic, TensorSpec
+from edge_core.contracts.outcome import Anomaly, Classification, Outcome, Regression, Segmentation
 from edge_core.features.errors import ContractError, OutputError
 from edge_core.features.outcome import check_outcome, read_output
 from tests.unit.features.strategies import windowing

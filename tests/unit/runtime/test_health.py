@@ -15,8 +15,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_core.contracts.artefact import Anomaly, ModelSignature
+from edge_core.contracts.artefact import ModelSignature
 from edge_core.contracts.gateway import HealthWindow
+from edge_core.contracts.outcome import Anomaly
 from edge_core.contracts.rollout import GateLimits
 from edge_core.features.outcome import Reading
 from edge_runtime.health import HealthSums

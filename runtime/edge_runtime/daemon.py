@@ -6,7 +6,7 @@ It ends by cancellation; whatever must be closed is closed by the contexts it wa
 import asyncio
 import signal
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Collection, Coroutine, Sequence
 from contextlib import suppress
 from typing import Any, Final, Protocol
 
@@ -31,6 +31,7 @@ from edge_runtime.startup import sole_use
 log = structlog.get_logger(__name__)
 
 SETTING_RETRY_S: Final = 10.0  # a server that lacks a node today may have it tomorrow
+AGAIN_S: Final = 3.0  # what is still there so long after its end was asked for is asked again
 SNAPSHOT_LOOK_S: Final = 1.0
 
 
@@ -69,13 +70,25 @@ async def run(
             await stop.wait()
             if care is not None:
                 care.notifier.stopping()
-            for task in tasks:
-                task.cancel()
+            await _ended(tasks)
     except* EdgeError as failures:
         first: BaseException = failures
         while isinstance(first, BaseExceptionGroup):
             first = first.exceptions[0]
         raise first from None
+
+
+async def _ended(tasks: Sequence[asyncio.Task[None]]) -> None:
+    """Cancel *tasks* until every one has ended.
+
+    Once is not enough: `asyncio.wait_for` of Python 3.11, with which libraries connect, may answer
+    a cancellation with the error that came at the same moment, and then it is forgotten.
+    """
+    left: Collection[asyncio.Task[None]] = tasks
+    while left:
+        for task in left:
+            task.cancel()
+        _, left = await asyncio.wait(left, timeout=AGAIN_S)
 
 
 def _jobs(

@@ -36,6 +36,7 @@ class Agent:
         self._desired: Desired | None = None
         self._told: events.Reported | None = None
         self._loads_failed = 0
+        self._load_at_s = 0.0  # not sooner is what is committed loaded again
         self._orders: list[RollbackOrder] = []
         self._untidy = True
 
@@ -76,8 +77,8 @@ class Agent:
         Raises:
             StoreError: the record cannot be written, so nothing may be counted on.
         """
-        self.keeper.tell("gateway.began", cause=cause.value, kernel_boot=kernel_boot)
         await self.keeper.save(events.Restarted(cause, kernel_boot))
+        self.keeper.tell("gateway.began", cause=cause.value, kernel_boot=kernel_boot)
 
     async def end(self) -> None:
         """Say that this run ends because it was told to, so that nobody is blamed for it."""
@@ -122,9 +123,10 @@ class Agent:
 
     async def _pass(self) -> None:
         """The one thing that is due."""
-        if not await self._committed_runs() and self.record.slots.candidate is None:
-            return
+        runs = await self._committed_runs()
         if self.keeper.state is UpdateState.ROLLING_BACK:
+            if not runs:
+                return
             self._decide(self.record.slots.committed)
             await self.keeper.save(events.TargetRunning())
             self._untidy = True
@@ -176,6 +178,9 @@ class Agent:
         if entry is None:
             await self._lost(digest, "its bytes are not on this disk")
             return False
+        back = self.keeper.state is UpdateState.ROLLING_BACK
+        if not back and self._means.monotonic() < self._load_at_s:
+            return False
         try:
             await self._lineup.ensure(entry, nice=NICE_COMMITTED)
         except (RefusedError, NotFoundError) as error:
@@ -183,27 +188,29 @@ class Agent:
         except EdgeError as error:
             await self._stumbled(digest, f"{entry.release.version}: {error}")
         else:
-            self._loads_failed = 0
+            self._loads_failed, self._load_at_s = 0, 0.0
             self.keeper.mend("model")
         return self._lineup.has(digest)
 
     async def _stumbled(self, digest: Digest, reason: str) -> None:
         """An accident and no verdict on the version: nobody toggles, we try again.
 
-        On a way back that would leave the line without a model for good, so there the next
-        version gets its turn.
+        Meanwhile a trial goes on, and a release that would mend it may come. On a way back the
+        line would be without a model for good, so there the next version gets its turn.
         """
         self.keeper.fault("model", reason)
-        if self.record.slots.candidate is not None:
-            return
+        self._loads_failed += 1
         if self.keeper.state is UpdateState.ROLLING_BACK:
             self._decide(None)
-            self._loads_failed += 1
             if self._loads_failed >= LOADS_MAX:
                 self._loads_failed = 0
                 await self.keeper.save(events.TargetLost(digest, reason))
-                return
-        await self._ascent.back_off()
+            else:
+                await self._ascent.back_off()
+            return
+        pace = self._means.pace
+        wait_s = min(pace.retry_s * 2 ** min(self._loads_failed - 1, 10), pace.retry_s_max)
+        self._load_at_s = self._means.monotonic() + wait_s
 
     async def _lost(self, digest: Digest, reason: str) -> None:
         self.keeper.fault("integrity", f"{digest}: {reason}")

@@ -91,9 +91,10 @@ class RecordKeeper:
         await asyncio.to_thread(self._waited)
 
     def note(self, event: Event) -> None:
-        """Believe an event that need not survive a restart."""
+        """Believe an event that need not survive a restart; nor does the recorder need it."""
         was, self._record = self._record, advance(self._record, event)
-        self._notice(was, event)
+        if self._record.state is not was.state:
+            self._since_s = self._monotonic()
 
     def tell(self, event: str, **facts: object) -> None:
         """Say something to the log and to the flight recorder."""

@@ -55,10 +55,18 @@ class FlightRecorder:
         newest = max(_lines(_ring(path)), key=lambda line: line.number, default=None)
         self._number = 0 if newest is None else newest.number
         self._offset = 0 if newest is None else newest.ends_at
+        self._said: dict[str, dict[str, object]] = {}  # the last of each event
         self._pending: deque[bytes] = deque(maxlen=PENDING_MAX)
 
     def note(self, event: str, **facts: object) -> None:
-        """Keep a line; it is on the disk after the next `write`."""
+        """Keep a line; it is on the disk after the next `write`.
+
+        What is said again and again, such as why a permit is not given, is kept once: a week of
+        waiting must not push out why the week began.
+        """
+        if self._said.get(event) == facts:
+            return
+        self._said[event] = facts
         self._number += 1
         said = {"at": self._now().isoformat(timespec="milliseconds"), "event": event, **facts}
         self._pending.append(_encoded(self._number, said))

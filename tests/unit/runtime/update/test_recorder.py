@@ -36,7 +36,7 @@ def test_ring(folder: Path, lengths: list[int], each: int) -> None:
     path.unlink(missing_ok=True)
     recorder = opened(path)
     for number, length in enumerate(lengths, 1):
-        recorder.note("update.moved", reason="x" * length)
+        recorder.note("update.moved", at_turn=number, reason="x" * length)
         if number % each == 0 or number == len(lengths):
             recorder.write()
             recorder = opened(path)
@@ -51,9 +51,9 @@ def test_cut(tmp_path: Path) -> None:
     """A power cut inside a line costs that line and the old ones under it, no other."""
     path = tmp_path / "flight.log"
     recorder = opened(path)
-    for _ in range(4):
-        for _ in range(100):
-            recorder.note("update.moved", reason="y" * 200)
+    for turn in range(4):
+        for number in range(100):
+            recorder.note("update.moved", turn=turn, number=number, reason="y" * 200)
         recorder.write()
     before = path.read_bytes()
     known = numbers(path)
@@ -77,6 +77,19 @@ def test_long_line(tmp_path: Path) -> None:
     recorder.write()
     (line,) = read(tmp_path / "flight.log")
     assert line == {"number": 1, "at": line["at"], "event": "gateway.faulted", "kind": "store"}
+
+
+def test_said_again(tmp_path: Path) -> None:
+    """What does not change is kept once, so that a week of waiting pushes nothing out."""
+    path = tmp_path / "flight.log"
+    recorder = opened(path)
+    recorder.note("update.moved", state="staged")
+    for _ in range(3):
+        recorder.note("permit.deferred", reason="its line is changing")
+    recorder.note("permit.deferred", reason="its partner is changing")
+    recorder.write()
+    said = [line.get("reason", line.get("state")) for line in read(path)]
+    assert said == ["staged", "its line is changing", "its partner is changing"]
 
 
 def test_no_disk(tmp_path: Path) -> None:

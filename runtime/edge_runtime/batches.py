@@ -12,7 +12,6 @@ from typing import Final, Protocol
 
 from edge_core.contracts.errors import EdgeError
 from edge_core.contracts.telemetry import Signal
-from edge_runtime.broker import still_wanted
 from edge_runtime.reporting import Faults
 from edge_runtime.wear import WearBudget, pause_s
 
@@ -79,17 +78,19 @@ async def send_once(sources: Mapping[Signal, Encodes], keeps: Keeps) -> None:
         EdgeError: the first that `keeps` raised.
     """
     bodies = await asyncio.to_thread(_encoded, sources)
-    try:
-        async with asyncio.TaskGroup() as group:
-            for signal, body in bodies:
-                group.create_task(_add(keeps, signal, body))
-    except* EdgeError as failures:
-        still_wanted()  # a group that ends by an error forgets that it was cancelled
-        raise failures.exceptions[0] from None
+    failures: list[EdgeError] = []
 
+    async def add(signal: Signal, body: bytes) -> None:
+        try:
+            await keeps.add(signal, body)
+        except EdgeError as error:
+            failures.append(error)  # the others of this batch are still to be kept
 
-async def _add(keeps: Keeps, signal: Signal, body: bytes) -> None:
-    await keeps.add(signal, body)
+    async with asyncio.TaskGroup() as group:
+        for signal, body in bodies:
+            group.create_task(add(signal, body))
+    if failures:
+        raise failures[0]
 
 
 def _encoded(sources: Mapping[Signal, Encodes]) -> list[tuple[Signal, bytes]]:

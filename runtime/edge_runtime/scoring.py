@@ -254,9 +254,7 @@ class Scorer:
         route, opinion = scored.route, request.answer
         scored = replace(scored, awaits=False)
         if (opinion is None or opinion.error) and not self._stands(route):
-            self.heard(
-                scored
-            )  # a model that has left has neither missed a window nor failed on it
+            self.heard(scored)  # a model that has left has not failed
         elif opinion is None:
             route.exposure.dropped += 1
             route.exposure.errors += int(route.role == ROLE_TRIAL)

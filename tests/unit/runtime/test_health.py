@@ -177,7 +177,12 @@ def test_counts(name: str, tmp_path: Path) -> None:
 LATER: dict[str, tuple[Route, Scored, dict[str, int]]] = {
     "the opinion came, and differs": (
         BESIDE,
-        window(BESIDE, opinion(FIRST, ROLE_COMMITTED, NORMAL), opinion(SECOND, ROLE_SHADOW, LEAK)),
+        window(
+            BESIDE,
+            opinion(FIRST, ROLE_COMMITTED, NORMAL),
+            opinion(SECOND, ROLE_SHADOW, LEAK),
+            late=opinion(SECOND, ROLE_SHADOW, LEAK),
+        ),
         {"scored": 1, "alarms": 1, "shadow_pairs": 1, "shadow_disagreed": 1},
     ),
     "it never came, beside the committed one": (
@@ -191,6 +196,14 @@ LATER: dict[str, tuple[Route, Scored, dict[str, int]]] = {
         {"shadow_dropped": 1, "errors": 1, "no_verdict": 1},
     ),
 }
+
+
+def test_a_model_that_left_is_not_counted(tmp_path: Path) -> None:
+    """What a model was not asked any more, since it had left, is in no health window."""
+    with MappedDocument(tmp_path / "h") as book:
+        sums = HealthSums(1, at, book)
+        sums.second(window(ON_TRIAL, opinion(FIRST, ROLE_SHADOW, NORMAL)))
+        assert sums.close() == []
 
 
 @pytest.mark.parametrize("name", LATER)

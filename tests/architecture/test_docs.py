@@ -3,6 +3,7 @@
 import ast
 import contextlib
 import io
+import itertools
 import re
 import shlex
 from collections.abc import Iterator
@@ -135,7 +136,7 @@ TYPED = [(page, line) for page in WRITTEN for line in dict.fromkeys(commands_on(
 def test_commands_can_be_typed(page: Path, line: str) -> None:
     """Every command that a page tells somebody to type is one that its program takes."""
     words = [NUMBERS.get(word, word) for word in shlex.split(line, comments=True)]
-    words = words[: words.index(">")] if ">" in words else words
+    words = list(itertools.takewhile(lambda word: word not in {">", ">>", "|"}, words))
     said = io.StringIO()
     try:
         with contextlib.redirect_stderr(said), contextlib.redirect_stdout(said):

@@ -12,6 +12,7 @@ from hashlib import sha256
 from itertools import pairwise
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from edge_core.contracts.artefact import Windowing
@@ -257,6 +258,37 @@ async def test_another_make(other_make: Program, tmp_path: Path) -> None:
             "node-opcua killed: data %.2f s after it was back", time.monotonic() - ready_s
         )
     assert got.said("source.connected") == ["source.connected"] * 2
+
+
+def another(role: str, unit: str = "1", element: str = "") -> TagConfig:
+    """A tag of the other make's server."""
+    address = f"nsu=urn:another:make;s={role}{element}"
+    return TagConfig(role=role, unit=unit, source="plc", address=address)
+
+
+async def test_another_make_forgets(other_make: Program) -> None:
+    """node-opcua: units, an element; what it forgot in an outage comes from its history."""
+    await other_make.ready()
+    assert other_make.port is not None
+    link, wanted = Link(other_make.port), [another("count"), another("warm", "degC")]
+    wanted.append(another("row", element="#[1]"))
+    async with link.open():
+        source = config(link.port, url=f"opc.tcp://127.0.0.1:{link.port}/other", hold_s=0.5)
+        async with reading(source, wanted) as (got, reader):
+            for role, value in (("warm", 10.0), ("row", 1.5)):
+                assert (await got.until_value(role, -1.0)).value == pytest.approx(value)
+            before = (await got.until_value("count", 1)).value
+            await got.until_value("count", before + 10)
+            link.closed = True
+            link.reset()
+            await asyncio.sleep(DEAF_S)
+            link.closed = False
+            await got.until_said("source.history_read")
+            last = got.of("count")[-1].value
+            await got.until_value("count", last + 10)
+    assert reader.recovered > 10
+    values = sorted(each.value for each in got.of("count") if each.quality is CellQuality.GOOD)
+    assert np.diff(values).tolist() == [1.0] * (len(values) - 1), "each once, and none left out"
 
 
 async def now_at(got: Recorder) -> float:

@@ -1,14 +1,17 @@
 // An OPC UA server of another make: `node server.js PORT FOLDER`, the packages beside it.
 //
 // One variable a case that a plant brings: other types, a broken sensor, a value that is only the
-// last usable one, a source time ten minutes old. `count` goes up twenty times a second. The
-// certificate that it shows is in FOLDER/own/certs/certificate.pem.
+// last usable one, a source time ten minutes old. `warm` is 50 °F, `row` an array. `count` goes up
+// twenty times a second, and there is history of it. The certificate that it shows is in
+// FOLDER/own/certs/certificate.pem.
 
-const { OPCUAServer, OPCUACertificateManager, DataType, DataValue, StatusCodes, Variant } =
-  require("node-opcua");
+const {
+  OPCUAServer, OPCUACertificateManager, DataType, StatusCodes, VariantArrayType, standardUnits,
+} = require("node-opcua");
 
 const [port, folder] = [Number(process.argv[2]), process.argv[3]];
 const OLD_MS = 10 * 60 * 1000;
+const HISTORY = 2000;
 
 const CASES = {
   float: [DataType.Float, 1.5, StatusCodes.Good, 0],
@@ -45,9 +48,19 @@ async function main() {
     });
     variable.setValueFromSource({ dataType, value }, statusCode, new Date(Date.now() - ageMs));
   }
+  own.addAnalogDataItem({
+    componentOf: device, browseName: "warm", nodeId: "s=warm", dataType: DataType.Double,
+    engineeringUnits: standardUnits.degree_fahrenheit, engineeringUnitsRange: { low: 0, high: 200 },
+  }).setValueFromSource({ dataType: DataType.Double, value: 50 });
+  own.addVariable({
+    componentOf: device, browseName: "row", nodeId: "s=row", dataType: DataType.Float, valueRank: 1,
+  }).setValueFromSource({
+    dataType: DataType.Float, arrayType: VariantArrayType.Array, value: new Float32Array([0.5, 1.5, 2.5]),
+  });
   const count = own.addVariable({
     componentOf: device, browseName: "count", nodeId: "s=count", dataType: DataType.UInt32,
   });
+  space.installHistoricalDataNode(count, { maxOnlineValues: HISTORY });
   let number = 0;
   setInterval(() => {
     number += 1;

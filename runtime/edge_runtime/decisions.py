@@ -9,6 +9,7 @@ import structlog
 from msgspec import Struct
 
 from edge_core.contracts.artefact import Label
+from edge_runtime.attempt import attempt
 from edge_runtime.broker import dial, load, still_wanted
 from edge_runtime.errors import PayloadError
 from edge_runtime.line_config import TopicConfig
@@ -73,12 +74,9 @@ class DecisionTopic:
 
         while True:
             try:
-                # A task a connection: one that ends a group by an error counts as cancelled.
-                async with asyncio.TaskGroup() as group:
-                    group.create_task(self._connection())
+                await attempt(self._connection())
             except* aiomqtt.MqttError as errors:
                 self._tell(errors)
-            still_wanted()  # a group that ends by an error forgets that it was cancelled
             await asyncio.sleep(self._config.retry_s)
 
     async def _connection(self) -> None:

@@ -46,8 +46,8 @@ class Notifier:
         self._send(f"READY=1\n{_status(status)}")
 
     def alive(self, status: str) -> None:
-        """A sign of life."""
-        self._send(f"WATCHDOG=1\n{_status(status)}")
+        """A sign of life; one that does not arrive is followed by others, and needs no word."""
+        self._send(f"WATCHDOG=1\n{_status(status)}", tells=False)
 
     def reloading(self, monotonic_s: float) -> None:
         """The configuration is being read again; `ready` ends that."""
@@ -57,7 +57,7 @@ class Notifier:
         """The daemon is about to end."""
         self._send("STOPPING=1")
 
-    def _send(self, state: str) -> None:
+    def _send(self, state: str, *, tells: bool = True) -> None:
         if self.address is None:
             return
         name = f"\0{self.address[1:]}" if self.address.startswith("@") else self.address
@@ -65,7 +65,8 @@ class Notifier:
             with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as ours:
                 ours.sendto(state.encode(), name)
         except OSError as error:
-            log.warning("notify.failed", reason=str(error))
+            if tells:
+                log.warning("notify.failed", reason=str(error))
 
 
 def _status(words: str) -> str:

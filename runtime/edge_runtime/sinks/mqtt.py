@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 import structlog
 
+from edge_runtime.attempt import attempt
 from edge_runtime.broker import dial, still_wanted
 from edge_runtime.sinks.settings import MqttSinkConfig
 from edge_runtime.sinks.standing import Shown
@@ -67,12 +68,9 @@ class MqttSink:
 
         while True:
             try:
-                # A task a connection: one that ends a group by an error counts as cancelled.
-                async with asyncio.TaskGroup() as group:
-                    group.create_task(self._connection())
+                await attempt(self._connection())
             except* aiomqtt.MqttError as errors:
                 self._tell(errors)
-            still_wanted()  # a group that ends by an error forgets that it was cancelled
             await asyncio.sleep(self._config.retry_s)
 
     async def _connection(self) -> None:

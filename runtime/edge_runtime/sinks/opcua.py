@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 import structlog
 
 from edge_core.contracts.errors import ConfigurationError
+from edge_runtime.attempt import attempt
 from edge_runtime.broker import still_wanted
 from edge_runtime.errors import SourceLostError
 from edge_runtime.sinks.settings import OpcUaSinkConfig
@@ -95,14 +96,11 @@ class OpcUaSink:
         ua_error = await asyncio.to_thread(_library_error)  # it takes two seconds to load
         while True:
             try:
-                # A task a connection: what the library cancels is not ourselves.
-                async with asyncio.TaskGroup() as group:
-                    group.create_task(self._connection())
+                await attempt(self._connection())
             except* ConfigurationError as errors:
                 raise _first(errors) from None
             except* (OSError, ua_error, SourceLostError, *NONSENSE) as errors:
                 self._tell(_first(errors))
-            still_wanted()  # a group that ends by an error forgets that it was cancelled
             await asyncio.sleep(self._server.retry_s)
 
     async def _connection(self) -> None:
@@ -115,12 +113,17 @@ class OpcUaSink:
             self._due = self._shown is not None  # whatever the server shows is old
             async with asyncio.TaskGroup() as group:
                 group.create_task(renew_channel(panel.client))
-                await self._write_on(panel)
+                try:
+                    await self._write_on(panel)
+                except asyncio.CancelledError:
+                    # The library has a kind of its own, which a group takes for an error.
+                    raise asyncio.CancelledError from None
         finally:
             await panel.close()
 
     async def _write_on(self, panel: "Panel") -> None:
         while True:
+            still_wanted()
             if self._due and self._shown is not None:
                 self._due = False
                 await panel.show(self._shown)

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
-from edge_runtime.broker import still_wanted
 from edge_runtime.config import TagConfig
 from edge_runtime.errors import SourceLostError
 from edge_runtime.sources.opcua_client import NONSENSE, library, renew_channel
@@ -94,7 +93,6 @@ class OpcUaSource:
                         told = str(error)
                         log.warning("source.lost", source=self._config.name, reason=told)
                 self.reconnects += 1
-                still_wanted()
                 await asyncio.sleep(self._config.retry_s)
         finally:
             if self._line is not None:

@@ -19,7 +19,7 @@ from edge_runtime.config import TagConfig
 from edge_runtime.errors import SourceLostError
 from edge_runtime.sources.opcua_client import NONSENSE, library, renew_channel
 from edge_runtime.sources.opcua_config import OpcUaConfig
-from edge_runtime.sources.opcua_continuity import Continuity, Hole
+from edge_runtime.sources.opcua_continuity import Continuity, Hole, doubted
 from edge_runtime.sources.opcua_items import NO_TIME
 from edge_runtime.sources.opcua_tags import UNIT_HANDLES, TagColumns
 from edge_runtime.sources.opcua_wire import Notification
@@ -194,9 +194,11 @@ class OpcUaSource:
 
     def _message(self, message: Notification, more: bool) -> None:  # noqa: FBT001 - as it was sent
         """One message has come, perhaps without a value."""
-        if self._line is not None:
-            self._settle(self._line)
-        self._take(message, more=more, historical=False)
+        line = self._line
+        resumed = line is not None and not line.settled
+        if line is not None:
+            self._settle(line)
+        self._take(message, more=more, historical=False, resumed=resumed)
 
     def _settle(self, line: "Line") -> None:
         """The server goes on where it was: nothing was lost, and here is what it had kept."""
@@ -206,9 +208,9 @@ class OpcUaSource:
         self._hand_on(self._continuity.mended())
         held, line.held = line.held, []
         for message in held:
-            self._take(message, more=True, historical=True)
+            self._take(message, more=True, historical=True, resumed=False)
 
-    def _take(self, message: Notification, *, more: bool, historical: bool) -> None:
+    def _take(self, message: Notification, *, more: bool, historical: bool, resumed: bool) -> None:
         published_ns = message.published_ns
         if published_ns == NO_TIME:
             published_ns = self._unix_ns()
@@ -217,6 +219,8 @@ class OpcUaSource:
         batch = self._columns.batch(message.changes, published_ns, self._monotonic())
         if historical:
             batch = batch.late()
+        if resumed:
+            batch = doubted(batch, self._config.queue)
         self._hand_on(self._continuity.take(batch, published_ns, more=more))
         holes = self._continuity.holes()
         if holes:

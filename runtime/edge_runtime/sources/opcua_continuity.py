@@ -5,7 +5,7 @@ sent gives the difference between both clocks, so a keep-alive too moves the ins
 everything is known. What was lost lies behind that instant and before the next value.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -174,6 +174,20 @@ class Continuity:
         # Of several values of one tag the last one stays.
         self._values[batch.tags] = batch.values
         self._status[batch.tags] = batch.status
+
+
+def doubted(batch: SampleBatch, queue: int) -> SampleBatch:
+    """What comes first after an outage: a queue that was full has lost values, told or not.
+
+    Not every server sets the overflow bit. Where a tag has as many values as its queue holds, the
+    first of them is marked as if the server had.
+    """
+    if len(batch) < queue:
+        return batch
+    _, first, count = np.unique(batch.tags, return_index=True, return_counts=True)
+    status = batch.status.copy()
+    status[first[count >= queue]] |= np.uint32(OVERFLOW)
+    return replace(batch, status=status)
 
 
 def _batch(

@@ -3,7 +3,7 @@
 import numpy as np
 
 from edge_core.features.samples import CellQuality
-from edge_runtime.sources.opcua_continuity import OVERFLOW, Continuity, Hole
+from edge_runtime.sources.opcua_continuity import OVERFLOW, Continuity, Hole, doubted
 from edge_runtime.sources.sample import GapCause, SampleBatch, gap_status
 
 SECOND = 1_000_000_000
@@ -147,6 +147,15 @@ def test_overflow_within_a_message() -> None:
     found = known.take(message, T0 + 4 * SECOND - AHEAD, more=False)
     assert rows(found)[0] == (0, None, 2 * SECOND + 1, GAP)
     assert len(found) == 4
+
+
+def test_full_queue() -> None:
+    """As many values of a tag as its queue holds: those before are lost, told or not."""
+    first = batch((0, 3.0, 2 * SECOND), (2, 1.0, 3 * SECOND), (0, 4.0, 3 * SECOND))
+    assert doubted(first, 3).status.tolist() == [0, 0, 0]
+    found = live().take(doubted(first, 2), T0 + 4 * SECOND - AHEAD, more=False)
+    assert rows(found)[0] == (0, None, SECOND + 1, GAP)
+    assert [row[3] for row in rows(found)[1:]] == [GOOD] * 3
 
 
 def test_an_outage_within_an_outage() -> None:

@@ -127,6 +127,10 @@ EQUIVALENT: dict[str, dict[str, str]] = {
         "self._since_row = 1": "the first row sets it to its own",
         "self._since_row = None": "likewise",
     },
+    f"{GATEWAY}/clock.py": {
+        "self._moved_s = None": "the first sample sets it",
+        "self._offset_ns = max(wanted, self._offset_ns - max(1, slack_ns))": "a nanosecond",
+    },
     f"{CORE}/features/contract.py": {
         "pairs = [linear(tag_map[role], units[role]) or (1.0, 1.0) for role in signature.roles]": (
             "fit_check has refused what has no conversion"
@@ -141,6 +145,13 @@ EQUIVALENT: dict[str, dict[str, str]] = {
         "level -= 1": "likewise",
     },
     f"{CORE}/features/grid.py": {
+        "order = index[:1]": "the first sample stands where it stood",
+        "if np.count_nonzero(newest >= 1) < len(index):": "order is looked at without need",
+        "usable_only[cell[unfit]] = -2": "any number below nought is none",
+        "shared = np.zeros(int(cell.max()) + 2, np.bool_)": "only memory",
+        "values = samples.values.take(held, )": "-1 is the last one either way",
+        "source_ns = samples.times_ns.take(held, mode=None)": "likewise",
+        "(held, values, np.float32(None)),": "not a number all the same",
         "merit = -samples.quality[at].astype(None)": "a wider number",
         "kept = samples if len(samples) < room else samples.take(np.arange(room))": "all of them",
     },

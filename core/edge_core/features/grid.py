@@ -153,7 +153,7 @@ def _filled(newest: Indices, rows: int) -> Indices:
         begins[1:] |= np.diff(holes) != 1
         run = np.maximum.accumulate(np.where(begins, np.arange(len(holes)), 0))
         newest[holes] = before[run]
-    return newest.reshape(-1, rows)
+    return newest.reshape(len(newest) // rows, rows)
 
 
 def _cells(samples: Samples, spec: GridSpec, first: int, seen: Indices, held: Indices) -> Rows:
@@ -203,6 +203,8 @@ def place(samples: Samples, spec: GridSpec, first: int, rows: int) -> Rows:
     """
     if len(samples) and not 0 <= int(samples.tags.min()) <= int(samples.tags.max()) < spec.tags:
         raise ColumnError(f"samples: expected tags below {spec.tags}, found {samples.tags.max()}")
+    if rows == 0:
+        return _unknown(spec, first, 0)
     sound = _sound(samples)
     return _cells(sound, spec, first, *_holders(sound, spec, first, rows))
 

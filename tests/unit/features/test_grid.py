@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge_core.features.errors import ColumnError
-from edge_core.features.grid import ROWS_MAX, Grid, GridSpec, Rows, period_ns, place
+from edge_core.features.grid import NO_TIME_NS, ROWS_MAX, Grid, GridSpec, Rows, period_ns, place
 from edge_core.features.samples import CellQuality, Samples, join, severity
 from tests.unit.features.strategies import (
     FIRST_ROW,
@@ -280,3 +280,25 @@ STATUS = {
 def test_severity(status: int, quality: CellQuality) -> None:
     """The two top bits of an OPC UA status code decide."""
     assert severity(np.array([status], np.uint32)).tolist() == [quality]
+
+
+def test_tags_keep_to_their_columns() -> None:
+    """What one tag shows is in its own column, whoever else shows something at that time."""
+    found = place(
+        samples([(2, 5.0, GOOD, 0), (0, 3.0, GOOD, 0), (2, 6.0, BAD, 100), (0, 4.0, GOOD, 100)]),
+        GridSpec(100, (1000, 1000, 1000)),
+        first=0,
+        rows=2,
+    )
+    np.testing.assert_array_equal(found.values, [[3.0, NONE, 5.0], [4.0, NONE, 5.0]])
+    assert found.quality.tolist() == [[GOOD, GAP, GOOD], [GOOD, GAP, BAD]]
+    assert found.source_ns.tolist() == [[0, NO_TIME_NS, 0], [100, NO_TIME_NS, 0]]
+
+
+def test_rows_of_nothing_have_the_types_of_rows() -> None:
+    """Without samples there are cells all the same, and they fit onto those with samples."""
+    for count in (0, 2):
+        found = place(samples([]), SPEC, FIRST_ROW, count)
+        assert found.values.shape == found.quality.shape == found.source_ns.shape == (count, 3)
+        types = (found.values.dtype, found.quality.dtype, found.source_ns.dtype)
+        assert types == (np.float32, np.uint8, np.int64)

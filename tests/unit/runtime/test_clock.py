@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_runtime.clock import LEAP_NS, LEAP_PATIENCE_S, SECOND_NS, PlantClock
+from edge_runtime.clock import LEAP_NS, LEAP_PATIENCE_S, NEAR_NS, SECOND_NS, PlantClock
 
 T0_NS = 1_795_305_600_000_000_000
 HOUR_NS = 3600 * SECOND_NS
@@ -122,3 +122,62 @@ def test_no_time_before_the_first_sample() -> None:
     clock = PlantClock(1)
     assert not clock.observe(np.empty(0, np.int32), np.empty(0, np.int64), 1.0)
     assert clock.now_ns(5.0) is None
+
+
+def one_at(clock: PlantClock, second: float, off_ns: int = 0, tag: int = 0) -> bool:
+    """One sample of one tag, so far from *T0_NS*; whether rows start anew."""
+    at_ns = T0_NS + int(second * SECOND_NS) + off_ns
+    return clock.observe(np.array([tag], np.int32), np.array([at_ns]), second)
+
+
+def test_tags_that_never_spoke_have_no_say() -> None:
+    """Most tags of a plant may not have come yet; they are not of 1970."""
+    clock = PlantClock(9)
+    for second in range(4):
+        one_at(clock, float(second), -HOUR_NS)
+    assert clock.now_ns(4.0) == T0_NS + 4 * SECOND_NS - HOUR_NS
+    assert clock.leaps == 0
+
+
+BOUNDS = {
+    "near enough at the first confirmation": (-NEAR_NS, False),
+    "not near enough": (-NEAR_NS - 1, True),
+}
+
+
+@pytest.mark.parametrize("name", BOUNDS)
+def test_first_confirmation(name: str) -> None:
+    """The second value of a plant says where its clock is; a little off is let go."""
+    off_ns, anew = BOUNDS[name]
+    clock = PlantClock(1)
+    assert one_at(clock, 0.0)
+    assert one_at(clock, 1.0, off_ns) == anew
+
+
+def test_as_far_off_as_may_be_is_no_leap() -> None:
+    """Five seconds are a long cable, and one nanosecond more is another clock."""
+    for off_ns, leaps in ((LEAP_NS, 0), (-LEAP_NS, 0), (-LEAP_NS - 10**8, 1)):
+        clock = PlantClock(1)
+        listen(clock, [0], range(3))
+        for second in range(3, 20):
+            one_at(clock, float(second), off_ns)
+        assert clock.leaps == leaps
+
+
+def test_late_values_pull_gently() -> None:
+    """A second of delay moves the clock by a millisecond a second, not by a second."""
+    clock = PlantClock(1)
+    listen(clock, [0], range(100))
+    for second in range(100, 110):
+        one_at(clock, float(second), -SECOND_NS)
+    now_ns = clock.now_ns(109.0)
+    assert now_ns == T0_NS + 109 * SECOND_NS - 10 * SECOND_NS // 1000
+
+
+def test_set_twice() -> None:
+    """In spring and in autumn: both times are counted."""
+    clock = PlantClock(1)
+    listen(clock, [0], range(3))
+    listen(clock, [HOUR_NS], range(3, 20))
+    listen(clock, [0], range(20, 40))
+    assert clock.leaps == 2

@@ -4,9 +4,12 @@ import asyncio
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 
+from edge_core.contracts.artefact import Dtype, TensorSpec
+from edge_core.contracts.outcome import Regression
 from edge_core.features.grid import Rows
 from edge_core.features.samples import CellQuality
 from edge_core.features.window import window_of
@@ -20,7 +23,7 @@ from edge_runtime.update.record import Entry
 from edge_runtime.verdict import NO_MODEL, SAFE_MODE
 from edge_runtime.windows import CutWindow
 from tests.simulators.models import SimulatedWorker, loaded
-from tests.simulators.releases import CLASSES
+from tests.simulators.releases import CLASSES, signature
 
 pytestmark = pytest.mark.anyio
 
@@ -124,6 +127,30 @@ async def test_model_fails(failure: Exception, errors: int, lost: str) -> None:
     assert (verdict.decided, verdict.label) == (False, CLASSES[0])
     assert str(failure) in verdict.reason
     assert (route.exposure.errors, route.exposure.lost) == (errors, lost)
+
+
+@pytest.mark.parametrize("scores", [(0.1, 0.2, 0.7), (0.1,), (float("nan"), 0.9)])
+async def test_no_label_from_what_is_none(scores: tuple[float, ...]) -> None:
+    """Scores of another shape, or that are no numbers, count against the model: never a label."""
+    model, _ = loaded("1", SimulatedWorker("x", scores=scores))
+    route = Route(model)
+    verdict = (await scored(route)).verdict
+    assert not verdict.decided
+    assert "model failed: output scores: expected" in verdict.reason
+    assert (route.exposure.errors, route.exposure.scored) == (1, 0)
+
+
+async def test_quantity() -> None:
+    """A regression's verdict carries its value and unit beside the class it falls into."""
+    made = msgspec.structs.replace(
+        signature(),
+        outputs=[TensorSpec(name="hours", dtype=Dtype.FLOAT32, shape=[1, 1])],
+        outcome=Regression(quantity="remaining-life", unit="h", bounds=[100.0]),
+    )
+    model, _ = loaded("1", SimulatedWorker("x", scores=(250.0,)), made)
+    verdict = (await scored(Route(model))).verdict
+    assert (verdict.label, verdict.value, verdict.unit) == (CLASSES[1], 250.0, "h")
+    assert verdict.confidence is None
 
 
 class Loads:

@@ -15,8 +15,8 @@ from edge_runtime.charts import ChartFile, ChartKeeper
 from edge_runtime.config import Config
 from edge_runtime.device import Device
 from edge_runtime.drift import DriftWatch
-from edge_runtime.health import HealthSums
 from edge_runtime.frames.newest import Newest
+from edge_runtime.health import HealthSums
 from edge_runtime.heartbeat import Heart, Looks
 from edge_runtime.identity import IdentityFolder
 from edge_runtime.inference.engine import open_engine
@@ -236,7 +236,7 @@ async def assemble(
             config.sinks.heartbeat_s,
         )
         looks = Looks(
-            running=lambda: lineup.running,
+            running=lambda: agent.running,
             windows=lambda: ledger.counts,
             clock=clock_quality,
             outbox_waiting=lambda: outbox.waiting,

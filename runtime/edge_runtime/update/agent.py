@@ -39,6 +39,7 @@ class Agent:
         self._load_at_s = 0.0  # not sooner is what is committed loaded again
         self._orders: list[RollbackOrder] = []
         self._untidy = True
+        self._routed: UpdateState | None = None  # the state that the present route follows
 
     @property
     def record(self) -> Record:
@@ -70,6 +71,15 @@ class Agent:
         self._orders.append(order)
         self._wake.set()
         return target
+
+    @property
+    def running(self) -> Digest | None:
+        """What decides, by its worker's own word.
+
+        None between the write that puts a model in charge and the route that follows it: a report
+        of that instant would otherwise name two models and look like a worker that lies.
+        """
+        return self._lineup.running if self._routed is self.keeper.state else None
 
     async def begin(self, cause: Cause, kernel_boot: str) -> None:
         """Take up where the last run ended.
@@ -161,6 +171,7 @@ class Agent:
         desired = self.record.desired
         safe_mode = desired is not None and desired.safe_mode
         self._lineup.decide(effective, shadow, role=role, safe_mode=safe_mode)
+        self._routed = self.keeper.state
 
     # What is committed runs, or something else that is verified does, or nothing.
 

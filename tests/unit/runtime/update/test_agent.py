@@ -225,6 +225,23 @@ async def test_reports_before_the_disk() -> None:
         await gateway.until(lambda: gateway.now.state is S.TRIAL)
 
 
+async def test_reports_name_one_model(tmp_path: Path) -> None:
+    """At every instant of an update what a report says runs is what it says is in charge."""
+    async with running(disk_with(record(ON_B)), Line(), flight=tmp_path / "flight") as gateway:
+        gateway.agent.submit(wanting_c(trial=SHORT))
+        seen: set[str] = set()
+
+        def committed() -> bool:
+            runs, settled = gateway.agent.running, gateway.now.state in {S.TRIAL, S.COMMITTED}
+            if settled and runs is not None:
+                seen.add(runs)
+                assert runs == gateway.now.slots.effective
+            return gateway.now.state is S.COMMITTED and runs == C
+
+        await gateway.until(committed)
+        assert seen == {C}
+
+
 async def test_trial_goes_on() -> None:
     """What was scored before a stop counts after it; the plan's bounds are met over both runs."""
     both = TrialPolicy(inferences_min=400, duration_min_s=0.0, tries=1)

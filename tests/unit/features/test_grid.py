@@ -300,5 +300,5 @@ def test_rows_of_nothing_have_the_types_of_rows() -> None:
     for count in (0, 2):
         found = place(samples([]), SPEC, FIRST_ROW, count)
         assert found.values.shape == found.quality.shape == found.source_ns.shape == (count, 3)
-        types = (found.values.dtype, found.quality.dtype, found.source_ns.dtype)
-        assert types == (np.float32, np.uint8, np.int64)
+        columns = (found.values, found.quality, found.source_ns)
+        assert [column.dtype.name for column in columns] == ["float32", "uint8", "int64"]

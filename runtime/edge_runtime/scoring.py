@@ -351,6 +351,7 @@ class Scorer:
             gaps=sorted({gap.role for gap in cut.gaps if gap.role in roles}),
             source_started=None if span_ns is None else instant(span_ns[0]),
             source_ended=None if span_ns is None else instant(span_ns[1]),
+            clock_ahead_s=None if cut.ahead_ns is None else round(cut.ahead_ns / 1e9, 3),
         )
 
 

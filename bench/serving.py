@@ -52,8 +52,8 @@ class Effort:
     through_client: int
 
 
-FULL = Effort(rounds=5, seconds=3.0, through_client=500)
-QUICK = Effort(rounds=2, seconds=1.0, through_client=60)
+FULL = Effort(rounds=15, seconds=1.0, through_client=500)
+QUICK = Effort(rounds=6, seconds=0.4, through_client=60)
 
 
 @dataclass(slots=True)

@@ -2,7 +2,9 @@
 
 A proxy between source and server goes deaf, is cut, reset, closed or slow. Half of the runs are
 against asyncua's server and half against node-opcua's; several go on side by side. What was sent
-meanwhile is known from a source of our own that needs no proxy.
+meanwhile is known from a source of our own that needs no proxy. It also tells how busy the machine
+is: a run that is late while this source too had to wait for its values says nothing, and is made
+again.
 """
 
 import asyncio
@@ -12,6 +14,7 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -20,6 +23,7 @@ from edge_core.features.samples import CellQuality
 from edge_runtime.config import TagConfig
 from edge_runtime.sources.opcua import OpcUaSource
 from edge_runtime.sources.opcua_config import OpcUaConfig
+from edge_runtime.sources.sample import Ingest, SampleBatch
 from tests.real.other_make import other_make_program
 from tests.simulators.link import Link
 from tests.simulators.opcua_field import URI
@@ -37,6 +41,8 @@ KEEP_ALIVE_S = 1.0
 SILENCE_S = 2 * KEEP_ALIVE_S
 BACK_S = 2 * KEEP_ALIVE_S + 1
 SETTLE_S = 1.5
+STARVED_S = 0.5  # without values every tenth of a second the machine has no time for anybody
+TRIES = 4
 TAG = "count"
 SEED = 20261122
 
@@ -55,7 +61,7 @@ class Plant:
         assert self.program.port is not None
         return self.program.port
 
-    def source(self, port: int, got: Recorder, hold_s: float) -> OpcUaSource:
+    def source(self, port: int, take: Ingest, hold_s: float) -> OpcUaSource:
         """A source of the counter, by way of a port."""
         config = OpcUaConfig(
             name="plc",
@@ -69,7 +75,7 @@ class Plant:
             history=hold_s > SILENCE_S,
         )
         tag = TagConfig(role=TAG, unit="1", source="plc", address=self.address)
-        return OpcUaSource(config, [tag], got.take, monotonic=time.monotonic, unix_ns=time.time_ns)
+        return OpcUaSource(config, [tag], take, monotonic=time.monotonic, unix_ns=time.time_ns)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +93,7 @@ class Outcome:
 
     fault: Fault
     back_s: float = 0.0
-    resumed: bool = False
+    starved_s: float = 0.0
     account: Account = field(default_factory=Account)
 
 
@@ -143,14 +149,21 @@ async def one(plant: Plant, fault: Fault) -> Outcome:
     """One source, one link, one outage; what a source without a link saw is the truth."""
     link, got, seen = Link(plant.port), Recorder((TAG,)), Recorder((TAG,))
     outcome = Outcome(fault)
+    heard_s: list[float] = []
+
+    def hear(batch: SampleBatch) -> None:
+        heard_s.append(time.monotonic())
+        seen.take(batch)
+
     async with (
         link.open(),
-        running(plant.source(plant.port, seen, 60.0)),
-        running(plant.source(link.port, got, fault.hold_s)),
+        running(plant.source(plant.port, hear, 60.0)),
+        running(plant.source(link.port, got.take, fault.hold_s)),
     ):
         await until(lambda: any(each.value > 0 for each in got.samples), "the first value")
         await until(lambda: any(each.value > 0 for each in seen.samples), "the first value")
         await asyncio.sleep(SETTLE_S)
+        began_s = time.monotonic()
         await suffer(link, fault)
         works_s, works_ns = time.monotonic(), time.time_ns()
 
@@ -163,6 +176,8 @@ async def one(plant: Plant, fault: Fault) -> Outcome:
         await until(back, f"data after {fault}")
         outcome.back_s = time.monotonic() - works_s
         await asyncio.sleep(SETTLE_S)
+    pauses = [b - a for a, b in pairwise(heard_s) if b >= began_s]
+    outcome.starved_s = max(pauses, default=0.0)
     truth: dict[int, int] = {}
     learnt(truth, seen.samples)
     learnt(truth, got.samples)
@@ -191,7 +206,13 @@ async def test_outages(plant: Plant, capsys: pytest.CaptureFixture[str]) -> None
 
     async def take_turn(fault: Fault) -> None:
         async with turns:
-            outcomes.append(await one(plant, fault))
+            for _ in range(TRIES):
+                outcome = await one(plant, fault)
+                if outcome.back_s <= BACK_S or outcome.starved_s <= STARVED_S:
+                    break
+            else:
+                raise AssertionError(f"the machine has no time: {outcome}")
+            outcomes.append(outcome)
 
     async with asyncio.TaskGroup() as group:
         for fault in faults():
@@ -215,6 +236,6 @@ def report(outcomes: list[Outcome]) -> None:
         fault, found = each.fault, each.account
         print(  # noqa: T201 - what took minutes is worth a line
             f"{fault.kind:>7} {fault.lasts_s:4.1f} s, held {fault.hold_s:g} s: back after "
-            f"{each.back_s:.2f} s, {found.values} values, {found.missing} missing in "
+            f"{each.back_s:.2f} s (starved {each.starved_s:.1f} s), {found.values} values, {found.missing} missing in "
             f"{found.gaps} gaps{'; '.join(['', *found.wrong])}"
         )

@@ -122,7 +122,6 @@ class Publisher:
         if isinstance(found, Fault):
             self._refused(found.status)
             return
-        self.heard_s = self._monotonic()
         self._received(found)
         if not self.ended.done():
             self._ask()
@@ -141,7 +140,8 @@ class Publisher:
     def _received(self, found: Published) -> None:
         message = found.message
         if found.subscription != self._subscription:
-            return
+            return  # a sign of life of another is none of this one
+        self.heard_s = self._monotonic()
         if message.ended is not None:
             name = status_name(message.ended)
             reason = f"the server has ended the subscription: {name}"

@@ -170,9 +170,10 @@ async def test_hole(*, notified: bool) -> None:
 
 
 async def test_other_subscription() -> None:
-    """What belongs to another subscription is not taken."""
+    """What belongs to another subscription is not taken, and is no sign of life."""
     reader = Reader()
     await reader.protocol.answer(said(5, subscription=8))
+    assert reader.publisher.heard_s is None
     await reader.protocol.answer(said(1))
     assert reader.taken == [1]
 

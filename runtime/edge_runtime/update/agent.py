@@ -39,7 +39,7 @@ class Agent:
         self._load_at_s = 0.0  # not sooner is what is committed loaded again
         self._orders: list[RollbackOrder] = []
         self._untidy = True
-        self._routed: UpdateState | None = None  # the state that the present route follows
+        self._routed: Digest | None = None  # whom the record put in charge when we last routed
 
     @property
     def record(self) -> Record:
@@ -79,7 +79,15 @@ class Agent:
         None between the write that puts a model in charge and the route that follows it: a report
         of that instant would otherwise name two models and look like a worker that lies.
         """
-        return self._lineup.running if self._routed is self.keeper.state else None
+        return self._lineup.running if self._routed == self._leading else None
+
+    @property
+    def _leading(self) -> Digest | None:
+        """Whom the record puts in charge: a candidate from the start of its trial on."""
+        slots = self.record.slots
+        if self.record.fail_safe:
+            return None
+        return slots.candidate if self.keeper.state is UpdateState.TRIAL else slots.committed
 
     async def begin(self, cause: Cause, kernel_boot: str) -> None:
         """Take up where the last run ended.
@@ -171,7 +179,7 @@ class Agent:
         desired = self.record.desired
         safe_mode = desired is not None and desired.safe_mode
         self._lineup.decide(effective, shadow, role=role, safe_mode=safe_mode)
-        self._routed = self.keeper.state
+        self._routed = self._leading
 
     # What is committed runs, or something else that is verified does, or nothing.
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +13,7 @@ import msgspec
 import pytest
 
 from edge_core.contracts.gateway import (
+    Assignment,
     Desired,
     Outcome,
     PermitReply,
@@ -20,11 +21,12 @@ from edge_core.contracts.gateway import (
     TrialPolicy,
     UpdateState,
 )
+from edge_core.oci import Source
 from edge_runtime.lineup import Lineup
 from edge_runtime.update.agent import Agent
 from edge_runtime.update.ascent import Means, Pace
 from edge_runtime.update.keeper import RecordKeeper
-from edge_runtime.update.record import Attempt, Record
+from edge_runtime.update.record import Attempt, Entry, Record
 from edge_runtime.update.recorder import FlightRecorder, read
 from edge_runtime.update.references import Cause, Slots
 from edge_runtime.update.store import RecordStore
@@ -69,6 +71,15 @@ class Stalling(Line):
         """Yes; and then the disk takes its time."""
         self.disk.open.clear()
         return PermitReply(granted=request.attempt > 0, epoch=1, valid_s=10.0)
+
+
+class Far(Line):
+    """A line whose releases never arrive."""
+
+    async def fetch(self, _: Source, wanted: Assignment, kept: Iterable[Entry]) -> Entry:
+        """Not today."""
+        await asyncio.Event().wait()
+        raise AssertionError((wanted, kept))
 
 
 @dataclass(slots=True)
@@ -240,6 +251,14 @@ async def test_reports_name_one_model(tmp_path: Path) -> None:
 
         await gateway.until(committed)
         assert seen == {C}
+
+
+async def test_reports_through_a_download() -> None:
+    """While a release arrives, however long that takes, reports name what runs."""
+    async with running(disk_with(record(ON_B)), Far()) as gateway:
+        gateway.agent.submit(wanting_c())
+        await gateway.until(lambda: gateway.now.state is S.DOWNLOADING)
+        assert gateway.agent.running == gateway.now.slots.effective == B
 
 
 async def test_trial_goes_on() -> None:

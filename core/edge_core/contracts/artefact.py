@@ -235,13 +235,19 @@ class ModelSignature(
         return self.silence_s_max or SILENT_STRIDES * stride_s
 
 
-class ModeReference(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What the five window statistics look like in one recipe; arrays have shape (5, role)."""
+class ModeReference(
+    Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True
+):
+    """What the five window statistics look like in one recipe; arrays have shape (5, role).
+
+    `bar` is its own alarm bar, where that of the whole reference does not suit it.
+    """
 
     mode: str
     windows: Annotated[int, Meta(ge=1)]
     mean: list[list[float]]
     sd: list[list[float]]
+    bar: Annotated[float, Meta(gt=0)] | None = None
 
 
 class Domain(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

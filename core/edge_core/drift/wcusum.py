@@ -84,7 +84,7 @@ class Monitor:
     mean: Array
     sd: Array
     scale: Array
-    bar: float
+    bars: Array
     flat_limit: NDArray[np.int64]
     good_share_min: float
     settle_windows: int
@@ -112,7 +112,7 @@ def monitor(reference: DriftReference) -> Monitor:
         scale=np.stack(
             [_array("slow", reference.slow, table), _array("fast", reference.fast, table)]
         ),
-        bar=reference.bar,
+        bars=np.array([mode.bar or reference.bar for mode in reference.modes]),
         flat_limit=_flat_limit(reference),
         good_share_min=reference.good_share_min,
         settle_windows=reference.settle_windows,
@@ -250,7 +250,7 @@ def _scored(
     charts = accumulate(state.charts, z)
     rising = np.where(charts > 0, state.rising + 1, 0)
     state = replace(state, charts=charts, rising=rising)
-    ratios = charts / ready.scale[:, None] / ready.bar
+    ratios = charts / ready.scale[:, None] / ready.bars[at]
     leader = np.unravel_index(int(np.argmax(ratios)), ratios.shape)
     score = DriftScore(
         number=window.number,

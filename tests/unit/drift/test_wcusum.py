@@ -164,7 +164,7 @@ def test_who_leads_and_since_when() -> None:
             continue
         assert score.status == "scored"
         left = np.where(state.charts > 0, left, number + 1)
-        ratios = state.charts / READY.scale[:, None] / READY.bar
+        ratios = state.charts / READY.scale[:, None] / READY.bars[0]
         at = np.unravel_index(int(np.argmax(ratios)), ratios.shape)
         assert score.ratio == ratios[at]
         assert score.kind == STATISTICS[int(at[2])]
@@ -187,7 +187,8 @@ STILL = {
 def test_a_value_that_stands_still(name: str) -> None:
     """A tag may stand still for as long as it may, over any windows, and not a row longer."""
     more, status, reason = STILL[name]
-    deaf = replace(READY, bar=1e9)  # no chart alarms, so that only the standing still is left
+    # No chart alarms, so that only the standing still is left.
+    deaf = replace(READY, bars=np.full(2, 1e9))
     rows = int(deaf.flat_limit[3]) + more
     values = plant(8, seed=8)
     flat = values.reshape(-1, len(ROLES))
@@ -322,3 +323,18 @@ def test_reference_at_odds_with_itself_is_refused(changes: dict[str, object], sa
     """A signed reference is still checked before it is used, and the part at odds is named."""
     with pytest.raises(RefusedError, match=f"reference: {said}"):
         monitor(msgspec.structs.replace(REFERENCE, **changes))
+
+
+def test_a_recipe_may_have_a_bar_of_its_own() -> None:
+    """The recipe selects the bar too: twice as high is half as near, in that recipe alone."""
+    usual = reference(recipes=("low", "high"))
+    modes = [
+        msgspec.structs.replace(each, bar=2 * usual.bar) if each.mode == "high" else each
+        for each in usual.modes
+    ]
+    ready = monitor(msgspec.structs.replace(usual, modes=modes))
+    for recipe, factor in (("low", 1.0), ("high", 2.0)):
+        values = plant(6, recipe, seed=3)
+        found = watch(ready, values, recipe).scores[-1].ratio
+        assert found > 0
+        assert factor * found == pytest.approx(watch(READY, values, recipe).scores[-1].ratio)

@@ -10,7 +10,6 @@ from datetime import UTC, datetime
 from edge_core.command import end
 from edge_core.contracts.errors import UnreachableError, UsageError
 from edgetui.client import connect
-from edgetui.commands import look
 from edgetui.commands.context import Context, socket_path
 from edgetui.commands.parser import parser
 
@@ -25,15 +24,6 @@ TEXTUAL_SETTINGS = {
     "TEXTUAL_SMOOTH_SCROLL": "0",
 }
 
-PLAIN = {
-    "status": look.status,
-    "rollouts": look.rollouts,
-    "gateways": look.gateways,
-    "alarms": look.alarms,
-    "queue": look.queue,
-    "audit": look.audit,
-}
-
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the console or one of its subcommands; returns the exit code."""
@@ -44,10 +34,8 @@ def _body(chosen: argparse.Namespace) -> int:
     if chosen.command is None and chosen.plain is None:
         return _terminal(chosen)
     if chosen.command is None:
-        chosen.body = PLAIN[chosen.plain]
-        for name in ("state", "line", "after"):
-            setattr(chosen, name, None)
-        chosen.export, chosen.all, chosen.limit = False, False, 50
+        # As if it had been typed as a subcommand, with that one's own defaults.
+        chosen = parser().parse_args([chosen.plain], namespace=chosen)
     return asyncio.run(_ask(chosen))
 
 

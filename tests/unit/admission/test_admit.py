@@ -193,7 +193,7 @@ async def test_unknown_runtime(tmp_path: Path) -> None:
     """A runtime that this machine does not know is named with those it knows."""
     good = mlp()
     with pytest.raises(ModelRefusedError, match="expected one of onnxruntime, openvino"):
-        await admit(good.save(tmp_path), good.signature, smoke(good), "tensorrt", QUICK)
+        await admit(good.save(tmp_path), good.signature, smoke(good), "caffe", QUICK)
 
 
 async def test_flood_is_cut() -> None:

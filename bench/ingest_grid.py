@@ -3,8 +3,8 @@
 The same 20,000 samples of 200 tags in the order in which an OPC UA server sends them: batches of
 200 ms, tag by tag. One in a hundred has a bad status. Both give 100 rows of 200 tags with the last
 good value at each instant, whether the last sample was usable, and how old the value is; that both
-give the same is checked. They take turns, and the best turn of each counts, since whatever else
-runs on the machine only ever adds.
+give the same is checked. They take turns of the same length, of which the mean is taken, and the
+best turn of each counts, since whatever else runs on the machine only ever adds.
 
 pandas lives in an environment of its own below the cache folder, made when it is first needed.
 
@@ -35,7 +35,7 @@ PERIOD_NS = 10_000_000
 BATCH_ROWS = 20  # what one publish response carries
 BAD_SENSOR_FAILURE = 0x808C_0000
 ROUNDS, ROUNDS_QUICK = 60, 15
-TIMES_A_TURN = 3  # the first one after the other's turn finds cold caches, on both sides
+TURN_NS = 50_000_000  # the first grid after the other's turn finds cold caches, on both sides
 
 PEER: Final = """
 import sys, time
@@ -68,12 +68,11 @@ values, good, age = grid()
 np.savez(sys.argv[2], values=values.to_numpy(), good=good.to_numpy(float), age=age)
 print("ready", pd.__version__, flush=True)
 for line in sys.stdin:
-    taken = []
-    for _ in range(int(line)):
-        began = time.perf_counter_ns()
+    began, made = time.perf_counter_ns(), 0
+    while (taken := time.perf_counter_ns() - began) < int(line):
         grid()
-        taken.append(time.perf_counter_ns() - began)
-    print(min(taken), flush=True)
+        made += 1
+    print(taken / made, flush=True)
 """
 
 
@@ -115,9 +114,9 @@ def measure(*, quick: bool) -> dict[str, float]:
             check(grid(work), theirs)
             ours_us, theirs_us = list[float](), list[float]()
             for _ in range(rounds):
-                ours_us.append(min(_timed_us(work) for _ in range(TIMES_A_TURN)))
-                print(TIMES_A_TURN, file=peer.stdin, flush=True)
-                theirs_us.append(int(peer.stdout.readline()) / 1e3)
+                ours_us.append(_turn_us(work))
+                print(TURN_NS, file=peer.stdin, flush=True)
+                theirs_us.append(float(peer.stdout.readline()) / 1e3)
             peer.stdin.close()
     best, median = min(theirs_us) / min(ours_us), np.median(theirs_us) / np.median(ours_us)
     return {
@@ -153,10 +152,13 @@ def grid(work: Work) -> tuple[Rows, "np.ndarray[tuple[int, ...], np.dtype[np.int
     return rows, instants - rows.source_ns
 
 
-def _timed_us(work: Work) -> float:
-    began = time.perf_counter_ns()
-    grid(work)
-    return (time.perf_counter_ns() - began) / 1e3
+def _turn_us(work: Work) -> float:
+    """The mean of a turn."""
+    began, made = time.perf_counter_ns(), 0
+    while (taken := time.perf_counter_ns() - began) < TURN_NS:
+        grid(work)
+        made += 1
+    return taken / made / 1e3
 
 
 def screen_us(work: Work, rounds: int) -> float:

@@ -21,6 +21,7 @@ from edge_core.features.errors import ColumnError
 from edge_core.features.samples import CellQuality, Samples, join, usable
 
 ROWS_MAX = 4096  # rows made at once: a clock that leaps a day must not ask for a day of memory
+NONE = -1  # the index of no sample
 NO_TIME_NS = -(2**62)  # the source time of no value: its age is beyond any limit
 
 Indices = NDArray[np.int64]
@@ -85,46 +86,56 @@ def period_ns(period_s: float) -> int:
 
 def _sound(samples: Samples) -> Samples:
     """The same samples, with what is not a finite number marked bad."""
-    unsound = ~np.isfinite(samples.values) & usable(samples.quality)
-    if not unsound.any():
+    finite = np.isfinite(samples.values)
+    if finite.all():
         return samples
+    unsound = ~finite & usable(samples.quality)
     quality = np.where(unsound, np.uint8(CellQuality.BAD), samples.quality)
     return Samples(samples.tags, samples.values, quality, samples.times_ns)
 
 
+def _known(samples: Samples, tags: int) -> bool:
+    """Whether every one of some samples has one of *tags* columns."""
+    return 0 <= int(samples.tags.min()) <= int(samples.tags.max()) < tags
+
+
 def _holders(samples: Samples, spec: GridSpec, first: int, rows: int) -> tuple[Indices, Indices]:
-    """For each cell the last sample and the last usable one, shape (tag, row); -1 is none.
+    """For each cell the last sample and the last usable one, shape (tag, row); or `NONE`.
 
     Cells lie tag by tag here, so that filling one tag's rows runs through consecutive memory.
     """
     period_ns = spec.period_ns
     # The first row at or after a sample; what is older than all rows falls into the first.
-    at_row = (samples.times_ns + (period_ns - 1 - first * period_ns)) // period_ns
-    np.maximum(at_row, 0, out=at_row)
+    at_row = samples.times_ns + (period_ns - 1 - first * period_ns)
+    at_row //= period_ns
+    if len(samples) and int(at_row.min()) < 0:
+        np.maximum(at_row, 0, out=at_row)
     cell = np.multiply(samples.tags, rows, dtype=np.int64)
     cell += at_row
     index = np.arange(len(samples), dtype=np.int64)
     quality = samples.quality
-    within = at_row < rows
-    if not within.all():
+    if len(samples) and int(at_row.max()) >= rows:
+        within = at_row < rows
         index, cell, quality = index[within], cell[within], quality[within]
-    newest = np.full(spec.tags * rows, -1, np.int64)
+    newest = np.full(spec.tags * rows, NONE, np.int64)
     newest[cell] = index
+    holes = np.flatnonzero(newest == NONE)
     order = index[:0]
-    if np.count_nonzero(newest >= 0) < len(index):
+    if len(newest) - len(holes) < len(index):
         # Order counts only where several samples fall into one cell.
         order = _in_order(samples, index, cell, newest[cell] != index)
         newest[cell[order]] = index[order]
     fit = usable(quality)
     unfit = np.flatnonzero(~fit)
     if len(unfit) == 0:
-        seen = _filled(newest, rows)
+        seen = _filled(newest, holes, rows)
         return seen, seen
     usable_only = newest.copy()
-    usable_only[cell[unfit]] = -1
+    usable_only[cell[unfit]] = NONE
     again = order[fit[order]]
     usable_only[cell[again]] = index[again]
-    return _filled(newest, rows), _filled(usable_only, rows)
+    unheld = np.flatnonzero(usable_only == NONE)
+    return _filled(newest, holes, rows), _filled(usable_only, unheld, rows)
 
 
 def _in_order(
@@ -142,13 +153,12 @@ def _in_order(
     return members[np.lexsort((samples.values[at], merit, samples.times_ns[at]))]
 
 
-def _filled(newest: Indices, rows: int) -> Indices:
-    """Shape (tag, row): where a row has none, that of the row before it. Fills in place."""
-    holes = np.flatnonzero(newest < 0)
+def _filled(newest: Indices, holes: Indices, rows: int) -> Indices:
+    """Shape (tag, row): a row in *holes* gets that of the row before it. Fills in place."""
     if len(holes):
         opens = holes % rows == 0
         # A run of holes takes what stands before it; before a tag's first row nothing stands.
-        before = np.where(opens, np.int64(-1), newest[holes - 1])
+        before = np.where(opens, np.int64(NONE), newest[holes - 1])
         begins = opens
         begins[1:] |= np.diff(holes) != 1
         run = np.maximum.accumulate(np.where(begins, np.arange(len(holes)), 0))
@@ -159,7 +169,7 @@ def _filled(newest: Indices, rows: int) -> Indices:
 def _cells(samples: Samples, spec: GridSpec, first: int, seen: Indices, held: Indices) -> Rows:
     if len(samples) == 0:
         return _unknown(spec, first, held.shape[1])
-    # Where there is none, which is -1, any will do until it is overwritten.
+    # Where there is `NONE` any will do until it is overwritten.
     values = samples.values.take(held, mode="wrap")
     source_ns = samples.times_ns.take(held, mode="wrap")
     cell = samples.quality.take(seen, mode="wrap")
@@ -168,19 +178,23 @@ def _cells(samples: Samples, spec: GridSpec, first: int, seen: Indices, held: In
         (held, source_ns, np.int64(NO_TIME_NS)),
         (seen, cell, np.uint8(CellQuality.GAP)),
     ):
-        if int(found[:, 0].min()) < 0:  # who has one in the first row has one in all
-            column[found < 0] = none
+        bare = np.flatnonzero(found[:, 0] == NONE)  # who has one in the first row has one in all
+        if len(bare):
+            column[bare] = np.where(found[bare] == NONE, none, column[bare])
     now_ns = (first + np.arange(held.shape[1], dtype=np.int64)) * spec.period_ns
     limits_ns = _limits(spec.stale_ns)
-    if int(source_ns.min()) < int(now_ns[-1]) - int(limits_ns.min()):
+    # A tag's first row has its oldest value: what is young enough for the last row is never stale.
+    old = np.flatnonzero(source_ns[:, 0] < now_ns[-1] - limits_ns)
+    if len(old):
         # Where the last sample is usable it is the one that is held.
-        cell[(source_ns < now_ns - limits_ns) & usable(cell)] = CellQuality.STALE
+        stale = (source_ns[old] < now_ns - limits_ns[old, None]) & usable(cell[old])
+        cell[old] = np.where(stale, np.uint8(CellQuality.STALE), cell[old])
     return Rows(first, spec.period_ns, values.T, cell.T, source_ns.T)
 
 
 @lru_cache(maxsize=64)
 def _limits(stale_ns: tuple[int, ...]) -> NDArray[np.int64]:
-    return np.array(stale_ns, np.int64)[:, None]
+    return np.array(stale_ns, np.int64)
 
 
 def _unknown(spec: GridSpec, first: int, rows: int) -> Rows:
@@ -201,7 +215,7 @@ def place(samples: Samples, spec: GridSpec, first: int, rows: int) -> Rows:
     Raises:
         ColumnError: a sample has a tag number the grid does not have.
     """
-    if len(samples) and not 0 <= int(samples.tags.min()) <= int(samples.tags.max()) < spec.tags:
+    if len(samples) and not _known(samples, spec.tags):
         raise ColumnError(f"samples: expected tags below {spec.tags}, found {samples.tags.max()}")
     if rows == 0:
         return _unknown(spec, first, 0)
@@ -231,19 +245,20 @@ class Grid:
 
     def add(self, samples: Samples) -> None:
         """Take samples in any order; a late one no longer changes rows that are closed."""
-        known = (samples.tags >= 0) & (samples.tags < self._spec.tags)
-        if not known.all():
-            samples = samples.take(known)
-        closed_ns = (self._next - 1) * self._spec.period_ns
+        known = samples
+        if len(samples) and not _known(samples, self._spec.tags):
+            known = samples.take((samples.tags >= 0) & (samples.tags < self._spec.tags))
+        open_ns = (self._next - 1) * self._spec.period_ns + 1
+        late = len(known) and int(known.times_ns.min()) < open_ns
         room = max(0, self._spec.pending_max - self._size)
         was = self._counts
         self._counts = GridCounts(
-            late=was.late + int(np.count_nonzero(samples.times_ns <= closed_ns)),
+            late=was.late + (int(np.count_nonzero(known.times_ns < open_ns)) if late else 0),
             ahead=was.ahead,
-            overflow=was.overflow + max(0, len(samples) - room),
-            unknown_tag=was.unknown_tag + int(np.count_nonzero(~known)),
+            overflow=was.overflow + max(0, len(known) - room),
+            unknown_tag=was.unknown_tag + len(samples) - len(known),
         )
-        kept = samples if len(samples) <= room else samples.take(np.arange(room))
+        kept = known if len(known) <= room else known.take(np.arange(room))
         if len(kept):
             self._waiting.append(_sound(kept))
             self._size += len(kept)
@@ -265,18 +280,20 @@ class Grid:
         return closed
 
     def _drop_ahead(self, samples: Samples, limit_ns: int) -> Samples:
+        if len(samples) == 0 or int(samples.times_ns.max()) <= limit_ns:
+            return samples
         ahead = samples.times_ns > limit_ns
         dropped = int(np.count_nonzero(ahead))
-        if dropped == 0:
-            return samples
         was = self._counts
         self._counts = GridCounts(was.late, was.ahead + dropped, was.overflow, was.unknown_tag)
         return samples.take(~ahead)
 
     def _keep(self, samples: Samples, seen: Indices, held: Indices) -> None:
         closed_ns = (self._next - 1) * self._spec.period_ns
-        needed = samples.times_ns > closed_ns
+        needed = np.zeros(len(samples), np.bool_)
+        if len(samples) and int(samples.times_ns.max()) > closed_ns:
+            needed = samples.times_ns > closed_ns
         for last in (seen, held):
-            needed[last[last >= 0]] = True
+            needed[last[last != NONE]] = True
         kept = samples.take(np.flatnonzero(needed))
         self._waiting, self._size = [kept], len(kept)

@@ -2,10 +2,10 @@
 
 Four ways score the same window: `session.run` in the loop (which a model could block or take
 down), `asyncio.to_thread`, a process behind a pickled `multiprocessing.Pipe`, and our worker.
-First call by call in turn, back to back, so that all see the same machine; then at the pace of a
-plant, where waking up costs more than computing, in short turns of 100 windows a second. Then
-workers crash and hang. Last, a whole gateway: its memory (the sum of Pss over all its processes,
-where a page that several share counts once) and how soon it gives a verdict.
+First back to back, then at the pace of a plant, 100 windows a second, where waking up costs more
+than computing; in short turns, so that all see the same machine. Then workers crash and hang.
+Last, a whole gateway: its memory (the sum of Pss over all its processes, where a page that several
+share counts once) and how soon it gives a verdict.
 
     python -m bench.inference [--quick]
 """
@@ -38,7 +38,8 @@ from tests.simulators.good_models import GoodModel, cnn, mlp
 
 DIGEST = "sha256:" + "be" * 32
 PACED_HZ = 100.0
-TURN = 25  # paced windows of one way before the next has its turn
+TURN = 25  # windows of one way before the next has its turn
+WARM = 5  # the first calls after another way's turn find its data in the caches
 HANG_DEADLINE_S = 0.05
 
 Call = Callable[[], Awaitable[object]]
@@ -165,18 +166,17 @@ def pipe_peer(connection: "Connection[Any, Any]", good: GoodModel) -> None:  # a
 
 
 async def in_turn(ways: Mapping[str, Call], count: int) -> dict[str, NDArray[np.float64]]:
-    """Time *ways* call by call in turn, *count* rounds; microseconds."""
-    names, taken = list(ways), np.empty((count, len(ways)))
-    for way in ways.values():
-        for _ in range(50):
-            await way()
-    for at in range(count):
-        for step in range(len(names)):
-            which = (at + step) % len(names)  # nobody always runs in another's warm cache
-            began = time.perf_counter_ns()
-            await ways[names[which]]()
-            taken[at, which] = (time.perf_counter_ns() - began) / 1e3
-    return {name: taken[:, at] for at, name in enumerate(names)}
+    """Time *ways* back to back, in short turns, *count* windows each; microseconds."""
+    taken: dict[str, list[float]] = {name: [] for name in ways}
+    while min(len(each) for each in taken.values()) < count:
+        for name, way in ways.items():
+            for _ in range(WARM):
+                await way()
+            for _ in range(TURN):
+                began = time.perf_counter_ns()
+                await way()
+                taken[name].append((time.perf_counter_ns() - began) / 1e3)
+    return {name: np.array(each) for name, each in taken.items()}
 
 
 async def paced(ways: Mapping[str, Call], count: int) -> dict[str, NDArray[np.float64]]:

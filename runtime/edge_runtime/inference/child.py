@@ -22,7 +22,7 @@ from edge_core.admission.files import digest_of, read_model
 from edge_core.admission.limited import EXIT_MEMORY
 from edge_runtime.inference.allowance import Allowance
 from edge_runtime.inference.job import READY, REFUSED, Greeting, Job
-from edge_runtime.inference.ring import Ring, SlotStatus, layout
+from edge_runtime.inference.ring import DONE, FAILED, Ring, layout
 
 RINGS_MAX = 256
 
@@ -112,8 +112,10 @@ def _answer(ring: Ring, slot: int, backend: Backend) -> int:
             return EXIT_MEMORY
         wrong = f"the model failed: {str(error)[:160]}"
     taken_ns = time.perf_counter_ns() - began
-    status = SlotStatus.DONE if not wrong else SlotStatus.FAILED
-    ring.mark(slot, sequence, status, taken_ns, wrong.encode("ascii", "replace"))
+    if wrong:
+        ring.mark(slot, sequence, FAILED, taken_ns, wrong.encode("ascii", "replace"))
+    else:
+        ring.mark(slot, sequence, DONE, taken_ns)
     return 0
 
 

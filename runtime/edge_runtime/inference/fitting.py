@@ -30,8 +30,10 @@ class Fitting:
             raise WindowRefusedError(f"window: expected {len(wanted)} inputs, found {len(inputs)}")
         fitting = []
         for values, (spec, shape, dtype, size) in zip(inputs, wanted, strict=True):
-            if values.dtype == dtype and values.size == size:
-                fitting.append(values if values.shape == shape else values.reshape(shape))
+            if values.shape == shape and values.dtype == dtype:
+                fitting.append(values)
+            elif values.dtype == dtype and values.size == size:
+                fitting.append(values.reshape(shape))
             elif values.dtype == dtype and shape and values.size * shape[0] == size:
                 fitting.append(np.broadcast_to(values.reshape(1, *shape[1:]), shape))
             else:

@@ -40,8 +40,9 @@ class SlotStatus(IntEnum):
     FAILED = 3
 
 
-# Members of an enum cost a look-up each, and these two are written for every window.
+# Members of an enum cost a look-up each, and these are written or read for every window.
 _GIVEN, _RUNNING = int(SlotStatus.GIVEN), int(SlotStatus.RUNNING)
+DONE, FAILED = int(SlotStatus.DONE), int(SlotStatus.FAILED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +140,7 @@ class Ring:
         return sequence
 
     def mark(
-        self, slot: int, sequence: int, status: SlotStatus, taken_ns: int = 0, text: bytes = b""
+        self, slot: int, sequence: int, status: int, taken_ns: int = 0, text: bytes = b""
     ) -> None:
         """Write the header of *slot*."""
         at = self._at[slot]

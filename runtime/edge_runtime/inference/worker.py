@@ -22,7 +22,7 @@ from edge_runtime.inference.errors import (
 from edge_runtime.inference.fitting import Fitting
 from edge_runtime.inference.ledger import Entry, Ledger
 from edge_runtime.inference.process import Origin, Process
-from edge_runtime.inference.ring import Arrays, Layout, SlotStatus
+from edge_runtime.inference.ring import DONE, Arrays, Layout
 from edge_runtime.inference.spec import (
     EngineConfig,
     LoadSpec,
@@ -209,7 +209,7 @@ class Worker:
         entry = self._ledger.holder(slot)
         # Whoever rings for a slot that holds no window may also name one that does not exist.
         sequence, taken_ns, status = (0, 0, 0) if entry is None else process.ring.header(slot)
-        if entry is None or entry.sequence != sequence or status < SlotStatus.DONE:
+        if entry is None or entry.sequence != sequence or status < DONE:
             process.kill(LossKind.PROTOCOL, f"answered slot {slot}, which was not asked")
             return
         self._ledger.settle(slot, self._loop.time())
@@ -217,7 +217,7 @@ class Worker:
         self._counts.deaths_in_row = self._counts.set_aside_in_row = 0
         self._counts.taken_us = taken_ns / 1e3
         answer = entry.window.answer
-        if not answer.done() and status == SlotStatus.DONE:
+        if not answer.done() and status == DONE:
             answer.set_result(tuple([view.copy() for view in process.ring.outputs[slot]]))
         elif not answer.done():
             answer.set_exception(ModelFailedError(process.ring.text(slot)))

@@ -59,7 +59,10 @@ class Server:
 
     def _fork(self) -> bool:
         """Do the next job; False when the daemon is gone."""
-        raw, fds, _, _ = socket.recv_fds(self._control, JOB_BYTES_MAX, FDS_MAX)
+        try:
+            raw, fds, _, _ = socket.recv_fds(self._control, JOB_BYTES_MAX, FDS_MAX)
+        except ConnectionError:  # it was killed with something of ours unread
+            return False
         if not raw:
             return False
         job = msgspec.json.decode(raw, type=Job)

@@ -4,12 +4,16 @@ import asyncio
 import os
 import random
 import signal
+import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from edge_core.admission.limited import ENVIRONMENT
 from edge_core.admission.model import MIB
 from edge_runtime.inference.engine import Engine, ModelWorker, open_engine
 from edge_runtime.inference.errors import (
@@ -188,3 +192,20 @@ async def test_fork_server_comes_back(tmp_path: Path) -> None:
         os.kill(parent_of(first), signal.SIGKILL)
         await until(lambda: worker.report().pid not in {first, None})
         assert (await worker.infer(windows(1)[0])).shape == (1, CLASSES)
+
+
+def test_fork_server_of_a_daemon_that_is_gone() -> None:
+    """A fork server whose daemon ended with something unread ends too, without a word."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    words = ["-I", "-B", "-m", "edge_runtime.inference.forkserver", str(theirs.fileno())]
+    with subprocess.Popen(
+        [sys.executable, *words],
+        pass_fds=(theirs.fileno(),),
+        stderr=subprocess.PIPE,
+        env=ENVIRONMENT,
+    ) as server:
+        theirs.close()
+        ours.recv(1, socket.MSG_PEEK)  # it is up and says so, which nobody reads
+        ours.close()
+        _, said = server.communicate(timeout=60)
+    assert (server.returncode, said) == (0, b"")

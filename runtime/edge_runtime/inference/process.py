@@ -167,7 +167,7 @@ class Process:
         self._listener.gone(self)
 
     def _drain(self) -> None:
-        """Take the answers that were given before the end; they count, unless it told lies."""
+        """Take what was said before the end; it counts, unless it told lies."""
         if self.broke_protocol:
             return
         try:
@@ -177,6 +177,8 @@ class Process:
         for slot in rung:
             if slot < SLOTS_MAX and self.loaded:
                 self._listener.answered(self, slot)
+            elif slot == REFUSED and not self.loaded:
+                self._greeted()  # the kernel's word of its end was faster than its own
 
     def started(self, pid: int, pidfd: int) -> None:
         """See `Asker`."""

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from edge_core.contracts.errors import ConfigurationError, EdgeError
+from edge_core.misfit import from_toml
 
 CONFIG_BYTES_MAX = 1024 * 1024  # a configuration that long is not one
 
@@ -105,13 +106,4 @@ def read_config(path: Path, kind: type[Config]) -> Config:
         ) from None
     if len(raw) > CONFIG_BYTES_MAX:
         raise ConfigurationError(f"{path}: expected at most {CONFIG_BYTES_MAX} bytes, found more")
-    try:
-        return msgspec.toml.decode(raw, type=kind, dec_hook=_decode)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"{path}: {error}") from None
-
-
-def _decode(kind: type, value: object) -> object:
-    if kind is Path and isinstance(value, str):
-        return Path(value)
-    raise TypeError(f"Expected `{kind.__name__}`, got `{type(value).__name__}`")
+    return from_toml(raw, kind, what=str(path))

@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Final, Self
 
-import msgspec
 from msgspec import Meta, Struct, field
 
 from edge_core.contracts.artefact import Digest, Label
 from edge_core.contracts.errors import ConfigurationError, RefusedError
 from edge_core.contracts.plant import SafetyClass
+from edge_core.misfit import from_toml
 from edge_core.trust.errors import NotVerifiedError, Step
 from edge_core.trust.keys import PEM_BYTES_MAX, Keyring, PinnedKey, PublicKey
 from edge_core.trust.statement import (
@@ -117,10 +117,7 @@ class Trust:
         Raises:
             ConfigurationError: names the key of the setting that is wrong.
         """
-        try:
-            policy = msgspec.toml.decode(raw, type=TrustPolicy)
-        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-            raise ConfigurationError(f"trust policy: {error}") from None
+        policy = from_toml(raw, TrustPolicy, what="trust policy")
         keyring = Keyring.of(_pin(entry, read_key) for entry in policy.keys)
         for rule in policy.rules:
             _check_threshold(f"rule for {rule.stage!r}", rule, keyring)

@@ -7,8 +7,9 @@ from typing import Any, Final, Literal, get_args, get_origin, get_type_hints
 
 import msgspec
 
-from edge_core.command import Parser, one_line
+from edge_core.command import Parser
 from edge_core.contracts.errors import NotFoundError, UsageError
+from edge_core.misfit import misfit
 from edge_runtime.config import load
 from edge_runtime.sources.opcua_config import OpcUaConfig
 
@@ -56,7 +57,7 @@ def _checked(fields: dict[str, Any]) -> OpcUaConfig:  # Any: values of the field
     try:
         return msgspec.convert(fields, OpcUaConfig, dec_hook=_as_is)
     except msgspec.ValidationError as error:
-        raise UsageError(f"server: {one_line(str(error))}") from None
+        raise UsageError(f"server: {misfit(error, OpcUaConfig, fields)}") from None
 
 
 def _as_is(_: type, value: object) -> object:

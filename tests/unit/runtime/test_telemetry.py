@@ -33,7 +33,6 @@ from edge_runtime.series import resource, series
 from edge_runtime.sitelog import BURST, TEXT_MAX, WAITING_MAX, WITHHELD, SiteLog
 from edge_runtime.telemetry import Levels, Meters
 from edge_runtime.traces import WINDOWS_MAX, Clocks, Traces, sampled
-from edge_runtime.wear import COMMIT_BYTES, DAY_S, WearBudget, pause_s
 from tests.simulators.models import loaded
 from tests.unit.runtime.test_health import LEAK, NORMAL, opinion, window
 from tests.unit.runtime.test_scoring import cut
@@ -406,63 +405,6 @@ def test_log_is_bounded() -> None:
     for number in range(2 * WAITING_MAX):
         site.take({"event": f"thing.{number}", "level": "error"})
     assert len(site.taken()) + site.suppressed == 2 * WAITING_MAX
-
-
-PACES: dict[str, tuple[float, float, float]] = {
-    "an empty journal: as configured": (0.0, 0.0, 60.0),
-    "half full: half as often": (0.51, 0.0, 120.0),
-    "three quarters full: a quarter": (0.76, 0.0, 240.0),
-    "full: hardly ever": (1.0, 0.0, 3840.0),
-    "the wear budget is overdrawn: when it allows": (0.0, 500.0, 500.0),
-    "it never allows: every hour all the same": (0.0, 1e9, 3600.0),
-}
-
-
-@pytest.mark.parametrize("name", PACES)
-def test_pace(name: str) -> None:
-    """Each row is how the journal and the budget stand, and how long until the next batch."""
-    fill, wait_s, expected = PACES[name]
-    assert pause_s(60.0, fill, wait_s) == expected
-
-
-@given(st.lists(st.tuples(st.floats(0, 4000), st.integers(0, 2**20)), max_size=60))
-def test_wear_budget_holds(writes: list[tuple[float, int]]) -> None:
-    """Whoever waits as told never writes more than an hour's worth above the allowance."""
-    a_day = 24 * 2**20
-    budget, now_s, written = WearBudget(a_day, 0.0), 0.0, 0
-    for pause, size in writes:
-        now_s += pause
-        now_s += budget.wait_s(now_s)
-        budget.spend(size, now_s)
-        written += size
-        assert written <= a_day * (now_s / DAY_S + 1 / 24) + size + 1
-        assert budget.used(now_s) >= 0.0
-
-
-DAYS: dict[str, tuple[int, range, range]] = {
-    "the usual allowance: every minute": (128 * 2**20, range(1430, 1441), range(550, 601)),
-    "a fortieth of that: rarer, and larger": (3 * 2**20, range(100, 170), range(5_000, 9_000)),
-    "less than they cost at all: every hour": (2**20, range(24, 60), range(14_000, 36_001)),
-}
-
-
-@pytest.mark.parametrize("name", DAYS)
-def test_a_day_of_batches(name: str) -> None:
-    """Each row is an allowance, and how many batches of which size a day then has.
-
-    What waits for a batch is in it when it comes: nothing is lost by being late.
-    """
-    a_day, count, size = DAYS[name]
-    budget, now_s, told = WearBudget(a_day, 0.0), 0.0, 0.0
-    batches: list[float] = []
-    while now_s < DAY_S:
-        now_s += pause_s(60.0, 0.0, budget.wait_s(now_s))
-        batches.append(10.0 * (now_s - told))  # so many bytes come together a second
-        told = now_s
-        budget.spend(int(batches[-1]) + COMMIT_BYTES, now_s)
-    assert len(batches) in count
-    assert int(sum(batches) / len(batches)) in size
-    assert sum(batches) == pytest.approx(10.0 * now_s)
 
 
 class Kept:

@@ -5,7 +5,6 @@ import struct
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
-from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -25,7 +24,6 @@ from edge_runtime.sources.sparkplug import SparkplugSource, split_address
 from edge_runtime.sources.sparkplug_columns import plain
 from edge_runtime.sources.sparkplug_node import EdgeNode, Heard
 from edge_runtime.sources.sparkplug_payload import REBIRTH, decode, decode_any, rebirth_command
-from edge_runtime.sources.sparkplug_rebirth import Rebirths
 
 NOW = datetime(2026, 11, 22, tzinfo=UTC)
 NOW_MS = int(NOW.timestamp()) * 1000
@@ -437,33 +435,6 @@ def test_address_of_another() -> None:
         SparkplugSource(
             SparkplugConfig(name="s", host="h"), twice, print, monotonic=float, unix_ns=int
         )
-
-
-def test_rebirth_requests() -> None:
-    """Asked at most once an interval, again while unanswered, ever more rarely, then no more."""
-    asking = Rebirths[str](interval_s=5.0)
-    asking.want(["n"], 0.0)
-    times = []
-    for second in range(1000):
-        if second % 7 == 0:
-            asking.want(["n"], float(second))  # each message says so again
-        times += [second] * len(asking.due(float(second)))
-    assert times[:5] == [0, 5, 15, 35, 75]
-    assert all(later - earlier >= 5 for earlier, later in pairwise(times))
-    asking.born("n")
-    assert asking.due(2000.0) == []
-    assert asking.pause_s(2000.0) is None
-
-
-def test_rebirth_storm() -> None:
-    """However often a connection comes and goes, a node is asked once an interval."""
-    asking = Rebirths[str](interval_s=5.0)
-    asked = []
-    for tenth in range(300):
-        asking.forget()
-        asking.want(["n"], tenth / 10)
-        asked += asking.due(tenth / 10)
-    assert len(asked) == 6
 
 
 def test_rebirth_command() -> None:

@@ -12,6 +12,7 @@ from edge_runtime.config import Config
 _TAG_LIMITS: Final = frozenset({"low", "high", "sentinels", "flat_rows_max"})
 _LIVE: Final = frozenset({"log_level", "proxy.heartbeat_s", "proxy.telemetry_s"})
 _LIVE_TABLES: Final = ("review.",)
+_NAMED: Final = {"tags": "role", "sources": "name"}  # lists of tables, and what names an item
 VALUE_CHARS_MAX: Final = 80
 
 
@@ -35,8 +36,8 @@ class Change:
     def refusal(self) -> str:
         """Why not, in one line."""
         return (
-            f"`$.{self.key}`: expected {_shown(self.was)} while the gateway runs, found "
-            f"{_shown(self.now)}; restart it to change this"
+            f"`$.{self.key}`: expected {_shown(self.key, self.was)} while the gateway runs, found "
+            f"{_shown(self.key, self.now)}; restart it to change this"
         )
 
 
@@ -81,32 +82,29 @@ def _differ(key: str, was: object, now: object) -> Iterator[Change]:
         return
     if isinstance(was, Struct) and type(was) is type(now):
         yield from changes(was, now, f"{key}.")
-    elif _same_items(key, was, now):
-        assert isinstance(was, list)  # noqa: S101 - `_same_items` says so, and mypy cannot hear it
-        assert isinstance(now, list)  # noqa: S101 - likewise
-        for number, (one, other) in enumerate(zip(was, now, strict=True)):
+    elif pairs := _pairs(key, was, now):
+        for number, (one, other) in enumerate(pairs):
             yield from _differ(f"{key}[{number}]", one, other)
     else:
         yield Change(key, was, now)
 
 
-def _same_items(key: str, was: object, now: object) -> bool:
-    """Whether two lists of tables have the same things in the same places."""
-    if not isinstance(was, list) or not isinstance(now, list) or len(was) != len(now):
-        return False
-    if not all(isinstance(each, Struct) for each in (*was, *now)):
-        return False
-    named = "role" if key == "tags" else "name"
-    return [getattr(each, named, None) for each in was] == [
-        getattr(each, named, None) for each in now
-    ]
+def _pairs(key: str, was: object, now: object) -> list[tuple[object, object]]:
+    """Two lists of the same things in the same places, item by item; empty of any others."""
+    if not (isinstance(was, list) and isinstance(now, list) and key in _NAMED):
+        return []
+    same = _names(key, was) == _names(key, now)
+    return list(zip(was, now, strict=True)) if same else []
 
 
-def _shown(value: object) -> str:
+def _names(key: str, items: list[object]) -> list[str]:
+    return [str(getattr(each, _NAMED[key]) if key in _NAMED else each) for each in items]
+
+
+def _shown(key: str, value: object) -> str:
     """A value short enough for a line of a log; secrets are files and never stand here."""
     if isinstance(value, list):
-        names = [getattr(each, "role", getattr(each, "name", each)) for each in value]
-        text = f"{len(value)} ({', '.join(map(str, names))})"
+        text = f"{len(value)} ({', '.join(_names(key, value))})"
     elif isinstance(value, Struct):
         text = type(value).__name__
     else:

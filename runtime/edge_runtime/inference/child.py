@@ -20,7 +20,7 @@ from edge_core.admission.confine import confine
 from edge_core.admission.errors import ModelRefusedError
 from edge_core.admission.files import digest_of, read_model
 from edge_core.admission.limited import EXIT_MEMORY
-from edge_runtime.inference.allowance import Allowance
+from edge_runtime.inference.allowance import Allowance, limit_cpu
 from edge_runtime.inference.job import READY, REFUSED, Greeting, Job
 from edge_runtime.inference.ring import DONE, FAILED, Ring, layout
 
@@ -49,7 +49,8 @@ def live(job: Job, fds: Sequence[int]) -> int:
         return status
     ring.greet(msgspec.json.encode(greeting))
     doorbell.sendall(bytes((READY,)))
-    return _answer_rings(ring, doorbell, backend, Allowance(job.cpu_s))
+    allowance = Allowance(job.cpu_s, time.process_time, limit_cpu)
+    return _answer_rings(ring, doorbell, backend, allowance)
 
 
 def _load(

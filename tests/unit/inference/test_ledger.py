@@ -7,7 +7,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from edge_runtime.inference.ledger import Ledger
+from edge_runtime.inference.ledger import Entry, Ledger
 
 SLOTS = 4
 
@@ -77,6 +77,51 @@ TestLedger = LedgerMachine.TestCase
 TestLedger.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
 
 
+def test_slots_and_numbers() -> None:
+    """Windows are numbered from one; the lowest slot comes first, and a free one comes again."""
+    ledger: Ledger[str] = Ledger(2, quarantine_after=2)
+    assert ledger.take("a", 0.0) == (0, Entry(1, "a"))
+    assert ledger.take("b", 0.0) == (1, Entry(2, "b"))
+    assert ledger.take("c", 0.0) is None
+    assert ledger.settle(0, 1.0) == Entry(1, "a")
+    assert ledger.take("d", 1.0) == (0, Entry(3, "d"))
+    assert ledger.holder(0) == Entry(3, "d")
+    assert list(ledger) == [(1, Entry(2, "b")), (0, Entry(3, "d"))]
+    assert ledger.clear() == [Entry(2, "b"), Entry(3, "d")]
+    assert [ledger.take(each, 2.0) for each in "efg"] == [
+        (0, Entry(4, "e")),
+        (1, Entry(5, "f")),
+        None,
+    ]
+
+
+def test_time_of_the_oldest() -> None:
+    """It counts from when the oldest was taken, or from when a fresh worker began with it."""
+    ledger: Ledger[str] = Ledger(2, quarantine_after=2)
+    assert ledger.head_for_s(4.0) is None
+    ledger.take("a", 5.0)
+    ledger.take("b", 6.0)
+    assert ledger.head_for_s(7.0) == 2.0
+    ledger.restart_clock(10.0)
+    assert ledger.head_for_s(13.0) == 3.0
+    ledger.clear()
+    ledger.take("c", 20.0)
+    assert ledger.head_for_s(24.0) == 4.0
+
+
+def test_quarantine() -> None:
+    """A window over which a worker died so often is set aside, and the next one's time begins."""
+    ledger: Ledger[str] = Ledger(2, quarantine_after=3)
+    ledger.take("deadly", 0.0)
+    ledger.take("patient", 0.0)
+    for deaths in (1, 2):
+        assert ledger.blame(0, float(deaths)) is None
+        assert ledger.holder(0) == Entry(1, "deadly", deaths)
+    assert ledger.blame(0, 3.0) == Entry(1, "deadly", 3, set_aside=True)
+    assert ledger.holder(0) is None
+    assert ledger.head_for_s(7.0) == 4.0
+
+
 def test_time_of_the_next_begins_with_the_answer() -> None:
     """A window that waited behind a slow one is not late for that."""
     ledger: Ledger[str] = Ledger(2, quarantine_after=2)
@@ -131,7 +176,7 @@ def test_suspect(name: str) -> None:
         assert taken is not None
         slots[taken[0]] = number
     found = ledger.suspect(
-        lambda slot, _: slots[slot] == death.running,
+        lambda slot, sequence: slots[slot] == sequence == death.running,
         lied=death.lied,
         often=death.often,
         alone=death.alone,

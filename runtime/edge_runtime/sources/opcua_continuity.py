@@ -46,8 +46,7 @@ class Continuity:
         self._values = np.full(size, np.nan)
         self._status = np.zeros(size, np.uint32)
         self._since_ns = np.full(size, NO_TIME, np.int64)
-        self._first = np.ones(size, np.bool_)
-        self._firsts = len(tags)
+        self._first = set(tags.tolist())  # of which this subscription has said nothing yet
         self._ahead_ns: int | None = None
         self._known_ns = NO_TIME
         self._holes: list[Hole] = []
@@ -55,8 +54,7 @@ class Continuity:
 
     def begin(self) -> None:
         """A new subscription: the server tells the present value of every tag first."""
-        self._first[self._tags] = True
-        self._firsts = len(self._tags)
+        self._first = set(self._tags.tolist())
 
     def take(self, batch: SampleBatch, published_ns: int, *, more: bool) -> SampleBatch:
         """What one message says, with the gaps that it shows.
@@ -70,7 +68,7 @@ class Continuity:
             more: it has sent only a part of what it had.
         """
         told = batch
-        if self._firsts and len(batch):
+        if self._first and len(batch):
             batch = self._stamped(batch, published_ns)
         elif len(batch):
             self._ahead_ns = int(batch.source_ns.max()) - published_ns
@@ -114,31 +112,26 @@ class Continuity:
     def _stamped(self, batch: SampleBatch, published_ns: int) -> SampleBatch:
         """Each tag's first value of old counts from now; what is missing before it is a hole."""
         newest_ns = int(batch.source_ns.max())
-        now_ns = newest_ns
-        if self._ahead_ns is not None:
-            now_ns = max(newest_ns, published_ns + self._ahead_ns)
-        else:
+        if self._ahead_ns is None:
             self._ahead_ns = newest_ns - published_ns
+        now_ns = max(newest_ns, published_ns + self._ahead_ns)
         source_ns = batch.source_ns.copy()
         for row, tag in enumerate(batch.tags.tolist()):
-            if self._first[tag]:
+            if tag in self._first:
                 source_ns[row] = self._first_ns(tag, int(source_ns[row]), now_ns)
-        return SampleBatch(
-            batch.tags, batch.values, source_ns, batch.status, batch.arrived_s, batch.historical
-        )
+        return replace(batch, source_ns=source_ns)
 
     def _first_ns(self, tag: int, source_ns: int, now_ns: int) -> int:
         """From when the first value of a tag on this subscription counts."""
-        self._first[tag] = False
-        self._firsts -= 1
+        self._first.discard(tag)
         since_ns, unchanged = int(self._since_ns[tag]), source_ns == self._told_ns[tag]
         self._since_ns[tag] = NO_TIME
         if since_ns == NO_TIME:
             return now_ns if now_ns - source_ns > OLD_NS else source_ns
         stamped_ns = source_ns if source_ns > since_ns else max(now_ns, since_ns + 1)
         # The same source time as before means that nothing was written meanwhile.
-        if not unchanged and len(self._holes) < HOLES_MAX:
-            self._holes.append(Hole(tag, since_ns - 1, stamped_ns))
+        if not unchanged:
+            self._note(Hole(tag, since_ns - 1, stamped_ns))
         return stamped_ns
 
     def _with_overflows(self, batch: SampleBatch, full: NDArray[np.bool_]) -> SampleBatch:
@@ -156,13 +149,12 @@ class Continuity:
         gaps = _batch(
             tags, [np.nan] * len(tags), starts, [gap_status(GapCause.OVERFLOW)] * len(tags)
         )
-        return SampleBatch(
-            np.concatenate([gaps.tags, batch.tags]),
-            np.concatenate([gaps.values, batch.values]),
-            np.concatenate([gaps.source_ns, batch.source_ns]),
-            np.concatenate([gaps.status, batch.status]),
-            batch.arrived_s,
-            batch.historical,
+        return replace(
+            batch,
+            tags=np.concatenate([gaps.tags, batch.tags]),
+            values=np.concatenate([gaps.values, batch.values]),
+            source_ns=np.concatenate([gaps.source_ns, batch.source_ns]),
+            status=np.concatenate([gaps.status, batch.status]),
         )
 
     def _note(self, hole: Hole) -> None:

@@ -1,9 +1,18 @@
 """What is known of a tag and until when: gaps exactly, nothing twice, nothing that is not so."""
 
+from dataclasses import dataclass, replace
+
 import numpy as np
+import pytest
 
 from edge_core.features.samples import CellQuality
-from edge_runtime.sources.opcua_continuity import OVERFLOW, Continuity, Hole, doubted
+from edge_runtime.sources.opcua_continuity import (
+    HOLES_MAX,
+    OVERFLOW,
+    Continuity,
+    Hole,
+    doubted,
+)
 from edge_runtime.sources.sample import GapCause, SampleBatch, gap_status
 
 SECOND = 1_000_000_000
@@ -24,7 +33,9 @@ def batch(*rows: tuple[int, float, int], status: int = 0) -> SampleBatch:
 
 
 def rows(found: SampleBatch) -> list[tuple[int, float | None, int, int]]:
-    """Tag, value, source time after T0, quality."""
+    """Tag, value, source time after T0, quality; of columns of the types that a batch has."""
+    columns = (found.tags, found.values, found.source_ns, found.status)
+    assert [column.dtype for column in columns] == [np.int32, np.float64, np.int64, np.uint32]
     return [
         (tag, None if np.isnan(value) else value, source_ns - T0, quality)
         for tag, value, source_ns, quality in zip(
@@ -54,9 +65,46 @@ def test_first_value_of_old() -> None:
     assert rows(later) == [(2, 8.0, -3000 * SECOND, GOOD)]
 
 
+AGES: dict[str, tuple[int, int]] = {
+    "just measured": (0, 0),
+    "a second old: still when it was measured": (SECOND, -SECOND),
+    "older: true now": (SECOND + 1, 0),
+}
+
+
+@pytest.mark.parametrize("name", AGES)
+def test_age_of_a_first_value(name: str) -> None:
+    """Each row is how old a tag's first value is, and from when on it counts."""
+    age_ns, counts_ns = AGES[name]
+    known = Continuity(TAGS, 3)
+    found = known.take(batch((0, 1.0, 0), (2, 7.0, -age_ns)), T0 - AHEAD, more=False)
+    assert rows(found)[1] == (2, 7.0, counts_ns, GOOD)
+
+
 def test_nothing_known() -> None:
     """Before the first value there is no gap, since there was nothing to lose."""
-    assert len(Continuity(TAGS, 3).lost(GapCause.SILENCE)) == 0
+    known = Continuity(TAGS, 3)
+    assert rows(known.lost(GapCause.SILENCE)) == []
+    known.begin()
+    assert rows(known.take(batch(), T0, more=False)) == []
+    assert rows(known.lost(GapCause.SILENCE)) == []
+    assert known.overflows == 0
+
+
+def test_plant_clock_of_each_message() -> None:
+    """Each message says anew how far the plant's clock is ahead of the server's."""
+    known = live()
+    known.take(batch((0, 3.0, 4 * SECOND)), T0 + 3 * SECOND, more=False)
+    known.take(batch(), T0 + 6 * SECOND, more=False)
+    assert (known.lost(GapCause.SILENCE).source_ns - T0).tolist() == [7 * SECOND + 1] * 2
+
+
+def test_an_older_message() -> None:
+    """What was known stays known when a message comes that was sent before."""
+    known = live()
+    known.take(batch(), T0 + 5 * SECOND - AHEAD, more=False)
+    known.take(batch((0, 3.0, 3 * SECOND)), T0 + 3 * SECOND - AHEAD, more=False)
+    assert (known.lost(GapCause.SILENCE).source_ns - T0).tolist() == [5 * SECOND + 1] * 2
 
 
 def test_gap_begins_after_the_last_sign_of_life() -> None:
@@ -114,6 +162,83 @@ def test_changed_meanwhile() -> None:
     assert Hole(2, T0 + SECOND, T0 + 20 * SECOND) in known.holes()
 
 
+# The gap begins at a second and a nanosecond; what is told first, of when, and what is said then.
+ENDS: dict[str, tuple[int, int, int, int]] = {
+    "written since": (8 * SECOND, 9 * SECOND, 8 * SECOND, 8 * SECOND),
+    "written right after the gap began": (SECOND + 2, 9 * SECOND, SECOND + 2, SECOND + 2),
+    "written as it began: known from now on": (SECOND + 1, 9 * SECOND, 9 * SECOND, 9 * SECOND),
+    "written before, and told when the server's clock was behind": (
+        *(SECOND // 2, SECOND // 4, SECOND + 2, SECOND + 2),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", ENDS)
+def test_end_of_a_gap(name: str) -> None:
+    """Each row is a first value after an outage, and where gap and hole end."""
+    source_ns, sent_ns, counts_ns, hole_ns = ENDS[name]
+    known = live()
+    known.lost(GapCause.CONNECTION)
+    known.begin()
+    found = known.take(batch((0, 9.0, source_ns)), T0 + sent_ns - AHEAD, more=False)
+    assert rows(found) == [(0, 9.0, counts_ns, GOOD)]
+    assert known.holes() == [Hole(0, T0 + SECOND, T0 + hole_ns)]
+    assert (known.lost(GapCause.SILENCE).source_ns > T0 + counts_ns).tolist() == [True]
+
+
+def test_only_the_first_value_is_the_present_one() -> None:
+    """Of a tag that has been told, the next value counts from when it was written."""
+    known = live()
+    known.lost(GapCause.CONNECTION)
+    known.begin()
+    first = batch((0, 9.0, 8 * SECOND), (0, 8.0, 4 * SECOND))
+    found = known.take(first, T0 + 8 * SECOND - AHEAD, more=False)
+    assert rows(found) == [(0, 9.0, 8 * SECOND, GOOD), (0, 8.0, 4 * SECOND, GOOD)]
+    assert len(known.holes()) == 1
+
+
+def test_what_else_a_batch_says() -> None:
+    """When it came, and that it fills a gap, stay said; a server that drops values too."""
+    first = replace(batch((0, 1.0, 0)), arrived_s=1.5, historical=True)
+    known = Continuity(TAGS, 3)
+    stamped = known.take(first, T0 - AHEAD, more=False)
+    assert (stamped.arrived_s, stamped.historical) == (1.5, True)
+    later = replace(batch((0, 1.0, SECOND), status=OVERFLOW), arrived_s=2.5, historical=True)
+    overflown = known.take(later, T0 + SECOND - AHEAD, more=False)
+    assert len(overflown) == 2
+    assert (overflown.arrived_s, overflown.historical) == (2.5, True)
+
+
+def test_holes_are_bounded() -> None:
+    """However many tags an outage takes, no more than so many holes wait to be read."""
+    tags = np.arange(HOLES_MAX + 1, dtype=np.int32)
+    known = Continuity(tags, len(tags))
+    for at_s in (0, 10, 20):
+        now = SampleBatch(
+            tags,
+            np.full(len(tags), float(at_s)),
+            np.full(len(tags), T0 + at_s * SECOND),
+            np.zeros(len(tags), np.uint32),
+        )
+        known.take(now, T0 + at_s * SECOND, more=False)
+        assert len(known.holes()) == (HOLES_MAX if at_s else 0)
+        known.lost(GapCause.CONNECTION)
+        known.begin()
+
+
+def test_mended_what_never_spoke() -> None:
+    """A tag of which nothing was ever known has no value to go on with, and no gap is left."""
+    known = Continuity(np.array([0, 1, 2], np.int32), 3)
+    known.take(batch((0, 1.0, 0), (2, 7.0, 0), status=UNCERTAIN), T0 - AHEAD, more=False)
+    known.take(batch((2, 8.0, SECOND), status=OVERFLOW), T0 + SECOND - AHEAD, more=False)
+    assert len(known.lost(GapCause.SILENCE)) == 3
+    assert rows(known.mended()) == [
+        (0, 1.0, SECOND + 2, int(CellQuality.UNCERTAIN)),
+        (2, 8.0, SECOND + 2, GOOD),
+    ]
+    assert len(known.lost(GapCause.SILENCE)) == 3
+
+
 def test_mended() -> None:
     """When the server had kept everything, what was true stays true and no gap is left."""
     known = live()
@@ -138,6 +263,52 @@ def test_overflow() -> None:
     assert known.holes() == [Hole(0, T0 + SECOND, T0 + 4 * SECOND)]
 
 
+UNCERTAIN = 0x4000_0000
+
+
+@dataclass(frozen=True)
+class Overflow:
+    """A value of tag 0, whose last one was at one second, and the gap that it shows."""
+
+    status: int
+    source_ns: int = 4 * SECOND
+    gap: bool = False
+    overflows: int = 1
+
+
+OVERFLOWS = {
+    "both bits": Overflow(OVERFLOW, gap=True),
+    "both bits, of an uncertain value": Overflow(UNCERTAIN | OVERFLOW, gap=True),
+    "one bit: of another meaning": Overflow(0x400, overflows=0),
+    "the other bit": Overflow(0x80, overflows=0),
+    "no time between": Overflow(OVERFLOW, SECOND + 1),
+    "a nanosecond between": Overflow(OVERFLOW, SECOND + 2, gap=True),
+    "before the last one": Overflow(OVERFLOW, SECOND // 2),
+}
+
+
+@pytest.mark.parametrize("name", OVERFLOWS)
+def test_overflows(name: str) -> None:
+    """Each row is a status and a time, and whether a gap is shown and counted."""
+    case = OVERFLOWS[name]
+    known = live()
+    message = batch((0, 5.0, case.source_ns), status=case.status)
+    found = known.take(message, T0 + case.source_ns - AHEAD, more=False)
+    quality = case.status >> 30
+    gaps = [(0, None, SECOND + 1, GAP)] if case.gap else []
+    assert rows(found) == [*gaps, (0, 5.0, case.source_ns, quality)]
+    assert known.overflows == case.overflows
+    assert len(known.holes()) == len(gaps)
+
+
+def test_overflow_of_the_first_value() -> None:
+    """Before the first value nothing was lost that anybody had; it is counted all the same."""
+    known = Continuity(TAGS, 3)
+    message = batch((0, 5.0, 0), (2, 5.0, 0), status=OVERFLOW)
+    assert len(known.take(message, T0, more=False)) == 2
+    assert (known.overflows, known.holes()) == (2, [])
+
+
 def test_overflow_within_a_message() -> None:
     """The value before is looked for in the same message first; only that tag has a gap."""
     known = live()
@@ -156,6 +327,28 @@ def test_full_queue() -> None:
     found = live().take(doubted(first, 2), T0 + 4 * SECOND - AHEAD, more=False)
     assert rows(found)[0] == (0, None, SECOND + 1, GAP)
     assert [row[3] for row in rows(found)[1:]] == [GOOD] * 3
+
+
+QUEUES: dict[str, tuple[tuple[int, ...], int, tuple[int, ...]]] = {
+    "fewer than it holds": ((0, 0), 3, ()),
+    "as many as it holds": ((0, 0), 2, (0,)),
+    "more than it holds": ((0, 0, 0), 2, (0,)),
+    "as many, of two tags": ((0, 2, 2), 3, ()),
+    "as many of the second": ((0, 2, 2), 2, (1,)),
+    "as many of both": ((2, 0, 2, 0), 2, (0, 1)),
+}
+
+
+@pytest.mark.parametrize("name", QUEUES)
+def test_doubted(name: str) -> None:
+    """Each row is of which tags values came, what a queue holds, and which of them is marked."""
+    tags, queue, marked = QUEUES[name]
+    first = batch(*((tag, 1.0, 0) for tag in tags), status=UNCERTAIN)
+    found = doubted(first, queue)
+    expected = [UNCERTAIN | (OVERFLOW if row in marked else 0) for row in range(len(tags))]
+    assert found.status.tolist() == expected
+    assert rows(found)[0][:3] == (tags[0], 1.0, 0)
+    assert first.status.tolist() == [UNCERTAIN] * len(tags)
 
 
 def test_an_outage_within_an_outage() -> None:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+import msgspec
 import pytest
 
 from edge_runtime.commission.nodes import Node
@@ -85,28 +86,59 @@ def test_units(name: str) -> None:
     assert unit_fit(have, want) is fit
 
 
-FITS: dict[str, tuple[Node, bool]] = {
-    "a number in the unit": (node("/p/flow", "l/min"), True),
-    "a number in a unit that converts": (node("/p/flow", "m3/h"), True),
-    "a number without a unit": (node("/p/flow"), True),
-    "a whole number": (node("/p/flow", "l/min", "UInt16"), True),
-    "a number in another quantity": (node("/p/flow", "bar"), False),
-    "a text": (node("/p/flow", kind="String"), False),
-    "an array": (node("/p/flow", kind="Double[]"), False),
-    "nothing that may be read": (node("/p/flow", access="w"), False),
-    "an id longer than an address may be": (node("/" + "p" * 400 + "/flow"), False),
-    "an id that acts on a terminal": (node("/\x1b[2J/flow"), False),
+FLOW, PRESSURE = Wanted("flow", "l/min"), Wanted("pressure", "bar")
+RECIPE = Wanted("recipe", "1", feature=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Plays:
+    """A node, and how well it plays a role."""
+
+    node: Node
+    score: float
+    unit_fit: UnitFit = UnitFit.SAME
+    wanted: Wanted = FLOW
+
+
+PLAYS: dict[str, Plays] = {
+    "a number in the unit": Plays(node("/p/flow", "l/min"), 1.0),
+    "a number in a unit that converts": Plays(node("/p/flow", "m3/h"), 0.97, UnitFit.CONVERTED),
+    "a number without a unit": Plays(node("/p/flow"), 0.9, UnitFit.NOT_SHOWN),
+    "a whole number": Plays(node("/p/flow", "l/min", "UInt16"), 1.0),
+    "a number that may be written too": Plays(node("/p/flow", "l/min", access="rw"), 1.0),
+    "nothing is said of who may read it": Plays(node("/p/flow", "l/min", access=""), 1.0),
+    "half of the name, in the unit": Plays(
+        node("/p/motor", "A"), 0.5, wanted=Wanted("motor_current", "A")
+    ),
+    "half of the name, the other half above": Plays(
+        node("/motor/current", "A"), 0.9, wanted=Wanted("motor_current", "A")
+    ),
+    "an id as long as an address may be": Plays(node("/" + "p" * 287 + "/flow", "l/min"), 1.0),
+    "an id longer than that": Plays(node("/" + "p" * 288 + "/flow", "l/min"), 0.0),
+    "an id that acts on a terminal": Plays(node("/\x1b[2J/flow", "l/min"), 0.0),
+    "a number in another quantity": Plays(node("/p/flow", "bar"), 0.0, UnitFit.FOREIGN),
+    "a text": Plays(node("/p/flow", "l/min", "String"), 0.0),
+    "an array": Plays(node("/p/flow", "l/min", "Double[]"), 0.0),
+    "nothing that may be read": Plays(node("/p/flow", "l/min", access="w"), 0.0),
+    "a text for a recipe": Plays(node("/p/recipe", kind="String"), 1.0, wanted=RECIPE),
+    "one in a language, for a recipe": Plays(
+        node("/p/recipe", kind="LocalizedText"), 1.0, wanted=RECIPE
+    ),
+    "a number for a recipe, whatever its unit": Plays(
+        node("/p/recipe", "bar", "Int32"), 1.0, wanted=RECIPE
+    ),
+    "a date for a recipe": Plays(node("/p/recipe", kind="DateTime"), 0.0, wanted=RECIPE),
 }
 
 
-@pytest.mark.parametrize("name", FITS)
+@pytest.mark.parametrize("name", PLAYS)
 def test_fits(name: str) -> None:
-    """Each row is a node, and whether it can play `flow` in l/min."""
-    found, fits = FITS[name]
-    assert (score(Wanted("flow", "l/min"), found).score >= SCORE_MIN) is fits
-
-
-FLOW, PRESSURE = Wanted("flow", "l/min"), Wanted("pressure", "bar")
+    """Each row is a node, a role, how well the one plays the other, and what its unit says."""
+    case = PLAYS[name]
+    found = score(case.wanted, case.node)
+    assert found.node is case.node
+    assert found.score == pytest.approx(case.score, abs=1e-12)
+    assert found.unit_fit is case.unit_fit
 
 
 def chosen(wanted: list[Wanted], nodes: list[Node]) -> dict[str, str | None]:
@@ -147,6 +179,79 @@ def test_two_machines() -> None:
     assert "/p2/flow fit as well" in ambiguous_words(found[0])
 
 
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a server has, what is chosen for the flow, and what fits as well."""
+
+    nodes: list[Node]
+    chosen: str | None
+    others: tuple[str, ...] = ()
+
+
+# Flow and pressure are wanted. A place has 0.15 for each role that it fits exactly.
+FOUND: dict[str, Found] = {
+    "one in a folder with a pressure, before three alone in another": Found(
+        [
+            *(node("/a/flow_1", "l/min"), node("/a/flow_2", "l/min"), node("/a/flow_3", "l/min")),
+            *(node("/b/flow", "l/min"), node("/b/pressure", "bar")),
+        ],
+        "/b/flow",
+    ),
+    "without a unit, with a pressure: a little before one that is alone": Found(
+        [node("/a/flow", "l/min"), node("/b/flow"), node("/b/pressure", "bar")],
+        "/b/flow",
+        ("/a/flow",),
+    ),
+    "an inexact name, with a pressure: behind one that is alone": Found(
+        [node("/b/flo"), node("/b/pressure", "bar"), node("/a/flow", "l/min")],
+        "/a/flow",
+    ),
+    "in a unit that converts: nearly as good": Found(
+        [node("/p/flow_2", "m3/h"), node("/p/flow_1", "l/min")], "/p/flow_1", ("/p/flow_2",)
+    ),
+    "without a unit: clearly worse": Found(
+        [node("/p/flow_2"), node("/p/flow_1", "l/min")], "/p/flow_1"
+    ),
+    "three alike: the server's first": Found(
+        [node("/p/flow_3"), node("/p/flow_1"), node("/p/flow_2")],
+        "/p/flow_3",
+        ("/p/flow_1", "/p/flow_2"),
+    ),
+    "what is no variable is none": Found(
+        [msgspec.structs.replace(node("/p/flow", "l/min"), kind="method")], None
+    ),
+}
+
+
+@pytest.mark.parametrize("name", FOUND)
+def test_found(name: str) -> None:
+    """Each row is a server and what is proposed for the flow."""
+    case = FOUND[name]
+    flow, _ = propose([FLOW, PRESSURE], case.nodes)
+    assert flow.wanted is FLOW
+    assert (flow.chosen and flow.chosen.node.path) == case.chosen
+    assert tuple(each.node.path for each in flow.others) == case.others
+    assert (flow.missing, flow.ambiguous) == (case.chosen is None, bool(case.others))
+
+
+def test_best_beside() -> None:
+    """Each role counts once for a folder: with the best that it has there."""
+    wanted = [FLOW, PRESSURE, Wanted("motor_current", "A")]
+    nodes = [
+        *(node("/a/flow", "l/min"), node("/a/pressure_1"), node("/a/pressure", "bar")),
+        *(node("/a/pressure_2"), node("/b/flow", "l/min"), node("/b/pressure", "bar")),
+        node("/b/motor_current"),
+    ]
+    assert chosen(wanted, nodes)["flow"] == "/b/flow"
+
+
+def test_half_is_enough() -> None:
+    """What scores exactly the least is a candidate."""
+    [found] = propose([Wanted("motor_current", "A")], [node("/p/motor", "A")])
+    assert found.chosen is not None
+    assert found.chosen.score == SCORE_MIN
+
+
 def test_a_node_plays_one_role() -> None:
     """What plays one role is not proposed for another."""
     wanted = [Wanted("inlet_pressure", "bar"), Wanted("pressure", "bar")]
@@ -164,6 +269,20 @@ def test_missing() -> None:
     assert words.startswith("flow: expected")
     assert "/p/AI_17 (m3/h)" in words
     assert "AI_18" not in words
+
+
+def test_near() -> None:
+    """Of the right quantity are numbers with a unit of it, the server's first five."""
+    others = [node(f"/p/AI_{number}", "m3/h") for number in range(7)]
+    unfit = [node("/p/x"), node("/p/y", "bar"), node("/p/z", "l/min", "String")]
+    [found] = propose([FLOW], [*unfit, *others])
+    assert found.near == tuple(others[:5])
+
+
+def test_near_of_a_plain_number() -> None:
+    """What has no unit has no quantity that others could be of."""
+    [found] = propose([Wanted("ratio", "1")], [node("/p/AI_17", "1")])
+    assert (found.missing, found.near) == (True, ())
 
 
 def test_text_is_a_configuration() -> None:
@@ -199,6 +318,22 @@ def test_range() -> None:
     assert "high = 2.5" in text
 
 
-def test_contract_roles() -> None:
-    """Each role of a contract is wanted once, in the order of its features."""
-    assert wanted_by(signature()) == [Wanted("flow", "bar"), Wanted("pressure", "bar")]
+CONTRACTS: dict[str, tuple[str | None, list[Wanted]]] = {
+    "no regime": (None, [Wanted("flow", "bar"), Wanted("pressure", "bar")]),
+    "a regime of its own, in no unit": (
+        "recipe",
+        [Wanted("flow", "bar"), Wanted("pressure", "bar"), RECIPE],
+    ),
+    "a regime that is a feature too": (
+        "pressure",
+        [Wanted("flow", "bar"), Wanted("pressure", "bar")],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CONTRACTS)
+def test_contract_roles(name: str) -> None:
+    """Each row is a regime, and what is wanted: the features in their order, then the regime."""
+    regime, expected = CONTRACTS[name]
+    made = msgspec.structs.replace(signature(), regime_role=regime)
+    assert wanted_by(made) == expected

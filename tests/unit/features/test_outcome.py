@@ -1,5 +1,6 @@
 """What a model's output says: a label for every kind of model, and an error for what is none."""
 
+import math
 from dataclasses import dataclass
 
 import msgspec
@@ -19,7 +20,11 @@ CLASSES = ["spent", "worn", "normal"]
 
 
 def signature(
-    outcome: Outcome, shape: list[int], classes: list[str], dtype: Dtype = Dtype.FLOAT32
+    outcome: Outcome,
+    shape: list[int],
+    classes: list[str],
+    dtype: Dtype = Dtype.FLOAT32,
+    normal: str = "normal",
 ) -> ModelSignature:
     """A model whose one output has *shape*."""
     return ModelSignature(
@@ -28,8 +33,8 @@ def signature(
         features=[Feature(role="flow", unit="l/min", statistic=Statistic.MEAN)],
         windowing=windowing(),
         classes=classes,
-        normal_class="normal",
-        safe_output="normal",
+        normal_class=normal,
+        safe_output=normal,
         outcome=outcome,
     )
 
@@ -46,9 +51,13 @@ class Case:
     margin: float
     value: float | None = None
     confidence: float | None = None
+    normal: str = "normal"
 
 
 TWO = ["normal", "leak"]
+THREE = ["normal", "leak", "cavitation"]
+DEPTH = Regression(quantity="wear-depth", unit="mm", bounds=[-8.0])
+FILL = Regression(quantity="fill", unit="%", bounds=[0.0, 10.0, 40.0])
 READ = {
     "the class of the highest score": Case(
         Classification(), [1, 2], TWO, [0.25, 0.75], "leak", 0.5, confidence=0.75
@@ -59,6 +68,18 @@ READ = {
     "logits are scores too, and no share": Case(
         Classification(), [1, 2], TWO, [-3.0, 4.0], "leak", 7.0, confidence=1.0
     ),
+    "the second best is what the margin is to": Case(
+        Classification(),
+        [1, 3],
+        THREE,
+        [0.125, 0.25, 0.625],
+        "cavitation",
+        0.375,
+        confidence=0.625,
+    ),
+    "no score reaches nought": Case(
+        Classification(), [1, 2], TWO, [-3.0, -4.0], "normal", 1.0, confidence=0.0
+    ),
     "a quantity below the first bound": Case(
         HOURS, [1, 1], CLASSES, [40.0], "spent", 0.15, value=40.0
     ),
@@ -68,17 +89,56 @@ READ = {
     "a quantity above the last bound": Case(
         HOURS, [1], CLASSES, [900.0], "normal", 1.0, value=900.0
     ),
+    "a quantity between bounds that are not alike: by their mean distance": Case(
+        FILL, [1, 1], [*THREE, "spill"], [38.0], "cavitation", 0.1, value=38.0
+    ),
+    "a quantity nearer to the lower bound": Case(
+        FILL, [1, 1], [*THREE, "spill"], [12.0], "cavitation", 0.1, value=12.0
+    ),
+    "a quantity with one bound: by the bound itself": Case(
+        DEPTH, [1, 1], TWO, [-6.0], "leak", 0.25, value=-6.0
+    ),
     "at the threshold it is normal": Case(
         Anomaly(threshold=2.0), [1, 1], TWO, [2.0], "normal", 0.0
     ),
     "above the threshold it is strange": Case(
         Anomaly(threshold=2.0), [1, 1], TWO, [3.0], "leak", 0.5
     ),
+    "above a threshold below nought": Case(
+        Anomaly(threshold=-2.0), [1, 1], TWO, [-1.5], "leak", 0.25
+    ),
+    "a small threshold": Case(Anomaly(threshold=0.5), [1, 1], TWO, [0.75], "leak", 0.5),
+    "at a threshold of nought nothing is near": Case(
+        Anomaly(threshold=0.0), [1, 1], TWO, [-1.0], "normal", math.inf
+    ),
+    "what is not normal is strange, wherever it stands": Case(
+        Anomaly(threshold=2.0), [1, 1], ["leak", "normal"], [3.0], "leak", 0.5
+    ),
     "a flaw that covers enough": Case(
         Segmentation(share_min=0.25), [1, 2, 2, 2], TWO, [1, 1, 0, 1, 0, 0, 1, 0], "leak", 0.0
     ),
     "a flaw that covers too little": Case(
         Segmentation(share_min=0.5), [1, 2, 2, 2], TWO, [1, 1, 0, 1, 0, 0, 1, 0], "normal", 0.5
+    ),
+    "of two flaws the larger one, beside more that is normal": Case(
+        Segmentation(share_min=0.125),
+        [1, 3, 8],
+        ["leak", "normal", "cavitation"],
+        [*([1, 0, 0, 0, 0, 0, 0, 0]), *([0, 1, 1, 1, 1, 1, 0, 0]), *([0, 0, 0, 0, 0, 0, 1, 1])],
+        "cavitation",
+        1.0,
+    ),
+    "a flaw that is nowhere": Case(
+        Segmentation(share_min=0.25), [1, 2, 4], TWO, [1, 1, 1, 1, 0, 0, 0, 0], "normal", 1.0
+    ),
+    "nothing is normal": Case(
+        Segmentation(share_min=0.5),
+        [1, 2, 4],
+        ["leak", "none"],
+        [1, 1, 1, 1, 0, 0, 0, 0],
+        "leak",
+        1.0,
+        normal="none",
     ),
 }
 
@@ -87,7 +147,7 @@ READ = {
 def test_read(name: str) -> None:
     """Each row is an output and the label, margin and quantity that it stands for."""
     case = READ[name]
-    made = signature(case.outcome, case.shape, case.classes)
+    made = signature(case.outcome, case.shape, case.classes, normal=case.normal)
     check_outcome(made)
     reading = read_output(made, np.array(case.given, np.float32).reshape(case.shape))
     assert reading.label == case.label
@@ -95,11 +155,30 @@ def test_read(name: str) -> None:
     assert (reading.value, reading.confidence) == (case.value, case.confidence)
 
 
-def test_shares_of_a_segmentation() -> None:
-    """A segmentation's scores are the share of each class."""
-    made = signature(Segmentation(share_min=0.1), [1, 2, 4], TWO)
-    output = np.array([[[1, 1, 0, 1], [0, 0, 1, 0]]], np.float32)
-    assert read_output(made, output).scores == (0.75, 0.25)
+SCORES: dict[str, tuple[Outcome, list[int], list[float], tuple[float, ...]]] = {
+    "a classification: as the model gave them": (
+        Classification(),
+        [1, 2],
+        [-3.0, 4.0],
+        (-3.0, 4.0),
+    ),
+    "a regression: the quantity": (DEPTH, [1, 1], [-6.0], (-6.0,)),
+    "an anomaly: the score": (Anomaly(threshold=0.5), [1], [0.25], (0.25,)),
+    "a segmentation: the share of each class": (
+        Segmentation(share_min=0.1),
+        [1, 2, 4],
+        [1, 1, 0, 1, 0, 0, 1, 0],
+        (0.75, 0.25),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", SCORES)
+def test_scores(name: str) -> None:
+    """Each row is an output and the scores that are told of it."""
+    outcome, shape, given, expected = SCORES[name]
+    output = np.array(given, np.float32).reshape(shape)
+    assert read_output(signature(outcome, shape, TWO), output).scores == expected
 
 
 def test_codes_are_numbers() -> None:
@@ -141,6 +220,18 @@ REFUSED: dict[str, tuple[ModelSignature, str]] = {
         signature(msgspec.structs.replace(HOURS, bounds=[5.0, 1.0]), [1, 1], CLASSES),
         r"found \[5.0, 1.0\]",
     ),
+    "two bounds alike": (
+        signature(msgspec.structs.replace(HOURS, bounds=[5.0, 5.0]), [1, 1], CLASSES),
+        "expected 2 ascending bounds",
+    ),
+    "a bound too many": (
+        signature(msgspec.structs.replace(HOURS, bounds=[1.0, 2.0, 3.0]), [1, 1], CLASSES),
+        "expected 2 ascending bounds for 3 classes",
+    ),
+    "a bound without end": (
+        signature(msgspec.structs.replace(HOURS, bounds=[1.0, math.inf]), [1, 1], CLASSES),
+        r"found \[1.0, inf\]",
+    ),
     "a third kind of strange": (
         signature(Anomaly(threshold=1.0), [1, 1], CLASSES),
         "anomaly: expected two classes, found 3",
@@ -148,6 +239,10 @@ REFUSED: dict[str, tuple[ModelSignature, str]] = {
     "two scores of an anomaly": (
         signature(Anomaly(threshold=1.0), [1, 2], TWO),
         r"expected \[batch, 1\], the score",
+    ),
+    "a segmentation of one class too many": (
+        signature(Segmentation(share_min=0.1), [1, 3, 2], TWO),
+        r"found \[1, 3, 2\]",
     ),
     "a segmentation without places": (
         signature(Segmentation(share_min=0.1), [1, 2], TWO),

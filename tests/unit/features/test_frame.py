@@ -7,9 +7,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from edge_core.contracts.artefact import Dtype, Feature, ModelSignature, Statistic, TensorSpec
 from edge_core.contracts.frame import FrameInput
-from edge_core.features.errors import ColumnError
-from edge_core.features.frame import shape_of, tensor
+from edge_core.features.errors import ColumnError, ContractError
+from edge_core.features.frame import check_frame, shape_of, tensor
+from tests.unit.features.strategies import windowing
 
 PLAIN = FrameInput(role="camera", height=2, width=2, scale=1.0, fill=9)
 
@@ -137,3 +139,65 @@ def test_one_number_a_channel() -> None:
     """Means and deviations are one a channel."""
     with pytest.raises(ValueError, match="mean: expected 1 numbers"):
         FrameInput(role="camera", height=1, width=1, channels="grey", mean=[1.0, 2.0, 3.0])
+
+
+def pictured(**changes: object) -> ModelSignature:
+    """A model of two by two pictures in colour."""
+    made = ModelSignature(
+        inputs=[TensorSpec(name="x", dtype=Dtype.FLOAT32, shape=[1, 3, 2, 2])],
+        outputs=[TensorSpec(name="y", dtype=Dtype.FLOAT32, shape=[1, 2])],
+        features=[],
+        windowing=windowing(),
+        classes=["normal", "leak"],
+        normal_class="normal",
+        safe_output="normal",
+        frame=PLAIN,
+    )
+    return msgspec.structs.replace(made, **changes)
+
+
+def taking(dtype: Dtype, *shape: int) -> list[TensorSpec]:
+    """One input."""
+    return [TensorSpec(name="x", dtype=dtype, shape=list(shape))]
+
+
+# what is otherwise about a model, what is otherwise about its pictures
+FITTING: dict[str, tuple[dict[str, object], dict[str, object]]] = {
+    "as its frame says": ({}, {}),
+    "several pictures at once": ({"inputs": taking(Dtype.FLOAT32, 8, 3, 2, 2)}, {}),
+    "rows first": ({"inputs": taking(Dtype.FLOAT32, 1, 2, 2, 3)}, {"layout": "nhwc"}),
+    "grey": ({"inputs": taking(Dtype.FLOAT32, 1, 1, 2, 2)}, {"channels": "grey"}),
+    "whole numbers": ({"inputs": taking(Dtype.UINT8, 1, 3, 2, 2)}, {"dtype": "uint8"}),
+}
+
+
+@pytest.mark.parametrize("name", FITTING)
+def test_model_of_pictures(name: str) -> None:
+    """Each row is a model that takes what its frame makes of a picture."""
+    model, frame = FITTING[name]
+    check_frame(pictured(**model), msgspec.structs.replace(PLAIN, **frame))
+
+
+FLOW = Feature(role="flow", unit="l/min", statistic=Statistic.MEAN)
+ALONE = "frame: expected one input, no features and no regime"
+CONTRARY: dict[str, tuple[dict[str, object], dict[str, object], str]] = {
+    "features beside the picture": ({"features": [FLOW]}, {}, ALONE),
+    "a regime beside it": ({"regime_role": "recipe"}, {}, ALONE),
+    "a second input": ({"inputs": taking(Dtype.FLOAT32, 1, 3, 2, 2) * 2}, {}, ALONE),
+    "no input": ({"inputs": []}, {}, ALONE),
+    "another size": (
+        {},
+        {"height": 3},
+        r"'x': expected shape \(batch, 3, 3, 2\) of float32 .+ found \(1, 3, 2, 2\) of float32",
+    ),
+    "another type": ({}, {"dtype": "uint8"}, "of uint8 as the frame says"),
+    "another depth": ({}, {"channels": "grey"}, r"\(batch, 1, 2, 2\)"),
+}
+
+
+@pytest.mark.parametrize("name", CONTRARY)
+def test_contradiction(name: str) -> None:
+    """Each row is a model of pictures that contradicts itself, and what is said of that."""
+    model, frame, says = CONTRARY[name]
+    with pytest.raises(ContractError, match=says):
+        check_frame(pictured(**model), msgspec.structs.replace(PLAIN, **frame))

@@ -109,7 +109,7 @@ def windows_of(samples: Samples, plan: Plan) -> Iterator[Window]:
     ordered = samples.take(np.argsort(samples.times_ns, kind="stable"))
     first_row = -(-int(ordered.times_ns[0]) // spec.period_ns)
     last_row = spec.row_at(int(ordered.times_ns[-1]))
-    whole = GridSpec(spec.period_ns, spec.stale_ns, pending_max=len(ordered) + spec.tags * 2)
+    whole = GridSpec(spec.period_ns, spec.stale_ns, pending_max=len(ordered))
     feed = WindowFeed(Plan(plan.windowing, whole, plan.rules), first_row)
     done = 0
     for row in range(first_row, last_row + 1, ROWS_MAX):

@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from edge_core.contracts.artefact import ModelSignature, Statistic
-from edge_core.features.grid import ROWS_MAX, place
+from edge_core.features.grid import ROWS_MAX, GridSpec, place
 from edge_core.features.quality import SENTINELS, Screen, StuckWatch, TagRule
 from edge_core.features.recording import Recording, read_samples
-from edge_core.features.samples import Samples
+from edge_core.features.samples import CellQuality, Samples
 from edge_core.features.statistics import Extractor
-from edge_core.features.stream import Plan, WindowFeed, windows_of
+from edge_core.features.stream import FOREVER_NS, Plan, WindowFeed, windows_of
 from edge_core.features.window import Window, windows
 from tests.unit.features.strategies import (
     FIRST_ROW,
@@ -158,19 +158,83 @@ def _whole(window: Window) -> bool:
     return not np.isnan(window.values).any()
 
 
-def test_a_long_recording_is_read_in_parts() -> None:
-    """More rows than a grid makes at once, and the windows across the seam are there."""
-    times_ns = np.arange(2 * ROWS_MAX + 50, dtype=np.int64) * SECOND_NS
-    values = np.arange(len(times_ns), dtype=np.float32)
-    long = Samples(
-        np.zeros(len(times_ns), np.int32), values, np.zeros(len(times_ns), np.uint8), times_ns
-    )
-    plan = Plan.of(windowing(10, 7, 3), 1)
+def counting(count: int) -> Samples:
+    """A sample a second from 1970 on, whose value is how many seconds have passed."""
+    times_ns = np.arange(count, dtype=np.int64) * SECOND_NS
+    tags, quality = np.zeros(count, np.int32), np.zeros(count, np.uint8)
+    return Samples(tags, np.arange(count, dtype=np.float32), quality, times_ns)
+
+
+LENGTHS: dict[str, tuple[int, int, int]] = {
+    "a few rows": (25, 10, 7),
+    "one row": (1, 1, 1),
+    "as many as a grid makes at once": (ROWS_MAX, 4, 4),
+    "one more": (ROWS_MAX + 1, 1, 8),
+    "twice as many and some": (2 * ROWS_MAX + 50, 10, 7),
+}
+
+
+@pytest.mark.parametrize("name", LENGTHS)
+def test_recordings_are_read_in_parts(name: str) -> None:
+    """Each row is a recording's rows, a window's, and its stride: every window of it is there."""
+    rows, length, stride = LENGTHS[name]
+    plan = Plan.of(windowing(length, stride, 3), 1)
     found = [
-        (each.number, each.values[0, 0], each.values[-1, 0]) for each in windows_of(long, plan)
+        (each.number, each.values[0, 0], each.values[-1, 0])
+        for each in windows_of(counting(rows), plan)
     ]
-    count = (len(times_ns) - 10) // 7 + 1
-    assert found == [(number, 7 * number, 7 * number + 9) for number in range(count)]
+    count = (rows - length) // stride + 1
+    assert found == [
+        (number, stride * number, stride * number + length - 1) for number in range(count)
+    ]
+
+
+def test_all_at_one_instant() -> None:
+    """However many samples lie in one row: the last of each tag counts, and none is left out."""
+    listed: list[Record] = [(tag, float(at), 0, at) for at in range(1, 51) for tag in (1, 0, 2)]
+    [window] = windows_of(samples([*listed, (0, 9.0, 0, SECOND_NS)]), Plan.of(windowing(1, 1), 3))
+    assert window.values.tolist() == [[9.0, 50.0, 50.0]]
+
+
+def test_plan_of_a_signature() -> None:
+    """Unless more is said: anything goes, a value holds for ever, and nothing is waited for."""
+    windows_cut = windowing()
+    forever = (FOREVER_NS,) * 2
+    assert Plan.of(windows_cut, 2) == Plan(
+        windows_cut, GridSpec(SECOND_NS, forever, lateness_ns=0), (TagRule(), TagRule())
+    )
+    assert Plan.of(windows_cut, 2, rules=RULES[:2], stale_ns=(1, 2), lateness_ns=3) == Plan(
+        windows_cut, GridSpec(SECOND_NS, (1, 2), lateness_ns=3), RULES[:2]
+    )
+
+
+def test_first_open_time() -> None:
+    """What is older than the last closed row changes nothing; what is newer does."""
+    feed = WindowFeed(Plan.of(windowing(1, 1), 1, lateness_ns=SECOND_NS), 10)
+    assert feed.open_ns == 9 * SECOND_NS + 1
+    feed.add(samples([(0, 1.0, 0, feed.open_ns - 1), (0, 2.0, 0, feed.open_ns)]))
+    assert feed.counts.late == 1
+    [window] = feed.advance(11 * SECOND_NS)
+    assert window.values.tolist() == [[2.0]]
+    assert feed.open_ns == 10 * SECOND_NS + 1
+
+
+def test_other_rules() -> None:
+    """From now on values are held to the new rules; how long one stood still begins anew."""
+    feed = WindowFeed(Plan.of(windowing(1, 1), 1, rules=(TagRule(flat_rows_max=2),)), 0)
+    found: list[int] = []
+
+    def rows(*values: float) -> None:
+        for value in values:
+            at_ns = len(found) * SECOND_NS
+            feed.add(samples([(0, value, 0, at_ns)]))
+            found.extend(int(each.quality[0, 0]) for each in feed.advance(at_ns))
+
+    rows(5.0, 5.0, 5.0)
+    feed.judge_by((TagRule(low=0.0, flat_rows_max=3),))
+    rows(5.0, 5.0, 5.0, 5.0, -1.0)
+    good, stuck = int(CellQuality.GOOD), int(CellQuality.STUCK)
+    assert found == [good, good, stuck, good, good, good, stuck, int(CellQuality.IMPOSSIBLE)]
 
 
 def test_nothing_recorded() -> None:

@@ -158,7 +158,7 @@ class _LocalClock:
                 f"timestamp: expected an offset such as Z or +01:00, or a zone for the whole "
                 f"file, found {text[:40]!r}"
             )
-        first = _since_epoch(at.replace(tzinfo=self._zone, fold=0))
+        first = _since_epoch(at.replace(tzinfo=self._zone))
         again = _since_epoch(at.replace(tzinfo=self._zone, fold=1))
         last_ns = self._last_ns.get(tag)
         # In spring, where an hour is missing, the two differ the other way round.

@@ -54,10 +54,11 @@ def test_samples_come_in_order_of_the_file() -> None:
             "flow,1795348801000000000,,0x808C0000\n",
             "\n",
             "flow,2026-11-22T12:00:02Z,-1,\n",
+            "flow,2026-11-22T12:00:03Z,,0xFFFFFFFF\n",
         ]
     )
     assert found.roles == ("flow", "pressure")
-    assert found.samples.tags.tolist() == [0, 1, 0, 0]
+    assert found.samples.tags.tolist() == [0, 1, 0, 0, 0]
     assert found.samples.values.tolist()[:2] == [31.5, 20.0]
     assert math.isnan(found.samples.values[2])
     assert found.samples.quality.tolist() == [
@@ -65,6 +66,7 @@ def test_samples_come_in_order_of_the_file() -> None:
         CellQuality.UNCERTAIN,
         CellQuality.BAD,
         CellQuality.GOOD,
+        CellQuality.BAD,
     ]
     noon_ns = at_ns("2026-11-22T12:00:00Z")
     assert found.samples.times_ns.tolist() == [
@@ -72,6 +74,7 @@ def test_samples_come_in_order_of_the_file() -> None:
         noon_ns + SECOND_NS // 4,
         1_795_348_801_000_000_000,
         noon_ns + 2 * SECOND_NS,
+        noon_ns + 3 * SECOND_NS,
     ]
 
 
@@ -109,6 +112,7 @@ REFUSED = {
     ),
     "no time": ([HEADER, "a,noon,1,0\n"], "expected ISO 8601 or nanoseconds since 1970, found"),
     "a time of fifty digits": ([HEADER, f"a,{'9' * 50},1,0\n"], "timestamp: expected ISO 8601"),
+    "a time of twenty digits": ([HEADER, f"a,{'9' * 20},1,0\n"], "timestamp: expected ISO 8601"),
     "a status that is a word": ([HEADER, "a,1,1,fine\n"], "status: expected a code, good"),
     "a status below zero": ([HEADER, "a,1,1,-1\n"], "status: expected a code"),
     "a status of five bytes": ([HEADER, "a,1,1,0x100000000\n"], "found '0x100000000'"),
@@ -152,7 +156,17 @@ def test_a_late_line_is_no_second_hour() -> None:
     assert [at - times[0] for at in times] == [0, -60 * SECOND_NS, 60 * SECOND_NS]
 
 
+def test_each_tag_has_its_own_autumn() -> None:
+    """That one tag is in its second hour says nothing of another that is in its first."""
+    lines = [HEADER, "a,2026-10-25 02:30,1,0\n", "a,2026-10-25 02:10,1,0\n"]
+    found = read_samples([*lines, "b,2026-10-25 02:20,1,0\n"], zone=Berlin()).samples.times_ns
+    start_ns = at_ns("2026-10-25T00:00:00Z")
+    minutes = [(int(at) - start_ns) // (60 * SECOND_NS) for at in found]
+    assert minutes == [30, 70, 20]
+
+
 EPOCHS = {
+    "-1000000000": -SECOND_NS,
     "1970-01-01T00:00:00Z": 0,
     "1969-12-31T23:59:59Z": -SECOND_NS,
     "1601-01-01T00:00:00Z": -TIME_MAX_NS,

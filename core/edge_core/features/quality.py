@@ -36,7 +36,7 @@ class Screen:
         self._high = np.array([min(rule.high, most) for rule in rules], np.float32)
         every = sorted({sentinel for rule in rules for sentinel in rule.sentinels})
         self._sentinels = [
-            (np.float32(each), np.array([each in rule.sentinels for rule in rules], np.bool_))
+            (np.float32(each), np.array([each in rule.sentinels for rule in rules]))
             for each in every
         ]
 

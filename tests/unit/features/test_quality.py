@@ -52,6 +52,21 @@ def test_how_near_is_a_sentinel(name: str) -> None:
     assert screened.quality.tolist() == [becomes]
 
 
+@pytest.mark.parametrize("end", [0.1, 0.7, -0.1, -0.7])
+def test_ends_of_a_range(end: float) -> None:
+    """The end itself is possible, though no float32 is exactly what the rule says."""
+    screen = Screen((TagRule(low=end), TagRule(high=end)))
+    screened = screen.mark(samples([(0, end, GOOD, 0), (1, end, GOOD, 0)]))
+    assert screened.quality.tolist() == [GOOD, GOOD]
+
+
+def test_several_wrongs() -> None:
+    """A value out of range beside two kinds of sentinel: all of them are impossible."""
+    values = (-10.5, 888.8, 5.0, -9999.0)
+    screened = Screen((RULE,)).mark(samples([(0, value, GOOD, 0) for value in values]))
+    assert screened.quality.tolist() == [IMPOSSIBLE, IMPOSSIBLE, GOOD, IMPOSSIBLE]
+
+
 def test_rules_are_per_tag() -> None:
     """One tag's sentinel is another tag's value."""
     screened = Screen((RULE, TagRule())).mark(samples([(0, 888.8, GOOD, 0), (1, 888.8, GOOD, 0)]))

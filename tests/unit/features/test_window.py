@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from edge_core.features.errors import ColumnError, RowOrderError
 from edge_core.features.grid import NO_TIME_NS, Grid, Rows, place
@@ -17,6 +18,7 @@ from edge_core.features.window import (
     WindowCutter,
     assess,
     longest_runs,
+    of_picture,
     window_of,
     windows,
 )
@@ -346,3 +348,25 @@ def test_more_rows_than_a_ring_at_once() -> None:
     assert [window.number for window in first] == [1, 2]
     assert first[1].values[:, 0].tolist() == [100, 101, 102]
     assert [window.number for window in cutter.push(rows(121, 32))] == [3]
+
+
+def test_window_of_a_picture() -> None:
+    """A picture is one row in which nothing is known of any tag, and nothing is missing."""
+    picture = np.zeros((2, 2, 3), np.uint8)
+    made = of_picture(picture, 7, 3)
+    assert made.picture is picture
+    assert (made.number, made.start_ns, made.end_ns, made.source_span_ns) == (0, 7, 7, None)
+    expected: dict[str, NDArray[np.generic]] = {
+        "values": np.array([[np.nan] * 3], np.float32),
+        "quality": np.array([[GAP] * 3], np.uint8),
+        "source_ns": np.array([[NO_TIME_NS] * 3], np.int64),
+        "good_share": np.zeros(3, np.float64),
+        "uncertain_share": np.zeros(3, np.float64),
+        "gap_rows": np.ones(3, np.int64),
+        "gap": np.zeros(3, np.bool_),
+        "age_max_ns": np.zeros(3, np.int64),
+    }
+    for name, column in expected.items():
+        found = getattr(made, name)
+        assert found.dtype == column.dtype, name
+        np.testing.assert_array_equal(found, column, name)

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_runtime.clock import LEAP_NS, LEAP_PATIENCE_S, NEAR_NS, SECOND_NS, PlantClock
+from edge_runtime.clock import LEAP_NS, LEAP_PATIENCE_S, NEAR_NS, RECENT_S, SECOND_NS, PlantClock
 
 T0_NS = 1_795_305_600_000_000_000
 HOUR_NS = 3600 * SECOND_NS
@@ -137,6 +137,32 @@ def test_tags_that_never_spoke_have_no_say() -> None:
         one_at(clock, float(second), -HOUR_NS)
     assert clock.now_ns(4.0) == T0_NS + 4 * SECOND_NS - HOUR_NS
     assert clock.leaps == 0
+
+
+def test_a_plant_before_1970() -> None:
+    """Who has not spoken is not of 1970, though everybody else is of before."""
+    clock = PlantClock(2)
+    clock.observe(np.array([0], np.int32), np.array([-HOUR_NS]), 1.0)
+    assert clock.now_ns(1.0) == -HOUR_NS
+
+
+SILENCES = {
+    "for as long as may be: it is still ahead": (RECENT_S, 1000),
+    "for longer: the clock gives in to the other": (RECENT_S + 1.0, 1000 - 61),
+}
+
+
+@pytest.mark.parametrize("name", SILENCES)
+def test_silence(name: str) -> None:
+    """Each row is how long the tag that is a second ahead was silent, and how far we are, ms."""
+    silent_s, ahead_ms = SILENCES[name]
+    clock = PlantClock(2)
+    for second in (-1.0, 0.0):
+        one_at(clock, second, 0, tag=0)
+        one_at(clock, second, SECOND_NS, tag=1)
+    one_at(clock, silent_s, 0, tag=0)
+    expected_ns = T0_NS + int(silent_s) * SECOND_NS + ahead_ms * SECOND_NS // 1000
+    assert clock.now_ns(silent_s) == expected_ns
 
 
 BOUNDS = {

@@ -7,13 +7,14 @@ import tempfile
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from structlog.testing import capture_logs
 
 from edge_core.contracts.artefact import ModelSignature
 from edge_core.contracts.gateway import HealthWindow
@@ -165,13 +166,15 @@ def counts(found: HealthWindow) -> dict[str, int]:
 
 @pytest.mark.parametrize("name", TOLD)
 def test_counts(name: str, tmp_path: Path) -> None:
-    """Each row is a window and what is counted of it for one model."""
+    """Each row is a window and what is counted of it for one model; of two such, twice that."""
     told, key, expected = TOLD[name]
     with MappedDocument(tmp_path / "h") as book:
         sums = HealthSums(1, at, book)
-        sums.take(told)
-        found = {(each.digest, each.role): each for each in sums.close()}
-    assert counts(found[key]) == expected
+        for times in (1, 2):
+            for _ in range(times):
+                sums.take(told)
+            found = {(each.digest, each.role): each for each in sums.close()}
+            assert counts(found[key]) == {each: times * n for each, n in expected.items()}
 
 
 LATER: dict[str, tuple[Route, Scored, dict[str, int]]] = {
@@ -212,21 +215,193 @@ def test_second_opinions(name: str, tmp_path: Path) -> None:
     _, told, expected = LATER[name]
     with MappedDocument(tmp_path / "h") as book:
         sums = HealthSums(1, at, book)
-        sums.second(told)
-        found = {each.digest: each for each in sums.close()}
-    assert counts(found[SECOND.digest]) == expected
+        for times in (1, 2):
+            for _ in range(times):
+                sums.second(told)
+            found = {each.digest: each for each in sums.close()}
+            doubled = {each: times * n for each, n in expected.items()}
+            assert counts(found[SECOND.digest]) == doubled
 
 
 def test_percentiles(tmp_path: Path) -> None:
     """Latencies are known to within 2.2 %, also when there are more than anybody would list."""
     with MappedDocument(tmp_path / "h") as book:
         sums = HealthSums(1, at, book)
-        for latency_us in range(1, 10_001):
+        for latency_us in range(10, 10_001, 10):
             made = opinion(FIRST, ROLE_COMMITTED, NORMAL, latency_us=latency_us)
             sums.take(window(Route(FIRST), made))
         found = sums.close()[0]
     assert found.latency_p50_us == pytest.approx(5000, rel=0.022)
     assert found.latency_p99_us == pytest.approx(9900, rel=0.022)
+
+
+LATENCIES: dict[str, tuple[list[int], int, int]] = {
+    "nothing was scored": ([], 0, 0),
+    "too fast to be timed": ([0], 1, 1),
+    "one: the upper edge of its step": ([1024], 1046, 1046),
+    "half of them reach the half": ([100, 1000, 100, 1000], 100, 1002),
+    "one in a hundred is beyond the ninety-nine": ([100] * 99 + [1000], 100, 100),
+    "two in a hundred are not": ([1000, 1000] + [100] * 98, 100, 1002),
+}
+
+
+@pytest.mark.parametrize("name", LATENCIES)
+def test_latencies(name: str, tmp_path: Path) -> None:
+    """Each row is how long windows took, and what half and nearly all of them took at most."""
+    latencies, half, most = LATENCIES[name]
+    with MappedDocument(tmp_path / "h") as book:
+        sums = HealthSums(1, at, book)
+        sums.override(FIRST, ROLE_COMMITTED)
+        for latency_us in latencies:
+            made = opinion(FIRST, ROLE_COMMITTED, NORMAL, latency_us=latency_us)
+            sums.take(window(Route(FIRST), made))
+        [found] = sums.close()
+    assert (found.latency_p50_us, found.latency_p99_us) == (half, most)
+
+
+def test_nobody_in_charge(tmp_path: Path) -> None:
+    """Without a model in charge there is nothing to sum up."""
+    with MappedDocument(tmp_path / "h") as book:
+        sums = HealthSums(1, at, book)
+        sums.take(window(Route(), bad_input="no model"), Kpi(1.0, 1))
+        assert sums.close() == []
+
+
+REGIMES: dict[str, tuple[list[str | None], str]] = {
+    "none": ([None, ""], ""),
+    "the last one that was told": (["brew", "rinse", None], "rinse"),
+    "a long name's beginning": (["r" * 41], "r" * 40),
+}
+
+
+@pytest.mark.parametrize("name", REGIMES)
+def test_regime(name: str, tmp_path: Path) -> None:
+    """Each row is the recipe of each window, and that of the health window."""
+    modes, expected = REGIMES[name]
+    with MappedDocument(tmp_path / "h") as book:
+        sums = HealthSums(1, at, book)
+        for mode in modes:
+            said = opinion(FIRST, ROLE_COMMITTED, NORMAL)
+            sums.take(window(Route(FIRST), said, mode=mode))
+        [found] = sums.close()
+    assert found.regime == expected
+
+
+@dataclass(slots=True)
+class Wall:
+    """A wall clock that a test sets, in seconds after `AT`."""
+
+    at_s: int = 0
+
+    def __call__(self) -> datetime:
+        """Now."""
+        return AT + timedelta(seconds=self.at_s)
+
+
+def test_from_when_to_when(tmp_path: Path) -> None:
+    """A period begins where the last one ended; one cut short ends with what it saw last."""
+    wall = Wall()
+
+    def passes(at_s: int) -> None:
+        wall.at_s = at_s
+        sums.override(FIRST, ROLE_COMMITTED)
+
+    sums = HealthSums(1, wall, MappedDocument(tmp_path / "h"))
+    passes(10)
+    wall.at_s = 20
+    sums.close()
+    passes(30)
+    wall.at_s = 15  # somebody set the clock back
+    sums.close()
+    passes(25)
+    passes(35)
+    sums = HealthSums(2, wall, MappedDocument(tmp_path / "h"))
+    passes(40)
+    sums.close()
+    found = sums.unkept
+    seconds = [
+        tuple(int((end - AT).total_seconds()) for end in (each.started, each.ended))
+        for each in found
+    ]
+    assert seconds == [(0, 20), (20, 20), (15, 35), (35, 40)]
+    assert [each.cut_short for each in found] == [False, False, True, False]
+    assert [(each.epoch, each.number) for each in found] == [(1, 1), (1, 2), (1, 3), (2, 1)]
+
+
+def test_kept(tmp_path: Path) -> None:
+    """What is safe elsewhere leaves the book, and nothing else does."""
+    with MappedDocument(tmp_path / "h") as book:
+        lives = []
+        for epoch in (1, 2):
+            lives.append(HealthSums(epoch, at, book))
+            for _ in range(2):
+                lives[-1].override(FIRST, ROLE_COMMITTED)
+                lives[-1].close()
+        sums = lives[-1]
+        sums.kept([each for each in sums.unkept if (each.epoch, each.number) == (1, 2)])
+        left = [(1, 1), (2, 1), (2, 2)]
+        assert [(each.epoch, each.number) for each in sums.unkept] == left
+        again = HealthSums(3, at, book)
+        assert [(each.epoch, each.number) for each in again.unkept] == left
+
+
+def test_more_than_the_book_holds(tmp_path: Path) -> None:
+    """While no disk takes them all are at hand; of those that a kill spares the newest are."""
+    with MappedDocument(tmp_path / "h") as book:
+        sums = HealthSums(1, at, book)
+        for _ in range(200):
+            sums.override(FIRST, ROLE_COMMITTED)
+            sums.close()
+        assert [each.number for each in sums.unkept] == list(range(1, 201))
+        spared = [each.number for each in HealthSums(2, at, book).unkept]
+    # The older half goes, and half again, until the rest fits.
+    assert spared == list(range(152, 201))
+
+
+def test_more_open_than_the_book_holds(tmp_path: Path) -> None:
+    """So many models that not even the open sums fit: they are summed up all the same."""
+    with MappedDocument(tmp_path / "h") as book:
+        sums = HealthSums(1, at, book)
+        for number in range(200):
+            sums.override(FIRST, f"role-{number}")
+        assert len(sums.close()) == 200
+
+
+def left_by(epoch: int) -> bytes:
+    """The book of a life that was cut short."""
+    with tempfile.TemporaryDirectory() as folder, MappedDocument(Path(folder) / "h") as book:
+        HealthSums(epoch, at, book).override(FIRST, ROLE_COMMITTED)
+        return book.newest
+
+
+NO_CODE = "MessagePack data is malformed: invalid opcode '\\xc1' (byte 0)"
+# what lies in the book, how many windows the second life finds, what it says of it
+BOOKS: dict[str, tuple[bytes, int, list[str]]] = {
+    "nothing yet": (b"", 0, []),
+    "that of the life before": (left_by(1), 1, []),
+    "that of this life: its numbers would come twice": (
+        *(left_by(2), 0, ["epoch 2 is not before 2"]),
+    ),
+    "that of a life to come": (left_by(3), 0, ["epoch 3 is not before 2"]),
+    "no document": (
+        b"\xc1",
+        0,
+        [NO_CODE],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BOOKS)
+def test_found(name: str, tmp_path: Path) -> None:
+    """Each row is what an end left, and what of it the next start takes."""
+    body, count, reasons = BOOKS[name]
+    with MappedDocument(tmp_path / "h") as book, capture_logs() as events:
+        book.put(body)
+        assert len(HealthSums(2, at, book).unkept) == count
+    assert [(each["event"], each["log_level"]) for each in events] == [
+        ("health.unreadable", "warning") for _ in reasons
+    ]
+    assert [each["reason"] for each in events] == reasons
 
 
 @dataclass(slots=True)

@@ -48,8 +48,8 @@ def tensor(picture: NDArray[np.uint8], wanted: FrameInput) -> NDArray[np.float32
     if wanted.layout == "nchw":
         canvas = canvas.transpose(2, 0, 1)
     if wanted.dtype == "uint8":
-        return np.ascontiguousarray(np.rint(canvas)[None].clip(0, 255), dtype=np.uint8)
-    return np.ascontiguousarray(_scaled(canvas, wanted)[None], dtype=np.float32)
+        return np.ascontiguousarray(np.rint(canvas)[None], dtype=np.uint8)
+    return np.ascontiguousarray(_scaled(canvas, wanted)[None])
 
 
 def shape_of(wanted: FrameInput) -> list[int]:

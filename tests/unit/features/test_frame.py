@@ -65,6 +65,11 @@ CASES: dict[str, tuple[list[list[int]], dict[str, object], list[list[float]]]] =
         {"scale": 0.1, "mean": [1.0, 0.0, 0.0], "sd": [2.0, 1.0, 1.0]},
         [[0.0, 0.5], [1.0, 1.5]],
     ),
+    "letterboxed between pixels": (
+        [[0, 1, 4, 5]],
+        {"height": 3, "width": 2},
+        [[9, 9], [0.5, 4.5], [9, 9]],
+    ),
     "of type uint8: rounded": (
         [[0, 1, 1, 1]],
         {"height": 1, "dtype": "uint8", "fit": "stretch"},
@@ -78,7 +83,10 @@ def test_cases(name: str) -> None:
     """Each row says what comes of one picture."""
     rows, changes, expected = CASES[name]
     wanted = msgspec.structs.replace(PLAIN, **changes)
-    np.testing.assert_allclose(red(tensor(grey(rows), wanted)), expected, atol=1e-5)
+    made = tensor(grey(rows), wanted)
+    np.testing.assert_allclose(red(made), expected, atol=1e-5)
+    assert made.dtype == np.dtype(wanted.dtype)
+    assert made.flags.c_contiguous
 
 
 COLOUR = np.array([[[10, 20, 30], [40, 50, 60]], [[70, 80, 90], [0, 0, 0]]], np.uint8)
@@ -119,6 +127,32 @@ def test_any_size(have: tuple[int, int], want: tuple[int, int], fit: str, dtype:
     assert list(found.shape) == shape_of(wanted)
     assert set(np.unique(found).tolist()) <= {114, 200}
     assert 200 in found
+
+
+def test_a_mean_a_channel_either_way() -> None:
+    """Each channel has its own mean and deviation, whichever axis the channels are."""
+    mean, sd = [10.0, 20.0, 30.0], [1.0, 2.0, 10.0]
+    wanted = msgspec.structs.replace(PLAIN, mean=mean, sd=sd)
+    expected = (COLOUR - np.array(mean)) / np.array(sd)
+    columns_last = tensor(COLOUR, msgspec.structs.replace(wanted, layout="nhwc"))
+    np.testing.assert_allclose(columns_last[0], expected)
+    np.testing.assert_allclose(tensor(COLOUR, wanted)[0], expected.transpose(2, 0, 1))
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(st.sampled_from([0, 1, 254, 255]), min_size=36, max_size=36),
+    st.integers(1, 9),
+    st.sampled_from(["rgb", "grey"]),
+)
+def test_rounded(pixels: list[int], size: int, channels: str) -> None:
+    """As whole numbers a picture is what it is otherwise, to within a half: nothing wraps."""
+    picture = np.array(pixels, np.uint8).reshape(4, 3, 3)
+    wanted = msgspec.structs.replace(
+        PLAIN, height=size, width=9 - size // 2, fit="stretch", channels=channels
+    )
+    whole = tensor(picture, msgspec.structs.replace(wanted, dtype="uint8"))
+    assert np.abs(whole - tensor(picture, wanted)).max() <= 0.5
 
 
 def test_extreme_picture() -> None:

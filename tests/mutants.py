@@ -93,12 +93,24 @@ AIMS: dict[str, Aim] = {
     f"{CORE}/features/stream.py": Aim(("features/test_stream.py",)),
     f"{CORE}/features/recording.py": Aim(("features/test_recording.py",)),
     f"{GATEWAY}/clock.py": Aim(("runtime/test_clock.py",)),
-    f"{GATEWAY}/gaps.py": Aim(("runtime/test_sensors.py",)),
+    f"{GATEWAY}/gaps.py": Aim(("runtime/test_gaps.py",)),
     f"{GATEWAY}/drift.py": Aim(("runtime/test_drift.py",)),
+    f"{GATEWAY}/health.py": Aim(("runtime/test_health.py",)),
+    f"{GATEWAY}/reload.py": Aim(("runtime/test_reload.py",)),
+    f"{GATEWAY}/attempt.py": Aim(("runtime/test_attempt.py",)),
+    f"{GATEWAY}/wear.py": Aim(("runtime/test_wear.py",)),
+    f"{GATEWAY}/inference/ledger.py": Aim(("inference/test_ledger.py",)),
+    f"{GATEWAY}/inference/deadline.py": Aim(("inference/test_deadline.py",)),
+    f"{GATEWAY}/inference/allowance.py": Aim(("inference/test_allowance.py",)),
+    f"{GATEWAY}/sources/opcua_continuity.py": Aim(("runtime/sources/test_opcua_continuity.py",)),
+    f"{GATEWAY}/sources/sparkplug_rebirth.py": Aim(("runtime/sources/test_sparkplug_rebirth.py",)),
+    f"{GATEWAY}/commission/propose.py": Aim(("runtime/commission/test_propose.py",)),
     f"{CORE}/drift/wcusum.py": Aim(("drift/test_wcusum.py",)),
     f"{CORE}/trust/release.py": Aim(("trust/test_release.py", "trust/test_refusals.py")),
     f"{CORE}/features/grid.py": Aim(("features/test_grid.py",)),
     f"{CORE}/features/quality.py": Aim(("features/test_quality.py",)),
+    f"{CORE}/features/outcome.py": Aim(("features/test_outcome.py",)),
+    f"{CORE}/features/frame.py": Aim(("features/test_frame.py",)),
     f"{CORE}/features/statistics.py": Aim(("features/test_statistics.py",)),
     f"{CORE}/features/contract.py": Aim(("features/test_contract.py",)),
     f"{CORE}/drift/charts.py": Aim(("drift/test_charts.py",)),
@@ -126,10 +138,63 @@ EQUIVALENT: dict[str, dict[str, str]] = {
         "scarce = np.asarray(window.good_share <= needed)": "no share is a billionth off",
         "self._since_row = 1": "the first row sets it to its own",
         "self._since_row = None": "likewise",
+        "cause = _cause(window.quality[:, worst], (gaps or {}).get(roles[worst], None))": (
+            "nothing said either way"
+        ),
     },
     f"{GATEWAY}/clock.py": {
         "self._moved_s = None": "the first sample sets it",
+        "self._moved_s = 1.0": "likewise",
+        'self._leaping_since_s: float | None = ""': "likewise",
+        "self._confirmed = None": "as good as false",
         "self._offset_ns = max(wanted, self._offset_ns - max(1, slack_ns))": "a nanosecond",
+    },
+    f"{GATEWAY}/gaps.py": {
+        "self._lost[tag] = True": "its samples are looked at without need",
+        "self._lost[tag] = None": "as good as false",
+    },
+    f"{GATEWAY}/inference/ledger.py": {
+        "self._head_since = 1.0": "the first window sets it",
+    },
+    f"{GATEWAY}/sources/opcua_continuity.py": {
+        "if NO_TIME + 2 < start_ns < batch.source_ns[row]:": "no value is a nanosecond after none",
+    },
+    f"{GATEWAY}/commission/propose.py": {
+        "wanted, key=lambda one: -max((s for s, _ in ranked[one.role]), default=1.0)": (
+            "a role that nothing fits takes nothing, whenever it chooses"
+        ),
+    },
+    f"{CORE}/features/outcome.py": {
+        "others[normal] = -2.0": "any share below nought is none",
+        "row = output.reshape(spec.shape[0], -2)[0].astype(np.float64)": "NumPy takes it for -1",
+        "places = row.reshape(len(signature.classes), -2)": "likewise",
+    },
+    f"{CORE}/features/frame.py": {
+        'ends = (-2, 1, 1) if wanted.layout == "nchw" else (1, 1, -1)': "NumPy takes it for -1",
+        'ends = (-1, 1, 1) if wanted.layout == "nchw" else (1, 1, -2)': "likewise",
+        "place = np.clip((output + 0.5) * have / made - 0.5, 0, None)": (
+            "what lies beyond the last pixel lies between it and itself"
+        ),
+    },
+    f"{CORE}/features/stream.py": {
+        "ordered = samples.take(np.argsort(samples.times_ns, kind=None))": "order never decides",
+        "ordered = samples.take(np.argsort(samples.times_ns, ))": "likewise",
+        'ordered = samples.take(np.argsort(samples.times_ns, kind="STABLE"))': "likewise",
+        "for row in range(first_row, last_row + 2, ROWS_MAX):": "the last part is empty",
+        "for row in range(first_row, last_row + 1, ):": "smaller parts",
+        "end_ns = min(row + ROWS_MAX + 1, last_row) * spec.period_ns": "larger parts",
+        "feed.add(ordered.take(np.arange(due)))": "what comes again is of closed rows",
+    },
+    f"{CORE}/features/recording.py": {
+        "np.array([row[3] for row in rows], None),": "a wider number",
+        'status = _status(row[places["status"]]) if "status" in places else 1': "good as well",
+        "code = -2": "no code either",
+    },
+    f"{CORE}/features/quality.py": {
+        "self._before = np.full(len(rules), np.nan, None)": "nothing equals it",
+        "self._before = np.full(len(rules), np.nan, )": "likewise",
+        "self._before = np.full(len(rules), np.float32)": "likewise",
+        "self._before = np.full(len(rules), None, np.float32)": "likewise",
     },
     f"{CORE}/features/contract.py": {
         "pairs = [linear(tag_map[role], units[role]) or (1.0, 1.0) for role in signature.roles]": (

@@ -137,8 +137,8 @@ class DriftWatch:
     def _note(self, model: Model, score: DriftScore, scored: Scored) -> None:
         notice = DriftNotice(
             digest=model.digest,
-            kind=score.kind or "level",
-            tags=list(score.tags[:16]),
+            kind=score.kind,
+            tags=list(score.tags),
             since=instant(scored.cut.window.end_ns),
             mode=(score.mode or "")[:40],
             height=score.ratio,

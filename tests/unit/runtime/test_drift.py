@@ -1,5 +1,7 @@
 """The drift charts of a gateway: they survive its end, and belong to one reference."""
 
+from dataclasses import replace
+from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 from typing import cast
@@ -11,14 +13,17 @@ from structlog.testing import capture_logs
 
 from edge_core.contracts.artefact import DriftReference, ModelSignature, ReleaseRef, Windowing
 from edge_core.contracts.errors import TryAgainError
+from edge_core.contracts.gateway import DriftNotice
 from edge_core.drift.domain import fit_domain
-from edge_core.drift.wcusum import DriftScore
+from edge_core.drift.errors import StateRefusedError
+from edge_core.drift.state import DriftState
+from edge_core.drift.wcusum import DriftScore, DriftWindow, step
 from edge_core.features.grid import Rows
 from edge_core.features.samples import CellQuality
 from edge_core.features.window import window_of
 from edge_core.features.words import number_of
 from edge_runtime.charts import ChartFile, ChartKeeper
-from edge_runtime.drift import Checkpoint, DriftWatch
+from edge_runtime.drift import NOTICES_MAX, Checkpoint, DriftWatch, reference_digest
 from edge_runtime.inference.worker import Worker
 from edge_runtime.model import Model, ready
 from edge_runtime.route import Route
@@ -47,14 +52,21 @@ def whole(recipes: tuple[str, ...]) -> DriftReference:
 
 
 def model(
-    version: str = "1", recipes: tuple[str, ...] = ("low",), *, regime: bool = True
+    version: str = "1",
+    recipes: tuple[str, ...] = ("low",),
+    *,
+    regime: bool = True,
+    windowing: Windowing = WINDOWING,
 ) -> Model:
     """A model of that version; the reference is the same for the same recipes."""
     units = [
         msgspec.structs.replace(feature, unit="1", role=feature.role) for feature in PLAIN.features
     ]
     contract = msgspec.structs.replace(
-        PLAIN, features=units, regime_role="recipe" if regime else None
+        PLAIN,
+        features=units,
+        regime_role="recipe" if regime else None,
+        windowing=windowing,
     )
     digest = f"sha256:{int(version):064x}"
     release = ReleaseRef(model="pump", version=version, release=int(version), digest=digest)
@@ -90,6 +102,109 @@ async def through(
     return [watch.take(await scored(runs, number, rows[number], code)) for number in numbers]
 
 
+async def test_nobody_to_watch() -> None:
+    """Without a model, or of one whose release says nothing of what is normal, nothing counts."""
+    watch, runs = DriftWatch(), model()
+    told = await scored(runs, 0, plant(1)[0], number_of("low"))
+    assert watch.take(replace(told, route=Route())) is None
+    blank = replace(runs, reference=None, monitor=None)
+    assert watch.take(replace(told, route=Route(blank))) is None
+    assert (watch.checkpoint(), watch.height, watch.notices()) == (None, 0.0, [])
+
+
+# rows of a window and of a stride, the windows that are offered, and those that count
+STRIDES: dict[str, tuple[int, int, list[int | None]]] = {
+    "windows that share no row: each": (30, 30, [0, 1, 2, 3, 4, 5]),
+    "windows apart: each": (30, 40, [0, 1, 2, 3, 4, 5]),
+    "half of it is shared: every second": (30, 15, [0, None, 1, None, 2, None]),
+    "a third of it is shared: every second": (30, 20, [0, None, 1, None, 2, None]),
+    "two thirds are shared: every third": (30, 10, [0, None, None, 1, None, None]),
+    "the reference is of other windows: none": (60, 60, [None] * 6),
+}
+
+
+@pytest.mark.parametrize("name", STRIDES)
+async def test_windows_that_share_rows(name: str) -> None:
+    """Each row is how windows overlap, and which of them the charts number how."""
+    length, stride, expected = STRIDES[name]
+    windowing = msgspec.structs.replace(WINDOWING, length_rows=length, stride_rows=stride)
+    found = await through(DriftWatch(), model(windowing=windowing), range(6))
+    apart = -(length // -stride)
+    assert [None if each is None else each.number - FIRST // apart for each in found] == expected
+
+
+UNFIT: dict[str, tuple[bool, bool]] = {
+    "a cell is bad": (True, False),
+    "a cell has no value": (False, True),
+    "one is bad, and another has no value": (True, True),
+}
+
+
+@pytest.mark.parametrize("name", UNFIT)
+async def test_rows_that_do_not_count(name: str) -> None:
+    """Each row is what is wrong with a window; the charts take its other rows and no more."""
+    bad, empty = UNFIT[name]
+    watch, runs = DriftWatch(), model()
+    await through(watch, runs, range(6))
+    kept = watch.checkpoint()
+    told = await scored(runs, 6, plant(7)[6], number_of("low"))
+    window, fit = told.cut.window, np.ones(WINDOW_ROWS, np.bool_)
+    if bad:
+        window.quality[3, 1], fit[3] = CellQuality.BAD, False
+        window.values[3, 1] += 50.0
+    if empty:
+        window.values[5, 2], fit[5] = np.nan, False
+    assert kept is not None
+    assert runs.monitor is not None
+    state = DriftState.from_bytes(kept.state, len(ROLES))
+    rows = DriftWindow(FIRST + 6, window.values[:, : len(ROLES)], fit, "low")
+    _, expected = step(runs.monitor, state, rows)
+    assert expected.status == "scored"
+    assert watch.take(told) == expected
+
+
+async def test_notice() -> None:
+    """What the site is told of an alarm is what the charts said, and when the window ended."""
+    watch, runs = DriftWatch(), model("3")
+    found = await through(watch, runs, range(30), bias=2.0)
+    alarms = [score for score in found if score is not None and score.status == "alarm"]
+    assert watch.notices() == [
+        DriftNotice(
+            digest=runs.digest,
+            kind=score.kind,
+            tags=list(score.tags),
+            since=datetime.fromtimestamp((score.number + 1) * WINDOW_ROWS - 1, UTC),
+            mode="low",
+            height=score.ratio,
+        )
+        for score in alarms
+    ]
+    assert alarms[0].kind in {"level", "resid"}
+    assert alarms[0].tags[0] == "flow"
+
+
+async def test_notices_are_bounded() -> None:
+    """Of more alarms than a heartbeat carries the newest are told; a long recipe's beginning."""
+    watch, runs, rows, code = DriftWatch(), model(), plant(1)[0], number_of("r" * 41)
+    found = [watch.take(await scored(runs, number, rows, code)) for number in range(70)]
+    alarms = [score for score in found if score is not None and score.status == "alarm"]
+    told = watch.notices()
+    assert len(told) == NOTICES_MAX < len(alarms)
+    assert {each.mode for each in told} == {"r" * 40}
+    ends = [(alarm.number + 1) * WINDOW_ROWS - 1 for alarm in alarms[-NOTICES_MAX:]]
+    assert [each.since for each in told] == [datetime.fromtimestamp(end, UTC) for end in ends]
+
+
+def test_digest_of_a_reference() -> None:
+    """The same numbers in other windows, or other numbers, mean something else."""
+    one, two = whole(("low",)), whole(("low", "high"))
+    wider = msgspec.structs.replace(WINDOWING, gap_rows_max=6)
+    digests = {reference_digest(each, how) for each in (one, two) for how in (WINDOWING, wider)}
+    assert len(digests) == 4
+    assert reference_digest(one, WINDOWING) in digests
+    assert all(digest.startswith("sha256:") and len(digest) == 71 for digest in digests)
+
+
 async def test_a_restart_forgets_nothing() -> None:
     """Charts that were kept and read again say of the next windows what they would have said."""
     straight, runs = DriftWatch(), model()
@@ -106,15 +221,27 @@ async def test_a_restart_forgets_nothing() -> None:
 
 async def test_the_same_reference_under_another_release() -> None:
     """A release that brings the same reference goes on with its charts."""
-    watch = DriftWatch()
-    await through(watch, model("1"), range(10), bias=0.6)
+    watch, straight, runs = DriftWatch(), DriftWatch(), model("1")
+    await through(watch, runs, range(10), bias=0.6)
     before = watch.checkpoint()
-    await through(watch, model("2"), range(10, 11), bias=0.6)
+    expected = (await through(straight, runs, range(11), bias=0.6))[-1:]
+    assert await through(watch, model("2"), range(10, 11), bias=0.6) == expected
     after = watch.checkpoint()
     assert before is not None
     assert after is not None
     assert after.reference == before.reference
     assert after.last_end_ns > before.last_end_ns
+
+
+async def test_another_reference_begins_anew() -> None:
+    """A release that brings another reference is held against that one from its first window."""
+    watch, other = DriftWatch(), model("2", recipes=("low", "high"))
+    await through(watch, model("1"), range(10), bias=0.6)
+    expected = await through(DriftWatch(), other, range(10, 14))
+    assert await through(watch, other, range(10, 14)) == expected
+    kept = watch.checkpoint()
+    assert kept is not None
+    assert kept.reference == reference_digest(whole(("low", "high")), WINDOWING)
 
 
 async def test_another_reference_is_refused() -> None:
@@ -129,7 +256,9 @@ async def test_another_reference_is_refused() -> None:
         found = await through(refused, runs, range(10, 14))
     assert found == await through(fresh, model(), range(10, 14))
     [event] = [each for each in events if each["event"] == "drift.checkpoint_refused"]
-    assert (event["found"], event["expected"] != event["found"]) == (kept.reference, True)
+    expected = reference_digest(whole(("low",)), WINDOWING)
+    assert (event["found"], event["expected"]) == (kept.reference, expected)
+    assert event["log_level"] == "warning"
 
 
 async def test_charts_of_too_few_tags_are_refused() -> None:
@@ -141,7 +270,16 @@ async def test_charts_of_too_few_tags_are_refused() -> None:
     torn = msgspec.structs.replace(kept, state=kept.state[:-9])
     with capture_logs() as events:
         await through(DriftWatch(torn), model(), range(3, 4))
-    assert [each["event"] for each in events] == ["drift.checkpoint_refused"]
+    with pytest.raises(StateRefusedError) as refusal:
+        DriftState.from_bytes(torn.state, len(ROLES))
+    assert events == [
+        {
+            "event": "drift.checkpoint_refused",
+            "log_level": "warning",
+            "expected": kept.reference,
+            "reason": str(refusal.value),
+        }
+    ]
 
 
 async def test_windows_that_come_again_do_not_count() -> None:
@@ -149,8 +287,20 @@ async def test_windows_that_come_again_do_not_count() -> None:
     watch, runs = DriftWatch(), model()
     await through(watch, runs, range(10), bias=0.6)
     before = watch.checkpoint()
-    assert await through(watch, runs, range(8, 10), bias=0.6) == [None, None]
+    assert await through(watch, runs, range(7, 10), bias=0.6) == [None, None, None]
     assert watch.checkpoint() == before
+    assert await through(watch, runs, range(6, 7), bias=0.6) != [None]
+
+
+async def test_windows_that_come_again_after_a_restart() -> None:
+    """The charts that were kept know their last window too, and stand as high as they stood."""
+    watch, runs = DriftWatch(), model()
+    await through(watch, runs, range(10), bias=0.6)
+    kept = watch.checkpoint()
+    again = DriftWatch(kept)
+    assert await through(again, runs, range(9, 10), bias=0.6) == [None]
+    assert again.height == watch.height > 0.0
+    assert again.checkpoint() == kept
 
 
 async def test_a_clock_that_was_set_back() -> None:

@@ -149,6 +149,14 @@ EQUIVALENT: dict[str, dict[str, str]] = {
         "self._confirmed = None": "as good as false",
         "self._offset_ns = max(wanted, self._offset_ns - max(1, slack_ns))": "a nanosecond",
     },
+    f"{GATEWAY}/drift.py": {
+        "behind_ns = -2 if self.last_end_ns is None else self.last_end_ns - window.end_ns": (
+            "any number below nought"
+        ),
+        'self._held_for: DriftReference | None = ""': "no reference either",
+        "self._held_for = None": "the digest is made again without need",
+        "if self._chart is None and self._held_for is reference:": "likewise",
+    },
     f"{GATEWAY}/gaps.py": {
         "self._lost[tag] = True": "its samples are looked at without need",
         "self._lost[tag] = None": "as good as false",

@@ -14,19 +14,20 @@ from edge_core.trust.policy import Trust
 from edge_runtime.charts import ChartFile, ChartKeeper
 from edge_runtime.config import Config
 from edge_runtime.device import Device
+from edge_runtime.document import KeptDocument
 from edge_runtime.drift import DriftWatch
 from edge_runtime.frames.newest import Newest
 from edge_runtime.health import HealthSums
 from edge_runtime.heartbeat import Heart, Looks
 from edge_runtime.identity import IdentityFolder
 from edge_runtime.inference.engine import open_engine
+from edge_runtime.inplace import InPlaceFile
 from edge_runtime.ledger import Ledger
 from edge_runtime.line import LineWatch
 from edge_runtime.line_config import LineConfig
 from edge_runtime.lineup import Lineup
 from edge_runtime.link import SiteLink
 from edge_runtime.live import LiveFeed
-from edge_runtime.mapped import MappedDocument
 from edge_runtime.outbox import Outbox, open_outbox
 from edge_runtime.pipeline import Pipeline
 from edge_runtime.review import ReviewRouter
@@ -135,6 +136,7 @@ class Gateway:
     wear: WearBudget
     sources: list[tuple[str, Source]]
     fanout: Fanout
+    in_place: tuple[InPlaceFile, ...]
 
     @property
     def health_window_s(self) -> float:
@@ -216,7 +218,7 @@ async def assemble(
             monotonic=time.monotonic,
             unix_ns=time.time_ns,
         )
-        book = stack.enter_context(MappedDocument(config.data / "health.open"))
+        book = stack.enter_context(KeptDocument(config.data / "health.open"))
         health = HealthSums(epoch, utc_now, book)
         spool = await stack.enter_async_context(
             open_spool(folders.health, config.serial, time.time_ns)
@@ -264,6 +266,7 @@ async def assemble(
             wear=wear,
             sources=make(config, means),
             fanout=fanout,
+            in_place=(ledger.file, book.file, unsaid.file),
         )
         await agent.end()  # not reached when the daemon dies of something
 

@@ -24,6 +24,7 @@ from edge_runtime.control import Asked, ControlServer, RollbackAsked
 from edge_runtime.decisions import DecisionTopic
 from edge_runtime.live import Shows
 from edge_runtime.logs import RecentLogs
+from edge_runtime.refusals import tell_refusals
 from edge_runtime.reporting import close_health_windows
 from edge_runtime.series import resource, series
 from edge_runtime.startup import sole_use
@@ -112,6 +113,7 @@ def _jobs(
             gateway.agent.keeper,
         ),
         gateway.scorer.run(),
+        tell_refusals(gateway.in_place, gateway.agent.keeper),
         close_health_windows(
             gateway.watchers.health,
             gateway.spool,

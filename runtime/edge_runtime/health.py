@@ -1,7 +1,7 @@
 """Sums up what each model did in each health window, exactly, through any end of the process.
 
 A health window is a summary of one model in one role over one period; the site's gates are fed by
-these and by nothing else. Sums that are still open lie in a mapped file, so a killed gateway finds
+these and by nothing else. Sums that are still open lie in a file, so a killed gateway finds
 them at its next start and reports them once, as cut short.
 """
 
@@ -16,8 +16,8 @@ import structlog
 
 from edge_core.contracts.artefact import Digest
 from edge_core.contracts.gateway import HealthWindow
+from edge_runtime.document import KeptDocument
 from edge_runtime.line import Kpi
-from edge_runtime.mapped import MappedDocument
 from edge_runtime.model import ROLE_TRIAL, Model
 from edge_runtime.scoring import Opinion, Scored
 
@@ -56,7 +56,7 @@ class Sums:
 
 @dataclass(frozen=True, slots=True)
 class _Kept:
-    """What lies in the mapped file."""
+    """What lies in that file."""
 
     epoch: int
     open: list[Sums]
@@ -72,7 +72,7 @@ class HealthSums:
         book: where open sums survive a kill.
     """
 
-    def __init__(self, epoch: int, now: Callable[[], datetime], book: MappedDocument) -> None:
+    def __init__(self, epoch: int, now: Callable[[], datetime], book: KeptDocument) -> None:
         self._epoch = epoch
         self._now = now
         self._book = book

@@ -1,18 +1,17 @@
 """Numbers windows for good, and counts what became of them, through any end of the process.
 
-Eight numbers in a mapped file: writing one costs no system call, a killed process loses none, and
-a power cut loses at most what the kernel had not written yet. A number that comes back after that
-carries another epoch, so a window is never mistaken for another.
+Eight numbers that are written in place: a killed process loses none, and a power cut at most what
+the kernel had not written yet. A number that comes back after that carries another epoch, so a
+window is never mistaken for another.
 """
 
-import mmap
-import os
 import struct
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
 from edge_core.contracts.gateway import WindowCounts
+from edge_runtime.inplace import InPlaceFile
 
 _FORM: Final = struct.Struct("<8sQQqQQQQ")
 _MAGIC: Final = b"EDGEWIN1"
@@ -26,16 +25,12 @@ class Ledger:
         cut: how many numbers were ever given out; the next one is one higher.
         emitted: the highest number that came out of scoring.
         last_end_ns: source time of the last row of the last window cut.
+        file: where they lie; it says what the disk does not take.
     """
 
     def __init__(self, path: Path) -> None:
-        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-        try:
-            os.ftruncate(handle, _FORM.size)
-            self._map = mmap.mmap(handle, _FORM.size)
-        finally:
-            os.close(handle)
-        magic, *numbers = _FORM.unpack_from(self._map)
+        self.file = InPlaceFile(path, _FORM.size)
+        magic, *numbers = _FORM.unpack(self.file.whole().ljust(_FORM.size, b"\0"))
         known = magic == _MAGIC and numbers[0] >= numbers[1]
         read: list[int] = numbers if known else [0] * 7
         self.cut, self.emitted, self.last_end_ns = read[:3]
@@ -83,8 +78,7 @@ class Ledger:
 
     def close(self) -> None:
         """Flush and let go."""
-        self._map.flush()
-        self._map.close()
+        self.file.close()
 
     def __enter__(self) -> Self:
         return self
@@ -100,4 +94,4 @@ class Ledger:
     def _write(self) -> None:
         numbers = (self.cut, self.emitted, self.last_end_ns)
         counts = (self._scored, self._no_verdict, self._dropped, self._doubled)
-        _FORM.pack_into(self._map, 0, _MAGIC, *numbers, *counts)
+        self.file.put(0, _FORM.pack(_MAGIC, *numbers, *counts))

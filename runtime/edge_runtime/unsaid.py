@@ -1,18 +1,17 @@
 """Keeps what was decided and not yet confirmed by the listener, through any end of the process.
 
-Slots in a mapped file: keeping and letting go cost no system call, a killed process loses nothing,
-and a power cut at most what the kernel had not written yet. Said again, a verdict is the same to
-the byte, so whoever heard it already knows it for a repeat.
+Slots of a file that is written in place: a killed process loses nothing, and a power cut at most
+what the kernel had not written yet. Said again, a verdict is the same to the byte, so whoever
+heard it already knows it for a repeat.
 """
 
-import mmap
-import os
 import struct
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
 from edge_core.journal.layout import crc32c
+from edge_runtime.inplace import InPlaceFile
 
 SLOTS: Final = 1024
 SLOT_BYTES: Final = 2048
@@ -26,17 +25,13 @@ class Unsaid:
 
     Attributes:
         left: what the last process could not get confirmed, oldest first, each with its slot.
+        file: where they lie; it says what the disk does not take.
     """
 
     def __init__(self, path: Path) -> None:
-        size = SLOTS * SLOT_BYTES
-        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            os.ftruncate(handle, size)  # sparse: pages come into being when slots are used
-            self._map = mmap.mmap(handle, size)
-        finally:
-            os.close(handle)
-        found = sorted(read for slot in range(SLOTS) if (read := self._read(slot)) is not None)
+        self.file = InPlaceFile(path, SLOTS * SLOT_BYTES)
+        whole = self.file.whole()
+        found = sorted(read for slot in range(SLOTS) if (read := _read(whole, slot)) is not None)
         self._order = found[-1][0] if found else 0
         self.left: list[tuple[int, bytes]] = [(slot, body) for _, slot, body in found]
         taken = {slot for slot, _ in self.left}
@@ -49,31 +44,20 @@ class Unsaid:
             return NOT_KEPT
         slot = self._free.pop()
         self._order += 1
-        at = slot * SLOT_BYTES
-        # The head vouches for the body, so it comes after it.
-        self._map[at + _HEAD.size : at + _HEAD.size + len(body)] = body
-        _HEAD.pack_into(self._map, at, _check(self._order, body), len(body), self._order)
+        head = _HEAD.pack(_check(self._order, body), len(body), self._order)
+        self.file.put(slot * SLOT_BYTES, head + body)
         return slot
 
     def let_go(self, slot: int) -> None:
         """The body in *slot* was confirmed, or is not worth saying any more."""
         if slot == NOT_KEPT:
             return
-        _HEAD.pack_into(self._map, slot * SLOT_BYTES, 0, 0, 0)
+        self.file.put(slot * SLOT_BYTES, bytes(_HEAD.size))
         self._free.append(slot)
-
-    def _read(self, slot: int) -> tuple[int, int, bytes] | None:
-        at = slot * SLOT_BYTES
-        crc, length, order = _HEAD.unpack_from(self._map, at)
-        if not 0 < length <= SLOT_BYTES - _HEAD.size:
-            return None
-        body = self._map[at + _HEAD.size : at + _HEAD.size + length]
-        return (order, slot, body) if _check(order, body) == crc else None
 
     def close(self) -> None:
         """Flush and let go of the file."""
-        self._map.flush()
-        self._map.close()
+        self.file.close()
 
     def __enter__(self) -> Self:
         return self
@@ -85,6 +69,16 @@ class Unsaid:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+
+def _read(whole: bytes, slot: int) -> tuple[int, int, bytes] | None:
+    """Place in the order, slot and body; None where it is free, torn or not there."""
+    at = slot * SLOT_BYTES
+    crc, length, order = _HEAD.unpack(whole[at : at + _HEAD.size].ljust(_HEAD.size, b"\0"))
+    if not 0 < length <= SLOT_BYTES - _HEAD.size:
+        return None
+    body = whole[at + _HEAD.size : at + _HEAD.size + length]
+    return (order, slot, body) if _check(order, body) == crc else None
 
 
 def _check(order: int, body: bytes) -> int:

@@ -11,7 +11,7 @@ from typing import Final
 
 from edge_core.contracts.gateway import HealthWindow
 from edge_runtime.health import HealthSums
-from edge_runtime.mapped import MappedDocument
+from edge_runtime.document import KeptDocument
 from edge_runtime.model import ROLE_COMMITTED
 from edge_runtime.reporting import save
 from edge_runtime.route import Route
@@ -42,7 +42,7 @@ async def live(folder: Path, epoch: int, counted: int, taken: int) -> None:
     It tells of each window that was counted by a byte to *counted*, and of each that the site
     stored by a line to *taken*; both outlive it.
     """
-    sums = HealthSums(epoch, lambda: datetime.now(UTC), MappedDocument(folder / "h"))
+    sums = HealthSums(epoch, lambda: datetime.now(UTC), KeptDocument(folder / "h"))
     told = window(Route(FIRST), opinion(FIRST, ROLE_COMMITTED, NORMAL))
     async with open_spool(folder / "s", "gw-1", time.time_ns) as spool:
         await save(sums, spool, NoFaults())
@@ -65,7 +65,7 @@ async def send(spool: HealthSpool, taken: int) -> None:
 
 async def rest(folder: Path, epoch: int) -> list[HealthWindow]:
     """What the last start finds, all of it."""
-    with MappedDocument(folder / "h") as book:
+    with KeptDocument(folder / "h") as book:
         sums = HealthSums(epoch, lambda: datetime.now(UTC), book)
         async with open_spool(folder / "s", "gw-1", time.time_ns) as spool:
             await save(sums, spool, NoFaults())

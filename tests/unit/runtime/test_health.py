@@ -21,9 +21,9 @@ from edge_core.contracts.gateway import HealthWindow
 from edge_core.contracts.outcome import Anomaly
 from edge_core.contracts.rollout import GateLimits
 from edge_core.features.outcome import Reading
+from edge_runtime.document import SLOT_BYTES, KeptDocument
 from edge_runtime.health import HealthSums
 from edge_runtime.line import Kpi
-from edge_runtime.mapped import SLOT_BYTES, MappedDocument
 from edge_runtime.model import ROLE_COMMITTED, ROLE_SHADOW, ROLE_TRIAL, Model
 from edge_runtime.route import Route
 from edge_runtime.scoring import Opinion, Scored
@@ -82,7 +82,7 @@ def window(route: Route, *opinions: Opinion, **more: object) -> Scored:
 async def test_health_window(tmp_path: Path) -> None:
     """A health window counts what each model did in its role, and starts anew."""
     second, _ = loaded("2", SimulatedWorker("x", scores=(0.1, 0.9)))
-    with MappedDocument(tmp_path / "h") as book:
+    with KeptDocument(tmp_path / "h") as book:
         sums = HealthSums(3, at, book)
         route = Route(FIRST, shadow=second)
         for number in range(1, 4):
@@ -168,7 +168,7 @@ def counts(found: HealthWindow) -> dict[str, int]:
 def test_counts(name: str, tmp_path: Path) -> None:
     """Each row is a window and what is counted of it for one model; of two such, twice that."""
     told, key, expected = TOLD[name]
-    with MappedDocument(tmp_path / "h") as book:
+    with KeptDocument(tmp_path / "h") as book:
         sums = HealthSums(1, at, book)
         for times in (1, 2):
             for _ in range(times):
@@ -203,7 +203,7 @@ LATER: dict[str, tuple[Route, Scored, dict[str, int]]] = {
 
 def test_a_model_that_left_is_not_counted(tmp_path: Path) -> None:
     """What a model was not asked any more, since it had left, is in no health window."""
-    with MappedDocument(tmp_path / "h") as book:
+    with KeptDocument(tmp_path / "h") as book:
         sums = HealthSums(1, at, book)
         sums.second(window(ON_TRIAL, opinion(FIRST, ROLE_SHADOW, NORMAL)))
         assert sums.close() == []
@@ -213,7 +213,7 @@ def test_a_model_that_left_is_not_counted(tmp_path: Path) -> None:
 def test_second_opinions(name: str, tmp_path: Path) -> None:
     """Each row is what came after the verdict, and what is counted for the one under watch."""
     _, told, expected = LATER[name]
-    with MappedDocument(tmp_path / "h") as book:
+    with KeptDocument(tmp_path / "h") as book:
         sums = HealthSums(1, at, book)
         for times in (1, 2):
             for _ in range(times):
@@ -225,7 +225,7 @@ def test_second_opinions(name: str, tmp_path: Path) -> None:
 
 def test_percentiles(tmp_path: Path) -> None:
     """Latencies are known to within 2.2 %, also when there are more than anybody would list."""
-    with MappedDocument(tmp_path / "h") as book:
+    with KeptDocument(tmp_path / "h") as book:
         sums = HealthSums(1, at, book)
         for latency_us in range(10, 10_001, 10):
             made = opinion(FIRST, ROLE_COMMITTED, NORMAL, latency_us=latency_us)
@@ -412,11 +412,13 @@ class Life:
     epoch: int = 0
     spooled: dict[tuple[int, int], HealthWindow] = field(default_factory=dict)
     happened: Counter[tuple[str, str, str]] = field(default_factory=Counter)
+    books: list[KeptDocument] = field(default_factory=list)
 
     def begin(self) -> HealthSums:
         """A new process; the one before was killed, so it closed nothing."""
         self.epoch += 1
-        return HealthSums(self.epoch, at, MappedDocument(self.path))
+        self.books.append(KeptDocument(self.path))
+        return HealthSums(self.epoch, at, self.books[-1])
 
     def save(self, sums: HealthSums, *, killed: bool) -> None:
         """Put closed windows where the site gets them; a kill may come before the book knows."""
@@ -533,13 +535,15 @@ def test_sums_are_exact(names: list[str]) -> None:
         assert life.told == +life.happened
         cut_short = sum(each.cut_short for each in life.spooled.values())
         assert cut_short <= 4 * life.epoch
+        for book in life.books:
+            book.close()
 
 
 async def test_killed_process(tmp_path: Path) -> None:
     """SIGKILL in the middle of a period: the next start reports it once, named as cut short."""
     child = os.fork()
     if child == 0:
-        sums = HealthSums(1, at, MappedDocument(tmp_path / "h"))
+        sums = HealthSums(1, at, KeptDocument(tmp_path / "h"))
         for _ in range(1000):
             sums.take(window(Route(FIRST), opinion(FIRST, ROLE_COMMITTED, NORMAL)))
         os.kill(os.getpid(), signal.SIGKILL)
@@ -553,7 +557,7 @@ async def test_killed_process(tmp_path: Path) -> None:
 
 async def due_at(folder: Path, epoch: int) -> list[HealthWindow]:
     """What a start finds and would send; it is killed before the book knows that it is safe."""
-    with MappedDocument(folder / "h") as book:
+    with KeptDocument(folder / "h") as book:
         sums = HealthSums(epoch, at, book)
         async with open_spool(folder / "s", "gw-1", lambda: 1) as spool:
             await spool.add(sums.unkept)
@@ -562,7 +566,7 @@ async def due_at(folder: Path, epoch: int) -> list[HealthWindow]:
 
 def test_site_adds_up_every_field(tmp_path: Path) -> None:
     """Anomalies, drops, overrides and the KPI of two windows are in the site's tally."""
-    with MappedDocument(tmp_path / "h") as book:
+    with KeptDocument(tmp_path / "h") as book:
         sums = HealthSums(1, at, book)
         for total in (1.5, 2.0):
             said = opinion(anomalous(), ROLE_COMMITTED, LEAK)
@@ -589,19 +593,19 @@ def test_torn_document(name: str, tmp_path: Path) -> None:
     """Each row is a slot that a power cut tore, and what is read then."""
     slot, left = TORN[name]
     path = tmp_path / "d"
-    with MappedDocument(path) as document:
+    with KeptDocument(path) as document:
         document.put(b"one")  # generation 1, slot 1
         document.put(b"two")  # generation 2, slot 0
     raw = bytearray(path.read_bytes())
     raw[(1 - slot) * SLOT_BYTES + 24] ^= 1
     path.write_bytes(raw)
-    with MappedDocument(path) as document:
+    with KeptDocument(path) as document:
         assert document.newest == left
 
 
 def test_document_bounds(tmp_path: Path) -> None:
     """What is too long is refused, and what was there stays."""
-    with MappedDocument(tmp_path / "d") as document:
+    with KeptDocument(tmp_path / "d") as document:
         assert document.put(b"x" * 1000)
         assert not document.put(b"x" * SLOT_BYTES)
         assert document.newest == b"x" * 1000

@@ -1,5 +1,6 @@
 """What a sink has yet to say survives a kill at any point, in order and to the byte."""
 
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -32,17 +33,19 @@ def test_any_order_of_moves(
 ) -> None:
     """A file that is opened anew has exactly what was kept and not let go, in that order."""
     path = tmp_path_factory.mktemp("unsaid") / "u"
-    unsaid = Unsaid(path)
-    held: list[tuple[int, bytes]] = []
-    for what, argument in moves:
-        if isinstance(argument, bytes):
-            held.append((unsaid.keep(argument), argument))
-        elif what == KILL:
-            unsaid = Unsaid(path)  # the old one is never closed
-            assert unsaid.left == held
-        elif isinstance(argument, int) and argument < len(held):
-            unsaid.let_go(held.pop(argument)[0])
-    assert bodies(Unsaid(path)) == [body for _, body in held]
+    with ExitStack() as opened:
+        unsaid = opened.enter_context(Unsaid(path))
+        held: list[tuple[int, bytes]] = []
+        for what, argument in moves:
+            if isinstance(argument, bytes):
+                held.append((unsaid.keep(argument), argument))
+            elif what == KILL:
+                unsaid = opened.enter_context(Unsaid(path))  # the old one is not closed before
+                assert unsaid.left == held
+            elif isinstance(argument, int) and argument < len(held):
+                unsaid.let_go(held.pop(argument)[0])
+        last = opened.enter_context(Unsaid(path))
+        assert bodies(last) == [body for _, body in held]
 
 
 def test_half_written_body_is_not_said(tmp_path: Path) -> None:

@@ -133,7 +133,9 @@ class RecordKeeper:
             recorder.write()
         except (OSError, EdgeError) as error:
             # Memory keeps the lines; a gateway that cannot explain itself still does its work.
-            log.warning("recorder.unwritten", reason=str(error))
+            self.fault("recorder", str(error))
+        else:
+            self.mend("recorder")
 
     def _keep(self, event: str, **facts: object) -> None:
         if self._recorder is not None:

@@ -23,7 +23,7 @@ import google_crc32c
 import msgspec
 import structlog
 
-from edge_core.oci.disk import replace_bytes
+from edge_core.oci.disk import replace_bytes, writing
 
 log = structlog.get_logger(__name__)
 
@@ -75,21 +75,34 @@ class FlightRecorder:
         """Bring what was noted to the disk. Blocks.
 
         Raises:
-            OSError: the disk does not take it; the lines wait for the next time.
+            TryAgainError: the disk does not take it; the lines wait for the next time.
+            OSError: likewise, for another reason.
         """
         if not self._pending:
             return
-        if len(_ring(self._path)) != RING_BYTES:
-            replace_bytes(self._path, _FILL * RING_BYTES)
-            self._offset = 0
+        with writing(str(self._path)):
+            if len(_ring(self._path)) != RING_BYTES:
+                replace_bytes(self._path, _FILL * RING_BYTES)
+                self._offset = 0
+            self._bring(list(self._pending))
+
+    def _bring(self, lines: list[bytes]) -> None:
+        """Write *lines* and flush them; only then are they no longer pending."""
+        begun = self._offset
         ring = os.open(self._path, os.O_WRONLY | os.O_CLOEXEC)
         try:
-            while self._pending:
-                self._put(ring, self._pending[0])
-                self._pending.popleft()
+            for line in lines:
+                self._put(ring, line)
             os.fdatasync(ring)
+        except OSError:
+            self._offset = begun
+            raise
         finally:
             os.close(ring)
+        for line in lines:
+            # More may have been noted meanwhile, and may have pushed the oldest out.
+            if self._pending and self._pending[0] is line:
+                self._pending.popleft()
 
     def _put(self, ring: int, line: bytes) -> None:
         if self._offset + len(line) > RING_BYTES:

@@ -3,7 +3,8 @@
 Telemetry batches and suspect windows have a journal each, so that neither pins or delays the
 other. A batch keeps the number that it got when it was made: however often it is sent, it is one
 batch. What was taken stays until the site has it. As room runs out new batches are refused and
-counted, traces first, then logs, then metrics, whose later sums say it all again.
+counted, traces first, then logs, then metrics, whose later sums say it all again; so is what the
+disk itself does not take.
 """
 
 import asyncio
@@ -19,7 +20,7 @@ from edge_core.contracts.errors import EdgeError
 from edge_core.contracts.gateway import OTLP_BYTES_MAX, REVIEW_BYTES_MAX
 from edge_core.contracts.plant import Serial
 from edge_core.contracts.telemetry import BatchId, Signal
-from edge_core.journal import KIB, MIB, Entry, Journal, JournalConfig, JournalFullError, Record
+from edge_core.journal import KIB, MIB, Entry, Journal, JournalConfig, Record
 from edge_runtime.errors import SiteRefusedError
 from edge_runtime.wear import COMMIT_BYTES
 
@@ -63,7 +64,7 @@ class Outbox:
     """The outgoing mail of one gateway; made by `open_outbox`.
 
     Attributes:
-        shed: batches that were never taken, for want of room.
+        shed: batches that were never taken, for want of room or by the disk.
         refused: what the site would never take, put aside so that the rest goes on.
     """
 
@@ -98,20 +99,20 @@ class Outbox:
         return sum(stats.stored_body_bytes + stats.commits * COMMIT_BYTES for stats in found)
 
     async def add(self, signal: Signal, body: bytes) -> bool:
-        """Take one OTLP batch, gzip; returns once it is safe. False: there is no room for it.
+        """Take one OTLP batch, gzip; returns once it is safe. False: the room left is for others.
 
         Raises:
-            EdgeError: as `Journal.append`.
+            EdgeError: as `Journal.append`; the batch is counted as shed.
         """
         if len(body) <= OTLP_BYTES_MAX and self.fill <= FILL_MAX[signal]:
             self._sequence += 1
             entry = self._entry(KINDS[signal], self._sequence, body)
             try:
                 await self._journals.telemetry.append(entry)
-            except JournalFullError as error:
-                log.warning("outbox.full", signal=signal.value, reason=str(error))
-            else:
-                return True
+            except EdgeError:
+                self.shed[signal] += 1
+                raise
+            return True
         self.shed[signal] += 1
         return False
 

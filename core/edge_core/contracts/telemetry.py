@@ -123,7 +123,7 @@ OVERRIDES = Instrument(
 OUTBOX_SHED = Instrument(
     name="edge.outbox.shed",
     unit=Unit.BATCHES,
-    description="batches never taken, for want of room",
+    description="batches never taken: no room, or a disk that fails",
 )
 OUTBOX_WRITTEN = Instrument(
     name="edge.outbox.written", unit=Unit.BYTES, description="disk bytes that telemetry cost"

@@ -130,7 +130,8 @@ class Review:
             self._filled.set()
 
     async def run(self, keeps: Keeps) -> None:
-        """Hand picked windows on, for ever."""
+        """Hand picked windows on, for ever; a disk that takes none is said once."""
+        told = ""
         while True:
             await self._filled.wait()
             self._filled.clear()
@@ -138,7 +139,10 @@ class Review:
                 try:
                     await keeps.add_window(self._waiting[0])
                 except EdgeError as error:
-                    log.warning("review.unkept", reason=str(error))
+                    if told != str(error):
+                        told = str(error)
+                        log.warning("review.unkept", reason=told)
                     await asyncio.sleep(RETRY_S)
                     continue
                 self._waiting.popleft()
+                told = ""

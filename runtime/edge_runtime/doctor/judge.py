@@ -1,5 +1,7 @@
 """What is in order and what is not: pure judgements over what was looked up."""
 
+import errno
+import os
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -13,6 +15,7 @@ CLOCK_ERROR_MAX_US: Final = 1_000_000
 OFFSET_S: Final = 5.0  # beyond it windows of several sources no longer belong together
 OFFSET_S_MAX: Final = 300.0
 WARN_DAYS: Final = 30
+MAKE_ROOM: Final = "make room: journalctl --vacuum-size=100M, old snapshots below the data folder"
 INODES_MIN, INODES_WARN = 1_000, 10_000
 MEMORY_MIN, MEMORY_WARN = 64 * MIB, 256 * MIB  # a daemon with two models and a spare has 200
 ROOM_TO_SPARE: Final = 256 * MIB  # beside what the quotas may take: two releases
@@ -80,32 +83,32 @@ def offset(thing: str, ahead_s: float) -> Finding:
 def disk(thing: str, look: DiskLook, reserve_bytes: int, quota_bytes: int) -> list[Finding]:
     """The disk under the data folder."""
     if look.read_only or look.refused:
-        return [
-            fail(
-                "disk",
-                thing,
-                "a folder that can be written",
-                "mounted read-only" if look.read_only else look.refused,
-                "look at `dmesg` for a failing disk; models run on, nothing is kept or updated"
-                if look.read_only
-                else "give the folder to the gateway's user, or make room",
-                LATER if look.read_only else SETTING,
-            )
-        ]
+        found = "mounted read-only" if look.read_only else look.refused
+        advice, code = _remedy("" if look.read_only else look.refused)
+        return [fail("disk", thing, "a folder that can be written", found, advice, code)]
     return [_space(thing, look.free_bytes, reserve_bytes, quota_bytes), _inodes(thing, look)]
+
+
+def _remedy(refused: str) -> tuple[str, int]:
+    """What helps where a folder cannot be written, and the exit code; "" is a read-only mount."""
+    if refused in {"", os.strerror(errno.EROFS), os.strerror(errno.EIO)}:
+        worn = "look at `dmesg` for a failing disk; models run on, nothing is kept or updated"
+        return worn, LATER
+    if refused in {os.strerror(errno.ENOSPC), os.strerror(errno.EDQUOT)}:
+        return MAKE_ROOM, LATER
+    return "give the folder to the gateway's user", SETTING
 
 
 def _space(thing: str, free_bytes: int, reserve_bytes: int, quota_bytes: int) -> Finding:
     wanted = reserve_bytes + quota_bytes + ROOM_TO_SPARE
     expected = f"{wanted // MIB} MiB free: quotas, reserve and room for releases"
     found = f"{free_bytes // MIB} MiB free"
-    advice = "make room: journalctl --vacuum-size=100M, old snapshots below the data folder"
     if free_bytes <= reserve_bytes:
-        return fail("disk", thing, expected, found, advice, LATER)
+        return fail("disk", thing, expected, found, MAKE_ROOM, LATER)
     return (
         ok("disk", thing, expected, found)
         if free_bytes >= wanted
-        else warn("disk", thing, expected, found, advice)
+        else warn("disk", thing, expected, found, MAKE_ROOM)
     )
 
 

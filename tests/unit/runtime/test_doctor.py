@@ -77,6 +77,15 @@ JUDGED: dict[str, Said] = {
     "a folder of somebody else": Said(
         disk(looked(refused="Permission denied")), Level.FAIL, "Permission denied"
     ),
+    "a kernel that gave the file system up": Said(
+        disk(looked(refused="Read-only file system")), Level.FAIL, "dmesg"
+    ),
+    "a disk that cannot flush": Said(
+        disk(looked(refused="Input/output error")), Level.FAIL, "dmesg"
+    ),
+    "a disk to the last byte": Said(
+        disk(looked(refused="No space left on device")), Level.FAIL, "journalctl"
+    ),
     "memory enough": Said(judge.memory(1000 * MIB), Level.OK),
     "little memory": Said(judge.memory(100 * MIB), Level.WARN, "systemd-cgtop"),
     "no memory": Said(judge.memory(MIB), Level.FAIL),

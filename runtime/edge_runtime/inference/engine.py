@@ -18,12 +18,13 @@ from edge_core.admission.errors import ModelRefusedError
 from edge_core.admission.files import open_model, read_model
 from edge_core.admission.model import KIB, ModelFile
 from edge_core.contracts.errors import ConfigurationError
+from edge_core.contracts.remote import REMOTE
 from edge_runtime.inference.fitting import Fitting
 from edge_runtime.inference.job import Job, JobFile
 from edge_runtime.inference.process import Listener, Process
 from edge_runtime.inference.remote import RemoteWorker
 from edge_runtime.inference.ring import Arrays, Layout, layout
-from edge_runtime.inference.spec import REMOTE, SLOTS_MAX, EngineConfig, LoadSpec, WorkerReport
+from edge_runtime.inference.spec import SLOTS_MAX, EngineConfig, LoadSpec, WorkerReport
 from edge_runtime.inference.starter import Starter
 from edge_runtime.inference.worker import Outputs, Worker
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from edge_core.admission.errors import ModelRefusedError
 from edge_core.admission.files import digest_of
 from edge_core.contracts.artefact import Digest
+from edge_core.contracts.remote import RemoteModel
 from edge_runtime.inference.errors import ModelFailedError, WorkerBusyError, WorkerLostError
 from edge_runtime.inference.fitting import Fitting
 from edge_runtime.inference.ring import Arrays
@@ -21,7 +22,6 @@ from edge_runtime.inference.v2 import (
     HEADER_BYTES_MAX,
     HEADER_LENGTH,
     Outputs,
-    RemoteModel,
     answer_bytes_max,
     ask,
     check_metadata,

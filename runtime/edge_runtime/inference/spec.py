@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from edge_core.admission.model import MIB, ModelFile
 from edge_core.contracts.artefact import Digest, ModelSignature
 
-REMOTE = "remote"  # a server that speaks the Open Inference Protocol; no process of ours
 SLOTS_MAX = 250  # a doorbell byte names a slot, and the highest values are spoken for
 
 

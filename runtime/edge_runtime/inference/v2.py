@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from edge_core.admission.errors import ModelRefusedError
 from edge_core.contracts.artefact import TensorSpec
+from edge_core.contracts.remote import RemoteModel
 from edge_runtime.api.tensors import DATATYPES
 from edge_runtime.inference.errors import ModelFailedError
 from edge_runtime.inference.ring import Arrays
@@ -24,19 +25,6 @@ HEADER_BYTES_MAX = 64 * 1024
 _JSON_BYTES_A_VALUE = 32  # a double at full length, its sign, its exponent and a comma
 
 Outputs = tuple[NDArray[np.generic], ...]
-
-
-class RemoteModel(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`remote.json`: the model's name at the server; which server is the gateway's to say."""
-
-    model: Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}\Z")]
-    version: Annotated[str, Meta(pattern=r"^[0-9A-Za-z][0-9A-Za-z.+_-]{0,63}\Z")] | None = None
-
-    @property
-    def path(self) -> str:
-        """Below the server's base URL."""
-        tail = "" if self.version is None else f"/versions/{self.version}"
-        return f"/v2/models/{self.model}{tail}"
 
 
 class _Tensor(Struct, frozen=True, kw_only=True):

@@ -9,12 +9,13 @@ from edge_core.admission.admit import admit
 from edge_core.admission.errors import ModelRefusedError
 from edge_core.admission.model import Admission
 from edge_core.contracts.artefact import Target
+from edge_core.contracts.remote import REMOTE
 from edge_core.features.contract import fit_check
 from edge_core.oci.store import BlobStore
 from edge_runtime.config import InferenceConfig
 from edge_runtime.inference.engine import Engine, ModelWorker
 from edge_runtime.inference.smoke import admit_remote, reproduce
-from edge_runtime.inference.spec import REMOTE, LoadSpec
+from edge_runtime.inference.spec import LoadSpec
 from edge_runtime.model import Model, ready
 from edge_runtime.update.record import Entry
 from edge_runtime.update.release import Contents, contents

@@ -12,10 +12,10 @@ import msgspec
 from edge_core.admission.limited import ENVIRONMENT
 from edge_core.admission.model import ModelFile
 from edge_core.contracts.artefact import ReleaseRef
+from edge_core.contracts.remote import RemoteModel
 from edge_runtime.api.serving import Serving
 from edge_runtime.api.settings import ServingConfig
 from edge_runtime.inference.engine import Engine, ModelWorker
-from edge_runtime.inference.v2 import RemoteModel
 from edge_runtime.model import Model, ready
 from edge_runtime.route import Route
 from tests.simulators.good_models import GoodModel, mlp

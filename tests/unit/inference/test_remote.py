@@ -14,11 +14,12 @@ from aiohttp import web
 
 from edge_core.admission.errors import ModelRefusedError
 from edge_core.admission.model import ModelFile
+from edge_core.contracts.remote import RemoteModel
 from edge_runtime.inference.engine import ModelWorker, open_engine
 from edge_runtime.inference.errors import ModelFailedError, WorkerBusyError
 from edge_runtime.inference.smoke import admit_remote
 from edge_runtime.inference.spec import EngineConfig, LoadSpec, WorkerState
-from edge_runtime.inference.v2 import HEADER_LENGTH, RemoteModel
+from edge_runtime.inference.v2 import HEADER_LENGTH
 from tests.simulators.good_models import CLASSES, mlp, smoke
 from tests.unit.inference.backends import kept, serving
 from tests.unit.inference.engines import DIGEST, until, windows

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_core.contracts.artefact import ModelSignature
+from edge_core.contracts.artefact import Dtype, ModelSignature
 from edge_core.features.errors import ContractError
 from edge_core.features.frame import PICTURE_UNIT, check_frame
 from edge_core.features.outcome import check_outcome
@@ -122,14 +122,10 @@ def check_signature(signature: ModelSignature) -> None:
                 f"feature {position} ({feature.role}.{feature.statistic}): expected unit "
                 f"{units[feature.role]!r} as for the same role before, found {feature.unit!r}"
             )
-    wide = signature.inputs[0].shape[-1] if signature.inputs[0].shape else 0
     if signature.frame is not None:
         check_frame(signature, signature.frame)
-    elif wide != len(signature.features) or not wide:
-        raise ContractError(
-            f"input {signature.inputs[0].name!r}: expected {len(signature.features)} columns, "
-            f"one a feature, found {wide}"
-        )
+    else:
+        _check_features(signature)
     if signature.normal_class not in signature.classes:
         raise ContractError(
             f"normal class: expected one of {', '.join(signature.classes)}, "
@@ -141,6 +137,20 @@ def check_signature(signature: ModelSignature) -> None:
             f"of a window, found gap_rows_max {signature.windowing.gap_rows_max}"
         )
     check_outcome(signature)
+
+
+def _check_features(signature: ModelSignature) -> None:
+    """The one row of features that a gateway has must be the one input."""
+    taken, *others = signature.inputs
+    wide = taken.shape[-1] if taken.shape else 0
+    if wide != len(signature.features) or not wide:
+        raise ContractError(
+            f"input {taken.name!r}: expected {len(signature.features)} columns, one a feature, "
+            f"found {wide}"
+        )
+    if others or taken.dtype != Dtype.FLOAT32:
+        found = ", ".join(f"{each.name!r} of {each.dtype}" for each in signature.inputs)
+        raise ContractError(f"inputs: expected one of float32, the features, found {found}")
 
 
 def conversion(signature: ModelSignature, tag_map: Mapping[str, str]) -> Conversion:

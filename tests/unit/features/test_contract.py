@@ -4,13 +4,19 @@ import msgspec
 import numpy as np
 import pytest
 
-from edge_core.contracts.artefact import ModelSignature, Statistic
+from edge_core.contracts.artefact import Dtype, ModelSignature, Statistic, TensorSpec
 from edge_core.contracts.errors import RefusedError
 from edge_core.features.contract import check_signature, conversion, fit_check, linear
 from tests.unit.features.strategies import signature
 
 MEAN, SD = Statistic.MEAN, Statistic.SD
 PUMP = signature([("flow", "l/min", MEAN), ("pressure", "kPa", SD), ("pressure", "kPa", MEAN)])
+
+
+def taking(dtype: Dtype = Dtype.FLOAT32, name: str = "x") -> TensorSpec:
+    """An input for the three features of the pump."""
+    return TensorSpec(name=name, dtype=dtype, shape=[1, 3])
+
 
 REFUSED = {
     "a role no tag plays": (
@@ -47,6 +53,16 @@ REFUSED = {
         signature([("flow", "l/min", MEAN)], columns=9),
         {"flow": "l/min"},
         "input 'x': expected 1 columns, one a feature, found 9",
+    ),
+    "an input of another type than features have": (
+        msgspec.structs.replace(PUMP, inputs=[taking(Dtype.FLOAT64)]),
+        {"flow": "l/min", "pressure": "kPa"},
+        "inputs: expected one of float32, the features, found 'x' of float64",
+    ),
+    "an input that no gateway could fill": (
+        msgspec.structs.replace(PUMP, inputs=[taking(), taking(name="y")]),
+        {"flow": "l/min", "pressure": "kPa"},
+        "inputs: expected one of float32, the features, found 'x' of float32, 'y' of float32",
     ),
     "a normal class that is no class": (
         msgspec.structs.replace(PUMP, normal_class="fine"),

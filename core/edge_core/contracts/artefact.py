@@ -37,6 +37,8 @@ MODEL_VERSION = "org.opencontainers.image.version"
 RELEASE_NUMBER = "dev.edge-mlops.release"
 
 MANIFEST_BYTES_MAX = 4 * 1024 * 1024  # what OCI asks every registry to accept, and we no more
+DOCUMENT_BYTES_MAX = 16 * 1024 * 1024  # one picture of 640 x 640 and its mask, as smoke vectors
+TOLERANCE_MAX = 0.1  # of the largest smoke output, or of one
 
 Digest = Annotated[str, Meta(pattern=r"^sha256:[0-9a-f]{64}$")]
 Name = Annotated[str, Meta(pattern=r"^[a-z0-9]([a-z0-9._/-]{0,126}[a-z0-9])?$")]
@@ -325,10 +327,27 @@ class SmokeVectors(
     tag_field="schema",
     tag="smoke/1",
 ):
-    """`smoke.json`: a model that does not reproduce these is not the model that was released."""
+    """`smoke.json`: a model that does not reproduce these is not the model that was released.
+
+    `absolute_tolerance` is in the measure of the outputs: at most a tenth, or a tenth of the
+    largest output where that is more than one.
+    """
 
     cases: Annotated[list[SmokeCase], Meta(min_length=1, max_length=256)]
-    absolute_tolerance: Annotated[float, Meta(gt=0, le=0.1)] = 1e-4
+    absolute_tolerance: Annotated[float, Meta(gt=0)] = 1e-4
+
+    def __post_init__(self) -> None:
+        """Refuse a tolerance that would let any model pass.
+
+        Raises:
+            ValueError: it is too large for the outputs.
+        """
+        largest = max(abs(each) for case in self.cases for each in (*case.outputs, 1.0))
+        if not self.absolute_tolerance <= TOLERANCE_MAX * largest:
+            raise ValueError(
+                f"absolute_tolerance: expected at most {TOLERANCE_MAX * largest:g} for these "
+                f"outputs, found {self.absolute_tolerance:g}"
+            )
 
 
 class ReleaseRef(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -11,6 +11,7 @@ import msgspec
 
 from edge_core.admission.model import ModelFile
 from edge_core.contracts.artefact import (
+    DOCUMENT_BYTES_MAX,
     FILEPATH,
     MODEL_NAME,
     MODEL_VERSION,
@@ -39,8 +40,6 @@ from edge_runtime.errors import AssignmentRefusedError
 from edge_runtime.update.record import Entry
 
 T = TypeVar("T", bound=msgspec.Struct)
-
-DOCUMENT_BYTES_MAX = 8 * 1024 * 1024  # a drift reference of 200 tags has half a megabyte
 
 
 @dataclass(frozen=True, slots=True)

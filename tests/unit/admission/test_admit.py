@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 import msgspec
@@ -68,6 +69,27 @@ async def test_other_scores_are_refused(tmp_path: Path) -> None:
     other, good = mlp(seed=1), mlp(seed=2)
     with pytest.raises(ModelRefusedError, match=r"smoke case 0: expected scores within 0\.0001"):
         await admit(other.save(tmp_path), other.signature, smoke(good), "onnxruntime", QUICK)
+
+
+TOLERANCES = {
+    "a tenth of a score is the most": ([0.5, 0.5], 0.1, True),
+    "more than that lets any score pass": ([0.5, 0.5], 0.11, False),
+    "a large quantity is no closer than its digits": ([-2000.0], 20.0, True),
+    "but not so far that any would do": ([-2000.0], 201.0, False),
+    "no number is no tolerance": ([1.0], float("nan"), False),
+}
+
+
+@pytest.mark.parametrize(
+    ("outputs", "tolerance", "fits"), TOLERANCES.values(), ids=TOLERANCES.keys()
+)
+def test_tolerance_is_in_the_measure_of_the_outputs(
+    outputs: list[float], tolerance: float, *, fits: bool
+) -> None:
+    """A tolerance is bounded by what it is a tolerance of."""
+    cases = [SmokeCase(inputs=[0.0], outputs=outputs)]
+    with nullcontext() if fits else pytest.raises(ValueError, match="absolute_tolerance: expect"):
+        SmokeVectors(cases=cases, absolute_tolerance=tolerance)
 
 
 async def test_only_inspected(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Whether a loaded model gives what its release says it gives, asked through its worker."""
 
 import time
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,7 +41,9 @@ async def reproduce(
 
 async def _scores(worker: ModelWorker, case: SmokeCase) -> NDArray[np.float32]:
     """The first row of the batch, as a case has it."""
-    made = await worker.infer(np.array(case.inputs, np.float32))
+    taken = worker.spec.signature.inputs[0].dtype.value
+    given: NDArray[Any] = np.array(case.inputs, taken)  # Any: features, or what pictures are in
+    made = await worker.infer(given)
     batch = made.shape[0] if made.ndim else 1
     row: NDArray[np.float32] = made.reshape(batch, -1)[0]
     return row

@@ -39,7 +39,10 @@ def parser() -> Parser:
     keygen.add_argument("path", type=Path, metavar="PATH")
     inspect = _command(made, "inspect", commands.inspect)
     inspect.add_argument(
-        "model", type=Path, metavar="MODEL", help="an .onnx, or an .xml beside its .bin"
+        "model",
+        type=Path,
+        metavar="MODEL",
+        help="an .onnx, a .tflite, or an .xml beside its .bin",
     )
     inspect.add_argument("--signature", type=Path, metavar="FILE", help="what it must declare")
     build = _command(made, "build", commands.build)

@@ -30,10 +30,10 @@ from edge_core.contracts.artefact import (
     Manifest,
     Target,
 )
+from edge_core.contracts.remote import REMOTE
 from edge_core.oci import Layout, encode_document
 
 MEDIA_TYPES: Final = {
-    LayerRole.MODEL: WEIGHT_TYPE,
     LayerRole.SIGNATURE: WEIGHT_CONFIG_TYPE,
     LayerRole.REFERENCE: DATASET_TYPE,
     LayerRole.SMOKE: DATASET_TYPE,
@@ -90,7 +90,8 @@ def assemble(
         model = [
             layout.put_blob(
                 file.path,
-                media_type=MEDIA_TYPES[LayerRole.MODEL],
+                # A name at a server has no weights.
+                media_type=WEIGHT_CONFIG_TYPE if target.runtime == REMOTE else WEIGHT_TYPE,
                 annotations={FILEPATH: file.name, ROLE: LayerRole.MODEL.value},
             )
             for file in files

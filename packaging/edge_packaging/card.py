@@ -2,32 +2,44 @@
 
 from edge_core.contracts.artefact import DriftReference, ModelSignature
 from edge_packaging.config import BuildConfig
+from edge_packaging.describe import gives, measured, takes
+from edge_packaging.outputs import Said
 
 
-def model_card(config: BuildConfig, signature: ModelSignature, reference: DriftReference) -> str:
-    """The card as Markdown, the same for the same build."""
-    modes = ", ".join(f"{mode.mode or 'one recipe'} ({mode.windows})" for mode in reference.modes)
-    span_s = signature.windowing.length_rows * signature.windowing.period_s
+def model_card(
+    config: BuildConfig, signature: ModelSignature, reference: DriftReference | None, found: Said
+) -> str:
+    """The card as Markdown, the same for the same build.
+
+    Args:
+        config: what was asked for.
+        signature: the model's contract.
+        reference: what normal looked like; None for a model of pictures.
+        found: what the model said of the windows that it was validated on.
+    """
     parts = [
         f"# {config.model} {config.version}",
         config.card.purpose,
         "## Limits",
         config.card.limits,
         "## Contract",
-        (
-            f"- window: {signature.windowing.length_rows} rows of "
-            f"{signature.windowing.period_s:g} s, {span_s:g} s in all"
-        ),
-        f"- tags: {', '.join(signature.roles)}",
-        (
-            f"- classes: {', '.join(signature.classes)}; normal is {signature.normal_class}, "
-            f"safe output is {signature.safe_output}"
-        ),
+        f"- takes {takes(signature)}",
+        f"- gives {gives(signature)}",
+        f"- normal is {signature.normal_class}, safe output is {signature.safe_output}",
         "## Reference",
-        f"- windows by recipe: {modes}" + (" — thin" if reference.thin else ""),
+        f"- {_reference(reference)}",
+        "## What it says of the windows it was validated on",
+        *(f"- {line}" for line in measured(signature, found)),
     ]
     if config.card.metrics:
         parts.append("## Measured on held-back data")
         parts += [f"- {name}: {value:.4g}" for name, value in sorted(config.card.metrics.items())]
     parts += ["## Owner", f"{config.card.owner}; licence {config.card.licence}"]
     return "\n\n".join(parts) + "\n"
+
+
+def _reference(reference: DriftReference | None) -> str:
+    if reference is None:
+        return "none: drift is watched on tags, and this model has pictures"
+    modes = ", ".join(f"{mode.mode or 'one recipe'} ({mode.windows})" for mode in reference.modes)
+    return f"windows by recipe: {modes}" + (" — thin" if reference.thin else "")

@@ -8,6 +8,7 @@ from msgspec.structs import replace
 
 from edge_core.command import read_config
 from edge_core.contracts.artefact import Digest, Name, Target, Version
+from edge_core.contracts.remote import RemoteModel
 from edge_core.trust import BUILD_TYPE
 from edge_packaging.errors import BuildConfigError
 
@@ -66,13 +67,18 @@ class CardConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class BuildConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One release.
 
-    `windows` is a NumPy archive, see `edge_packaging.inputs.read_windows`.
+    `source` is the model, an `.onnx` or a `.tflite`; where only another server has it there is
+    none, and the archive has `outputs`. `tflite` is the same model for LiteRT where `source` is
+    an `.onnx`; `remote` is its name at a server. `windows` is a NumPy archive, see
+    `edge_packaging.inputs.read_held`.
     """
 
     model: Name
     version: Version
     release: Annotated[int, Meta(ge=1)]
-    source: Path
+    source: Path | None = None
+    tflite: Path | None = None
+    remote: RemoteModel | None = None
     signature: Path
     windows: Path
     targets: Annotated[list[str], Meta(min_length=1, max_length=16)]
@@ -105,7 +111,8 @@ def read(path: Path) -> BuildConfig:
     folder = path.resolve().parent
     return replace(
         config,
-        source=folder / config.source,
+        source=None if config.source is None else folder / config.source,
+        tflite=None if config.tflite is None else folder / config.tflite,
         signature=folder / config.signature,
         windows=folder / config.windows,
     )

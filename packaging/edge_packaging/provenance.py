@@ -2,6 +2,7 @@
 
 import platform
 from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from datetime import datetime
 from importlib.metadata import version
 
@@ -20,11 +21,13 @@ from edge_core.trust import (
 from edge_packaging.config import BuildConfig
 
 TOOLS = ("edge-mlops", "numpy", "onnx", "onnxruntime", "openvino")
+EXTRA_TOOLS = {"litert": "ai-edge-litert"}  # which only those install who pack for that runtime
 
 
 def provenance(
     config: BuildConfig,
     *,
+    runtimes: AbstractSet[str],
     materials: Mapping[str, Digest],
     invocation: str,
     started: datetime,
@@ -34,6 +37,7 @@ def provenance(
 
     Args:
         config: what was asked for.
+        runtimes: of the targets that were built.
         materials: digest of every file that the build read, by its name in the configuration.
         invocation: names the run; the configuration's own digest will do.
         started: when the run began, UTC.
@@ -69,7 +73,7 @@ def provenance(
             resolved_dependencies=dependencies,
         ),
         run_details=RunDetails(
-            builder=Builder(id=asked.builder, version=_tools()),
+            builder=Builder(id=asked.builder, version=_tools(runtimes)),
             metadata=BuildMetadata(
                 invocation_id=invocation,
                 started_on=started.isoformat(),
@@ -83,5 +87,6 @@ def _hex(digest: Digest) -> dict[str, str]:
     return {"sha256": digest.removeprefix("sha256:")}
 
 
-def _tools() -> dict[str, str]:
-    return {"python": platform.python_version()} | {name: version(name) for name in TOOLS}
+def _tools(runtimes: AbstractSet[str]) -> dict[str, str]:
+    names = [*TOOLS, *(tool for runtime, tool in EXTRA_TOOLS.items() if runtime in runtimes)]
+    return {"python": platform.python_version()} | {name: version(name) for name in names}

@@ -1,10 +1,13 @@
 """What a release carries to be judged by: smoke vectors, drift reference, and the domain."""
 
+from typing import Any
+
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from edge_core.contracts.artefact import (
+    DOCUMENT_BYTES_MAX,
     DriftReference,
     ModelSignature,
     SmokeCase,
@@ -13,7 +16,9 @@ from edge_core.contracts.artefact import (
 from edge_core.drift.domain import fit_domain
 from edge_core.drift.fit import FitPlan, Stretch, fit
 from edge_packaging.config import ReferenceConfig
+from edge_packaging.errors import NotBuildableError
 from edge_packaging.inputs import Windows
+from edge_packaging.outputs import tolerance
 
 
 def drift_reference(
@@ -53,22 +58,56 @@ def drift_reference(
     )
 
 
+def smoke_places(windows: int, cases: int) -> NDArray[np.intp]:
+    """Which of *windows* are smoke cases: *cases* of them, spread evenly."""
+    return np.unique(np.linspace(0, windows - 1, min(cases, windows)).astype(np.intp))
+
+
+def coarse(values: NDArray[Any]) -> NDArray[Any]:  # Any: the type of a model's input, kept
+    """Three digits of each value: a picture written in them is half as long."""
+    size = np.abs(values.astype(np.float64))
+    last = np.power(10.0, np.floor(np.log10(np.where(size > 0, size, 1.0))) - 2)
+    short: NDArray[Any] = (np.rint(values / last) * last).astype(values.dtype)
+    return short
+
+
 def smoke_vectors(
-    features: NDArray[np.float32], scores: NDArray[np.float32], cases: int
+    rows: NDArray[Any],  # Any: of the input's type
+    outputs: NDArray[np.float32],
 ) -> SmokeVectors:
-    """*cases* rows spread evenly over what the model has seen, and the scores they must give.
+    """What a loaded model must give; as many cases as a gateway will read, spread evenly.
 
     Args:
-        features: shape (window, feature).
-        scores: shape (window, class), of the source model.
-        cases: how many.
+        rows: shape (case, ...), what the model is given.
+        outputs: shape (case, value), what it gives.
+
+    Raises:
+        NotBuildableError: a single case is more than a gateway will read.
     """
-    chosen = np.unique(np.linspace(0, len(features) - 1, min(cases, len(features))).astype(int))
-    return SmokeVectors(
-        cases=[
-            SmokeCase(inputs=features[at].tolist(), outputs=scores[at].tolist()) for at in chosen
-        ]
-    )
+    # A value takes two bytes or more, so that more cases need not even be tried.
+    most = max(1, DOCUMENT_BYTES_MAX // (2 * (rows[0].size + outputs[0].size)))
+    chosen = smoke_places(len(rows), most)
+    while True:
+        made = SmokeVectors(
+            cases=[_case(rows[at], outputs[at]) for at in chosen],
+            absolute_tolerance=tolerance(outputs[chosen]),
+        )
+        length = len(encoded(made))
+        if length <= DOCUMENT_BYTES_MAX:
+            return made
+        if len(chosen) == 1:
+            raise NotBuildableError(
+                f"smoke.json: expected one case in {DOCUMENT_BYTES_MAX} bytes, found "
+                f"{rows[0].size} inputs and {outputs[0].size} outputs in {length}"
+            )
+        chosen = chosen[::2]
+
+
+def _case(row: NDArray[Any], outputs: NDArray[np.float32]) -> SmokeCase:  # Any: as above
+    """One case in the fewest digits: inputs exactly, outputs far within any tolerance."""
+    inputs = row.reshape(-1)
+    exact = inputs.tolist() if inputs.dtype.kind in "iu" else [float(str(v)) for v in inputs]
+    return SmokeCase(inputs=exact, outputs=np.round(outputs.astype(np.float64), 6).tolist())
 
 
 def encoded(document: msgspec.Struct) -> bytes:

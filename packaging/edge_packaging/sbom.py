@@ -13,12 +13,15 @@ from cyclonedx.model.component import Component, ComponentType
 from cyclonedx.output.json import JsonV1Dot6
 from cyclonedx.schema import SchemaVersion
 
-from edge_core.contracts.artefact import Descriptor, Digest
+from edge_core.contracts.artefact import Descriptor, Digest, ModelSignature, TensorSpec
 from edge_packaging.config import BuildConfig
+from edge_packaging.describe import gives, takes, task
 from edge_packaging.errors import NotReproducedError
 
 
-def ml_bom(config: BuildConfig, index: Digest, layers: Sequence[Descriptor]) -> bytes:
+def ml_bom(
+    config: BuildConfig, signature: ModelSignature, index: Digest, layers: Sequence[Descriptor]
+) -> bytes:
     """The BOM of one release as canonical JSON; the same release gives the same bytes.
 
     Raises:
@@ -52,7 +55,7 @@ def ml_bom(config: BuildConfig, index: Digest, layers: Sequence[Descriptor]) -> 
     bom.metadata.component = model
     bom.register_dependency(model, [data_set, *files])
     document = json.loads(JsonV1Dot6(bom).output_as_string())
-    document["metadata"]["component"]["modelCard"] = _card(config)
+    document["metadata"]["component"]["modelCard"] = _card(config, signature)
     # A time or a random serial would give each build of one release another digest.
     document["metadata"].pop("timestamp", None)
     document.pop("serialNumber", None)
@@ -69,16 +72,27 @@ def _hash(digest: Digest) -> HashType:
     return HashType(alg=HashAlgorithm.SHA_256, content=digest.removeprefix("sha256:"))
 
 
-def _card(config: BuildConfig) -> dict[str, object]:
+def _card(config: BuildConfig, signature: ModelSignature) -> dict[str, object]:
     metrics = [
         {"type": name, "value": f"{value:.6g}"}
         for name, value in sorted(config.card.metrics.items())
     ]
     return {
-        "modelParameters": {"datasets": [{"ref": config.provenance.data_set.digest}]},
+        "modelParameters": {
+            "task": task(signature),
+            "datasets": [{"ref": config.provenance.data_set.digest}],
+            "inputs": _tensors(signature.inputs, takes(signature)),
+            "outputs": _tensors(signature.outputs, gives(signature)),
+        },
         "quantitativeAnalysis": {"performanceMetrics": metrics},
         "considerations": {
             "useCases": [config.card.purpose],
             "technicalLimitations": [config.card.limits],
         },
     }
+
+
+def _tensors(specs: Sequence[TensorSpec], first: str) -> list[dict[str, str]]:
+    """Each by name, type and shape; the first with what it means."""
+    written = [f"{spec.name}, {spec.dtype} {spec.shape}" for spec in specs]
+    return [{"format": text} for text in (f"{written[0]}: {first}", *written[1:])]

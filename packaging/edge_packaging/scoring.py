@@ -1,13 +1,15 @@
-"""Scores of a built model for many feature rows, computed by a limited child.
+"""What a built model gives for many windows, computed by a limited child.
 
 The packer must know what a model answers, to write its smoke vectors and to compare its targets;
 but a model is foreign, so it is loaded in the same confinement as at admission.
 """
 
+import math
 import os
 import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -24,6 +26,7 @@ from edge_core.contracts.artefact import ModelSignature
 from edge_packaging.errors import NotReproducedError
 
 ROWS_MAX = 100_000  # of held-back windows; more proves nothing more
+CHUNK_BYTES = 32 * MIB  # given to one child, or taken from it
 LIMITS = ChildLimits(
     address_space_bytes=3072 * MIB, cpu_s=120, wall_s=180.0, answer_bytes=64 * MIB
 )
@@ -33,22 +36,46 @@ class _Question(Struct, frozen=True, kw_only=True):
     files: list[GivenFile]
     signature: ModelSignature
     runtime: str
-    features: bytes  # float32, row after row
+    rows: bytes  # in the type of the first input, row after row
 
 
-async def scores(
+async def outputs(
     files: Sequence[ModelFile],
     signature: ModelSignature,
     runtime: str,
-    features: NDArray[np.float32],
+    rows: NDArray[Any],  # Any: of the input's type
 ) -> NDArray[np.float32]:
-    """Scores of every row: shape (row, feature) to shape (row, class).
+    """What the model gives for every row: shape (row, ...) to shape (row, value).
+
+    The values are the first row of its first output.
 
     Raises:
         NotReproducedError: the model crashed, hung, or did not answer for every row.
     """
-    if len(features) > ROWS_MAX:
-        raise NotReproducedError(f"windows: expected at most {ROWS_MAX}, found {len(features)}")
+    if len(rows) > ROWS_MAX:
+        raise NotReproducedError(f"windows: expected at most {ROWS_MAX}, found {len(rows)}")
+    wide = math.prod(signature.outputs[0].shape[1:])
+    largest = max(rows[:1].nbytes, wide * np.dtype(np.float32).itemsize)
+    step = max(1, CHUNK_BYTES // largest)
+    made = []
+    for at in range(0, len(rows), step):
+        some = rows[at : at + step]
+        values = np.frombuffer(await _answered(files, signature, runtime, some), np.float32)
+        if values.size != len(some) * wide:
+            raise NotReproducedError(
+                f"{runtime}: expected {wide} values for each of {len(some)} windows, found "
+                f"{values.size} in all"
+            )
+        made.append(values.reshape(len(some), wide))
+    return np.concatenate(made)
+
+
+async def _answered(
+    files: Sequence[ModelFile],
+    signature: ModelSignature,
+    runtime: str,
+    rows: NDArray[Any],  # Any: of the input's type
+) -> bytes:
     with ExitStack() as opened:
         given = []
         for file in files:
@@ -59,7 +86,7 @@ async def scores(
             files=given,
             signature=signature,
             runtime=runtime,
-            features=np.ascontiguousarray(features, np.float32).tobytes(),
+            rows=np.ascontiguousarray(rows).tobytes(),
         )
         ended = await run_limited(
             "edge_packaging.scoring",
@@ -69,13 +96,7 @@ async def scores(
         )
     if isinstance(ended, Ended):
         raise NotReproducedError(f"{runtime}: the model {ended.detail}")
-    table = np.frombuffer(ended.answer, np.float32)
-    if table.size != len(features) * len(signature.classes):
-        raise NotReproducedError(
-            f"{runtime}: expected {len(signature.classes)} scores for each of {len(features)} "
-            f"windows, found {table.size} in all"
-        )
-    return table.reshape(len(features), len(signature.classes))
+    return ended.answer
 
 
 def main() -> int:
@@ -92,13 +113,14 @@ def main() -> int:
     )
     most = GateLimits().file_bytes_max
     parts = {g.name: read_model(g.name, g.fd, most, g.digest) for g in question.files}
-    first, *others = question.signature.inputs
-    fixed = [np.zeros(spec.shape, spec.dtype.value) for spec in others]
-    rows = np.frombuffer(question.features, np.float32).reshape(-1, first.shape[-1])
+    (taken,), given = question.signature.inputs, question.signature.outputs
+    rows = np.frombuffer(question.rows, taken.dtype.value).reshape(-1, *taken.shape[1:])
     try:
         backend = open_backend(question.runtime)
-        backend.load(parts, question.signature.inputs, question.signature.outputs)
-        answers = [_answer(backend.run([_batch(row, first.shape), *fixed])[0]) for row in rows]
+        backend.load(parts, question.signature.inputs, given)
+        answers = [
+            _first(backend.run([_batch(row, taken.shape)])[0], given[0].shape[0]) for row in rows
+        ]
     except MemoryError:
         return EXIT_MEMORY
     with os.fdopen(1, "wb", closefd=False) as out:
@@ -106,15 +128,15 @@ def main() -> int:
     return 0
 
 
-def _batch(row: NDArray[np.float32], shape: Sequence[int]) -> NDArray[np.float32]:
+def _batch(row: NDArray[np.generic], shape: Sequence[int]) -> NDArray[np.generic]:
     """One row, repeated to the model's batch."""
     return np.ascontiguousarray(np.broadcast_to(row, shape))
 
 
-def _answer(scored: NDArray[np.generic]) -> bytes:
-    """The scores of the first row of a batch."""
-    table = np.asarray(scored, np.float32)
-    return bytes(table.reshape(-1, table.shape[-1])[0].tobytes())
+def _first(made: NDArray[np.generic], batch: int) -> bytes:
+    """The values of the first row of a batch."""
+    table = np.asarray(made, np.float32)
+    return bytes(table.reshape(batch, -1)[0].tobytes())
 
 
 if __name__ == "__main__":

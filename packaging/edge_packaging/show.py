@@ -7,6 +7,7 @@ from msgspec import Struct
 
 from edge_core.contracts.artefact import (
     BUNDLE_TYPE,
+    DOCUMENT_BYTES_MAX,
     FILEPATH,
     MODEL_NAME,
     MODEL_VERSION,
@@ -16,8 +17,13 @@ from edge_core.contracts.artefact import (
     TARGET,
     Descriptor,
     Digest,
+    LayerRole,
+    ModelSignature,
 )
+from edge_core.features.contract import check_signature
 from edge_core.oci import Layout
+from edge_core.trust.strict_json import decode
+from edge_packaging.describe import gives, takes
 
 
 class ShownFile(Struct, frozen=True, kw_only=True):
@@ -30,12 +36,17 @@ class ShownFile(Struct, frozen=True, kw_only=True):
 
 
 class ShownRelease(Struct, frozen=True, kw_only=True):
-    """One release; signatures are counted here, not verified: that is what `verify` is for."""
+    """One release; signatures are counted here, not verified: that is what `verify` is for.
+
+    `takes` and `gives` are its contract in words, empty where it has none.
+    """
 
     digest: Digest
     model: str
     version: str
     release: str
+    takes: str
+    gives: str
     targets: dict[str, list[ShownFile]]
     signatures: int
     sboms: int
@@ -57,20 +68,39 @@ async def show(layout: Layout, reference: str) -> ShownRelease:
     top = await layout.manifest(reference)
     index = top.index()
     targets = {}
+    contract: ModelSignature | None = None
     for listed in index.manifests:
         manifest = (await layout.manifest(listed.digest)).manifest()
         name = manifest.annotations.get(TARGET, listed.digest)
         targets[name] = [_file(layer) for layer in manifest.layers]
+        contract = contract or _contract(layout, manifest.layers)
     kinds = _kinds(await layout.referrers(top.digest))
     return ShownRelease(
         digest=top.digest,
         model=index.annotations.get(MODEL_NAME, "?"),
         version=index.annotations.get(MODEL_VERSION, "?"),
         release=index.annotations.get(RELEASE_NUMBER, "?"),
+        takes="" if contract is None else takes(contract),
+        gives="" if contract is None else gives(contract),
         targets=targets,
         signatures=kinds.signatures,
         sboms=kinds.sboms,
     )
+
+
+def _contract(layout: Layout, layers: Sequence[Descriptor]) -> ModelSignature | None:
+    """The contract among *layers*; nothing is believed of it, it is only shown.
+
+    Raises:
+        RefusedError: it is none.
+    """
+    for layer in layers:
+        if layer.annotations.get(ROLE) == LayerRole.SIGNATURE:
+            raw = layout.blobs.read(layer.digest, bytes_max=DOCUMENT_BYTES_MAX)
+            signature = decode(raw, ModelSignature, what="signature.json")
+            check_signature(signature)
+            return signature
+    return None
 
 
 def _file(layer: Descriptor) -> ShownFile:
@@ -92,6 +122,7 @@ def lines(shown: ShownRelease) -> list[str]:
     head = [
         f"{shown.model} {shown.version}, release {shown.release}",
         f"{shown.digest}",
+        *([f"takes {shown.takes}", f"gives {shown.gives}"] if shown.takes else []),
         f"{shown.signatures} signature(s) attached, {shown.sboms} SBOM(s); not verified here",
     ]
     for target, files in shown.targets.items():

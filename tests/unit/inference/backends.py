@@ -13,6 +13,7 @@ from edge_core.admission.limited import ENVIRONMENT
 from edge_core.admission.model import ModelFile
 from edge_core.contracts.artefact import ReleaseRef
 from edge_core.contracts.remote import RemoteModel
+from edge_core.features.frame import PICTURE_UNIT
 from edge_runtime.api.serving import Serving
 from edge_runtime.api.settings import ServingConfig
 from edge_runtime.inference.engine import Engine, ModelWorker
@@ -68,13 +69,18 @@ def model(worker: ModelWorker) -> Model:
     """What serves *worker* under the name that `remote.json` has."""
     signature = worker.spec.signature
     release = ReleaseRef(model="pump", version="1", release=1, digest=DIGEST)
-    return ready(release, signature, None, dict.fromkeys(signature.roles, "bar"), worker)
+    units = {feature.role: feature.unit for feature in signature.features}
+    if signature.frame is not None:
+        units[signature.frame.role] = PICTURE_UNIT
+    return ready(release, signature, None, units, worker)
 
 
 @asynccontextmanager
-async def serving(engine: Engine, folder: Path) -> AsyncIterator[str]:
-    """Our own V2 server with the small model behind it; its URL."""
-    worker = await engine.load(spec(mlp(), folder, spare=False))
+async def serving(
+    engine: Engine, folder: Path, good: GoodModel | None = None
+) -> AsyncIterator[str]:
+    """Our own V2 server with *good*, or the small model, behind it; its URL."""
+    worker = await engine.load(spec(good or mlp(), folder, spare=False))
     route = Route(model(worker))
     serving = Serving(ServingConfig(port=0), lambda: route)
     async with asyncio.TaskGroup() as group:

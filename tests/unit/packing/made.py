@@ -1,6 +1,7 @@
 """A build that takes a second: a small network, its contract, windows of an invented machine."""
 
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -24,8 +25,7 @@ BUILD = """\
 model = "pump"
 version = "1.2.3"
 release = 4
-source = "model.onnx"
-signature = "signature.json"
+{source}signature = "signature.json"
 windows = "windows.npz"
 targets = [{targets}]
 
@@ -89,19 +89,30 @@ def contract() -> ModelSignature:
     )
 
 
-def write_inputs(folder: Path, *, targets: tuple[str, ...] = TARGETS[:1], extra: str = "") -> Path:
+def tag_windows() -> dict[str, Any]:  # Any: arrays, which savez takes by their names
+    """The archive of a model of windows: some normal running, and all that was trained on."""
+    rng = np.random.default_rng(3)
+    normal = rng.normal(size=(60, ROWS, len(contract().roles))).astype(np.float32)
+    return {"normal": normal, "modes": np.full(60, "r1"), "trained": normal[:40]}
+
+
+def write_inputs(
+    folder: Path,
+    *,
+    targets: tuple[str, ...] = TARGETS[:1],
+    extra: str = "",
+    source: str = 'source = "model.onnx"\n',
+) -> Path:
     """Everything a build reads, in *folder*; returns the path of `build.toml`."""
     folder.mkdir(parents=True, exist_ok=True)
-    rng = np.random.default_rng(3)
-    roles = len(contract().roles)
-    normal = rng.normal(size=(60, ROWS, roles)).astype(np.float32)
-    np.savez(folder / "windows.npz", normal=normal, modes=np.full(60, "r1"), trained=normal[:40])
+    np.savez(folder / "windows.npz", **tag_windows())
     (folder / "model.onnx").write_bytes(mlp().content)
     (folder / "signature.json").write_bytes(msgspec.json.encode(contract()))
     path = folder / "build.toml"
     listed = ", ".join(f'"{t}"' for t in targets)
     path.write_text(
-        extra + BUILD.format(targets=listed, commit="c" * 40, digest=DIGEST), encoding="utf-8"
+        extra + BUILD.format(targets=listed, commit="c" * 40, digest=DIGEST, source=source),
+        encoding="utf-8",
     )
     return path
 

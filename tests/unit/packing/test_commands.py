@@ -118,7 +118,11 @@ def test_one_flipped_byte_is_found(
     """One byte of the model changed on disk: exit 3, and both digests are named."""
     copy = tmp_path / "copy"
     main(["publish", str(workshop.layout), TAG, "--to", str(copy)])
-    blob = max((copy / "blobs" / "sha256").iterdir(), key=lambda p: p.stat().st_size)
+    capsys.readouterr()
+    main(["show", str(copy), TAG, "--json"])
+    files = json.loads(capsys.readouterr().out)["targets"][TARGETS[0]]
+    (digest,) = (each["digest"] for each in files if each["role"] == "model")
+    blob = copy / "blobs" / "sha256" / digest.removeprefix("sha256:")
     raw = bytearray(blob.read_bytes())
     raw[len(raw) // 2] ^= 1
     blob.chmod(0o644)
@@ -195,7 +199,7 @@ WRONG = {
     ),
     "a contract whose classes do not fit the output is refused": Wrong(
         78,
-        "outputs",
+        "output 'scores': expected [batch, 7], one score a class, found [1, 3]",
         files=(
             ("signature.json", _signature(classes=["c0", "c1", "c2", "c3", "c4", "c5", "c6"])),
         ),

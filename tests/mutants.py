@@ -40,6 +40,7 @@ MUTANTS_MAX = 150  # a module is then done in a minute or two on one core
 CORE = "core/edge_core"
 GATEWAY = "runtime/edge_runtime"
 SITE = "site_proxy/edge_site_proxy"
+PACKER = "packaging/edge_packaging"
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +123,7 @@ AIMS: dict[str, Aim] = {
     f"{CORE}/journal/marks.py": Aim(("journal/test_marks.py",)),
     f"{CORE}/journal/intervals.py": Aim(("journal/test_intervals.py",)),
     f"{CORE}/admission/gate.py": Aim(("admission/test_gate.py",)),
+    f"{PACKER}/outputs.py": Aim(("packing/test_outputs.py",)),
 }
 
 # Changes that change nothing, by module: the changed line, and why no test could tell.

@@ -47,7 +47,7 @@ def readings(signature: ModelSignature, outputs: Outputs) -> list[Reading]:
     read = []
     for at, row in enumerate(outputs):
         try:
-            read.append(read_output(signature, np.broadcast_to(row.reshape(1, *shape[1:]), shape)))
+            read.append(read_output(signature, np.broadcast_to(row.reshape(shape[1:]), shape)))
         except OutputError as error:
             raise NotReproducedError(f"window {at}: {error}") from None
     return read
@@ -65,7 +65,7 @@ def said(signature: ModelSignature, read: Sequence[Reading]) -> Said:
 
 def tolerance(outputs: Outputs) -> float:
     """How far two runtimes may be apart on outputs of this size."""
-    return max(TOLERANCE_LEAST, TOLERANCE_SHARE * float(np.abs(outputs).max(initial=0.0)))
+    return max(TOLERANCE_LEAST, TOLERANCE_SHARE * float(np.abs(outputs).max()))
 
 
 def agreement(signature: ModelSignature, expected: Outputs, found: Outputs) -> float:

@@ -84,9 +84,8 @@ def smoke_vectors(
     Raises:
         NotBuildableError: a single case is more than a gateway will read.
     """
-    # A value takes two bytes or more, so that more cases need not even be tried.
-    most = max(1, DOCUMENT_BYTES_MAX // (2 * (rows[0].size + outputs[0].size)))
-    chosen = smoke_places(len(rows), most)
+    first = len(encoded(_case(rows[0], outputs[0])))
+    chosen = smoke_places(len(rows), max(1, DOCUMENT_BYTES_MAX // first))
     while True:
         made = SmokeVectors(
             cases=[_case(rows[at], outputs[at]) for at in chosen],
@@ -104,10 +103,28 @@ def smoke_vectors(
 
 
 def _case(row: NDArray[Any], outputs: NDArray[np.float32]) -> SmokeCase:  # Any: as above
-    """One case in the fewest digits: inputs exactly, outputs far within any tolerance."""
+    """One case in few digits: inputs exactly, outputs far within any tolerance."""
     inputs = row.reshape(-1)
-    exact = inputs.tolist() if inputs.dtype.kind in "iu" else [float(str(v)) for v in inputs]
-    return SmokeCase(inputs=exact, outputs=np.round(outputs.astype(np.float64), 6).tolist())
+    return SmokeCase(
+        inputs=(inputs if inputs.dtype.kind in "iu" else _short(inputs)).tolist(),
+        outputs=np.round(outputs.astype(np.float64), 6).tolist(),
+    )
+
+
+def _short(values: NDArray[np.float32]) -> NDArray[np.float64]:
+    """The number with the fewest digits that is read as the same float32, shape kept."""
+    made = values.astype(np.float64)
+    wide = made.copy()
+    top = np.floor(np.log10(np.where(wide == 0, 1.0, np.abs(wide))))
+    left = np.ones(values.shape, np.bool_)
+    for digits in range(3, 10):  # nine are enough for any float32
+        by = np.power(10.0, digits - 1 - top)
+        rounded = np.rint(wide * by) / by
+        with np.errstate(over="ignore"):  # rounded up beyond the last float32, it is another
+            fits = left & (rounded.astype(np.float32) == values)
+        made[fits] = rounded[fits]
+        left &= ~fits
+    return made
 
 
 def encoded(document: msgspec.Struct) -> bytes:

@@ -125,7 +125,8 @@ class DriftWatch:
         if kept is None:
             return None
         if kept.reference != digest:
-            log.warning("drift.checkpoint_refused", expected=digest, found=kept.reference)
+            # Another model runs than when the charts were kept: what a rollout is for.
+            log.info("drift.checkpoint_refused", expected=digest, found=kept.reference)
             return None
         try:
             state = DriftState.from_bytes(kept.state, roles)

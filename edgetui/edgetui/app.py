@@ -50,7 +50,7 @@ MODES: Final[dict[str, type[Board]]] = {
     "audit": AuditBoard,
 }
 # Where a kind of thing is shown: the screen below it, and its own.
-DETAILS: Final = {
+DETAILS: Final[dict[str, tuple[str, Callable[[Desk, str], Board]]]] = {
     "rollout": ("rollouts", RolloutBoard),
     "gateway": ("gateways", GatewayBoard),
     "alarm": ("alarms", AlarmBoard),

@@ -4,11 +4,13 @@ A key press becomes `do_<id>` of the screen, of the orders it has at hand, or of
 registry says which keys there are; a screen only has handlers.
 """
 
+from abc import ABCMeta, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import ClassVar
 
 from textual import events
 from textual.app import ComposeResult
+from textual.message_pump import _MessagePumpMeta
 from textual.screen import Screen
 from textual.widgets import Input
 
@@ -27,7 +29,11 @@ PAGES = {"pageup": -1, "pagedown": 1}
 TYPING = frozenset({"enter", "home", "end", "backspace", "delete", "left", "right", "tab"})
 
 
-class Board(Screen[None]):
+class _AbstractScreens(_MessagePumpMeta, ABCMeta):
+    """Textual's own kind of class, and one that is not made before it is whole."""
+
+
+class Board(Screen[None], metaclass=_AbstractScreens):
     """A screen about one thing.
 
     Attributes:
@@ -62,9 +68,9 @@ class Board(Screen[None]):
         """The way here, from the overview down."""
         return self.place.capitalize()
 
+    @abstractmethod
     def build(self, cells: int, rows: int) -> Source:
         """What the body shows."""
-        raise NotImplementedError
 
     def draw(self) -> None:
         """Show what is known now; only what changed reaches the terminal."""

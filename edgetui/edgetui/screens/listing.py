@@ -1,5 +1,6 @@
 """A screen with one table: filter, and a cursor on a row."""
 
+from abc import abstractmethod
 from collections.abc import Sequence
 from typing import Generic, TypeVar
 
@@ -24,9 +25,9 @@ class ListingBoard(Board, Generic[Row]):
         self._widths_for = 0
         self.shown: Sequence[Row] = ()
 
+    @abstractmethod
     def listing(self) -> Listing[Row]:
         """All rows, in order."""
-        raise NotImplementedError
 
     def build(self, cells: int, rows: int) -> Source:
         """The rows that pass the filter."""

@@ -12,7 +12,7 @@ from typing import Final
 import structlog
 
 from edge_core.contracts.errors import EdgeError, NotPermittedError
-from edge_site_proxy.api.gateway.ports import Identity, Peer
+from edge_site_proxy.api.gateway.ports import Enrolment, Identity, Peer
 from edge_site_proxy.api.gateway.wire import (
     Answer,
     App,
@@ -43,13 +43,13 @@ async def renewal(identity: Identity, request: Request, peer: Peer, now: dt.date
     return _certificates(await identity.renew(peer.serial, await _pkcs10(request), now=now))
 
 
-def enrolment_app(identity: Identity, now: Callable[[], dt.datetime]) -> App:
+def enrolment_app(enrolment: Enrolment, now: Callable[[], dt.datetime]) -> App:
     """The ASGI application of the enrolment port."""
 
     async def app(scope: Message, receive: Receive, send: Send) -> None:
         request = request_of(scope, receive)
         try:
-            answer = await _enrolment(identity, request, now())
+            answer = await _enrolment(enrolment, request, now())
         except ClientLeftError:
             return
         except EdgeError as error:
@@ -60,17 +60,17 @@ def enrolment_app(identity: Identity, now: Callable[[], dt.datetime]) -> App:
     return app
 
 
-async def _enrolment(identity: Identity, request: Request, now: dt.datetime) -> Answer:
+async def _enrolment(enrolment: Enrolment, request: Request, now: dt.datetime) -> Answer:
     if request.path == f"{WELL_KNOWN}cacerts":
         if request.method not in {"GET", "HEAD"}:
             return not_allowed(request, "GET")
-        return _certificates(identity.ca_certificates())
+        return _certificates(enrolment.ca_certificates())
     if request.path == f"{WELL_KNOWN}simpleenroll":
         if request.method != "POST":
             return not_allowed(request, "POST")
         serial, token = _basic(request)
         body = await _pkcs10(request)
-        return _certificates(await identity.enrol(serial, token, body, now=now))
+        return _certificates(await enrolment.enrol(serial, token, body, now=now))
     raise WrongRequestError(
         f"{request.path[:80]}: expected {WELL_KNOWN}cacerts or {WELL_KNOWN}simpleenroll",
         status=404,

@@ -33,7 +33,7 @@ class Peer:
 
 
 class Identity(Protocol):
-    """Says of each request whether its certificate still counts, and signs new ones."""
+    """Says of each request whether its certificate still counts, and signs the next one."""
 
     def admit(self, peer: Peer, now: dt.datetime) -> None:
         """Let *peer* pass.
@@ -43,12 +43,16 @@ class Identity(Protocol):
         """
         ...
 
-    async def enrol(self, serial: str, token: str, request: bytes, *, now: dt.datetime) -> bytes:
-        """PKCS#7 certs-only DER for the first certificate of *serial*."""
-        ...
-
     async def renew(self, serial: str, request: bytes, *, now: dt.datetime) -> bytes:
         """PKCS#7 certs-only DER for the next certificate of *serial*."""
+        ...
+
+
+class Enrolment(Protocol):
+    """Signs the first certificate of a gateway, on the port that asks for none."""
+
+    async def enrol(self, serial: str, token: str, request: bytes, *, now: dt.datetime) -> bytes:
+        """PKCS#7 certs-only DER for the first certificate of *serial*."""
         ...
 
     def ca_certificates(self) -> bytes:

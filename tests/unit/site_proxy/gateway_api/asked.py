@@ -23,22 +23,18 @@ class Answered:
 
 @dataclass
 class OpenDoor:
-    """An identity that lets everybody pass."""
+    """An identity that lets everybody pass, and writes down who asked it to sign what."""
+
+    signed: list[tuple[str, bytes]] = field(default_factory=list)
 
     def admit(self, peer: Peer, now: object) -> None:
         """Always."""
 
-    async def enrol(self, serial: str, token: str, request: bytes, *, now: object) -> bytes:
-        """Never asked here."""
-        raise NotImplementedError
-
     async def renew(self, serial: str, request: bytes, *, now: object) -> bytes:
-        """Never asked here."""
-        raise NotImplementedError
-
-    def ca_certificates(self) -> bytes:
-        """Never asked here."""
-        raise NotImplementedError
+        """No certificate, but what stands for one."""
+        del now
+        self.signed.append((serial, request))
+        return b"signed"
 
 
 @dataclass
@@ -46,6 +42,7 @@ class Api:
     """A gateway API without TLS, and what stands behind it."""
 
     serial: str = "gw-101"
+    identity: OpenDoor = field(default_factory=OpenDoor)
     site: FakeSite = field(default_factory=FakeSite)
     receiver: FakeReceiver = field(default_factory=FakeReceiver)
     shelf: FakeShelf = field(default_factory=FakeShelf)
@@ -61,7 +58,7 @@ class Api:
     ) -> Answered | None:
         """One request; None when the client left before there was an answer."""
         app = GatewayApp(
-            identity=OpenDoor(),
+            identity=self.identity,
             site=self.site,
             receiver=self.receiver,
             shelf=self.shelf,

@@ -178,3 +178,24 @@ async def test_wrong_method() -> None:
     answer = await Api().ask("PUT", "/gateway/v1/status", b"{}")
     assert answer is not None
     assert (answer.status, answer.headers["allow"]) == (405, "POST")
+
+
+RENEWALS = {
+    "a signing request is signed for the certificate's own serial": (
+        ("POST", "application/pkcs10", b"wanted"),
+        (200, [("gw-101", b"wanted")]),
+    ),
+    "to look is not to ask": (("GET", "application/pkcs10", b""), (405, [])),
+    "what is no signing request is not handed on": (("POST", "text/plain", b"wanted"), (415, [])),
+}
+
+
+@pytest.mark.parametrize("name", RENEWALS)
+async def test_renewal(name: str) -> None:
+    """Each row is a request for the next certificate, its status, and what was signed for whom."""
+    (method, kind, body), (status, signed) = RENEWALS[name]
+    api = Api()
+    path = "/.well-known/est/simplereenroll"
+    answer = await api.ask(method, path, body, {"content-type": kind})
+    assert answer is not None
+    assert (answer.status, api.identity.signed) == (status, signed)

@@ -12,7 +12,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_core.contracts.artefact import ModelSignature
+from edge_core.contracts.artefact import UNKNOWN, ModelSignature
 from edge_core.contracts.frame import FrameInput
 from edge_core.features.contract import check_signature as check_alone
 from edge_core.features.errors import ContractError
@@ -106,9 +106,10 @@ def check_signature(signature: ModelSignature, path: Path) -> None:
     classes = set(signature.classes)
     if len(classes) < len(signature.classes):
         raise BuildConfigError(f"signature {path}: classes: expected each once, found one twice")
-    if signature.safe_output not in classes:
+    allowed = classes | {UNKNOWN}
+    if signature.safe_output not in allowed:
         raise BuildConfigError(
-            f"signature {path}: safe_output: expected one of {sorted(classes)}, "
+            f"signature {path}: safe_output: expected one of {sorted(allowed)}, "
             f"found {signature.safe_output!r}"
         )
     try:

@@ -193,6 +193,7 @@ class Windowing(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 SILENT_STRIDES = 3  # two windows may be bad one after the other before anybody must know
+UNKNOWN = "unknown"  # the only safe output that is no class: nobody knows how the asset is
 
 
 class ModelSignature(
@@ -208,9 +209,10 @@ class ModelSignature(
 
     The input is one row of features, in the order given; where the batch is larger, the row
     fills it. The first row of the first output says how the window is, as `outcome` reads it.
-    `silence_s_max` is how long there may be no verdict before the safe output holds; where it is
-    not given, as long as three windows take to come. A model of pictures has a `frame` and no
-    features: each picture is a window, and `windowing` says how often one is expected.
+    `safe_output` is what holds where there is no verdict: one of the classes, or `UNKNOWN`.
+    `silence_s_max` is how long there may be none before it holds; where it is not given, as long
+    as three windows take to come. A model of pictures has a `frame` and no features: each picture
+    is a window, and `windowing` says how often one is expected.
     """
 
     inputs: Annotated[list[TensorSpec], Meta(min_length=1, max_length=8)]

@@ -28,7 +28,7 @@ class Shown:
     Attributes:
         at: the end of the window it is from; when it was found out where there is none.
         place: of the label among the model's classes, None where it is none of them.
-        alarm: whether it is another class than the normal one.
+        alarm: whether it is another class than the normal one; what is no class is no alarm.
         confidence: of a decided label.
         value: of a regression.
     """
@@ -124,4 +124,5 @@ class Holding:
         if contract is None:
             return shown
         place = contract.classes.index(shown.label) if shown.label in contract.classes else None
-        return replace(shown, place=place, alarm=shown.label != contract.normal_class)
+        alarm = place is not None and shown.label != contract.normal_class
+        return replace(shown, place=place, alarm=alarm)

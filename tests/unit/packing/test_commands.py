@@ -8,9 +8,10 @@ import msgspec
 import numpy as np
 import pytest
 
-from edge_core.contracts.artefact import SBOM_TYPE
+from edge_core.contracts.artefact import SBOM_TYPE, UNKNOWN
 from edge_core.oci import Layout
 from edge_packaging.__main__ import main
+from edge_packaging.inputs import read_signature
 from tests.simulators.bad_models import bad_models
 from tests.unit.packing.made import TARGETS, contract, policy, write_inputs
 
@@ -204,6 +205,9 @@ WRONG = {
             ("signature.json", _signature(classes=["c0", "c1", "c2", "c3", "c4", "c5", "c6"])),
         ),
     ),
+    "a normal class that is none is refused": Wrong(
+        78, "normal_class", files=(("signature.json", _signature(normal_class=UNKNOWN)),)
+    ),
     "a safe output that is no class is refused": Wrong(
         78, "safe_output", files=(("signature.json", _signature(safe_output="panic")),)
     ),
@@ -226,6 +230,14 @@ def test_wrong_input_is_refused_in_one_line(
     assert said.startswith("edge-pack: ")
     assert wrong.says in said
     assert main(["show", str(tmp_path / "out"), TAG]) == 4
+
+
+@pytest.mark.parametrize("label", ["c0", "c1", UNKNOWN])
+def test_a_safe_output_is_a_class_or_not_knowing(label: str, tmp_path: Path) -> None:
+    """What holds without a verdict may be a class; it may say that nobody knows."""
+    path = tmp_path / "signature.json"
+    path.write_bytes(_signature(safe_output=label))
+    assert read_signature(path).safe_output == label
 
 
 def test_windows_with_gaps_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from edge_core.contracts.artefact import UNKNOWN
 from edge_runtime.sinks.standing import Holding, Shown, Standing
 from edge_runtime.verdict import NO_MODEL, SAFE_MODE, Verdict
 from tests.simulators.releases import signature
@@ -101,6 +102,24 @@ def test_described() -> None:
     shown = holding.hear(verdict(1, value=2.5, **LEAK), 1)
     at = AT + timedelta(seconds=1)
     assert shown == Shown("leak", DECIDED, at, 1, alarm=True, confidence=0.9, value=2.5)
+
+
+SAFE_OUTPUTS: dict[str, tuple[int | None, bool]] = {
+    "normal": (0, False),
+    "leak": (1, True),
+    UNKNOWN: (None, False),
+}
+
+
+@pytest.mark.parametrize("label", SAFE_OUTPUTS)
+def test_safe_output(label: str) -> None:
+    """A contract names a class, which may be an alarm, or not knowing, which is none."""
+    place, alarm = SAFE_OUTPUTS[label]
+    holding = Holding(0.0)
+    holding.follow(msgspec.structs.replace(CONTRACT, safe_output=label))
+    holding.hear(verdict(1, **LEAK), 1)
+    shown = holding.hear(verdict(2, **ORDERED), 2)
+    assert shown == Shown(label, SAFE, AT + timedelta(seconds=2), place, alarm=alarm)
 
 
 SCORING: dict[str, tuple[Fields, bool]] = {

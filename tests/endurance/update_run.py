@@ -17,7 +17,7 @@ import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
@@ -25,7 +25,6 @@ from typing import Any, ParamSpec, TypeVar
 import msgspec
 import structlog
 
-from edge_core.admission.model import Admission, Admitted
 from edge_core.contracts.artefact import Descriptor, Digest
 from edge_core.contracts.gateway import (
     Desired,
@@ -39,8 +38,6 @@ from edge_core.oci.documents import Fetched
 from edge_core.trust.policy import Trust
 from edge_runtime.errors import SiteUnreachableError
 from edge_runtime.lineup import Lineup, Loads
-from edge_runtime.model import Model
-from edge_runtime.route import Route
 from edge_runtime.update.agent import Agent
 from edge_runtime.update.ascent import Means, Pace
 from edge_runtime.update.fetch import Shelf
@@ -49,7 +46,7 @@ from edge_runtime.update.record import AIRBORNE, BEFORE, Entry, Record
 from edge_runtime.update.recorder import FlightRecorder
 from edge_runtime.update.references import Cause
 from edge_runtime.update.store import RecordStore
-from tests.simulators.models import SimulatedWorker, loaded
+from tests.simulators.line import SimulatedLine, granted
 from tests.simulators.releases import TARGET
 
 QUICK = TrialPolicy(inferences_min=3, duration_min_s=0.0, duration_max_s=60.0, tries=3)
@@ -86,70 +83,15 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     cause: Cause = Cause.PROCESS
 
 
-@dataclass(slots=True)
-class Line:
-    """Decides who is in charge, as a scorer would, and loads models without processes."""
+@dataclass(slots=True, kw_only=True)
+class Line(SimulatedLine):
+    """Loads and smokes nothing before every byte of it was read."""
 
     shelf: Shelf
-    errs: str = ""
-    decided: set[Digest] = field(default_factory=set)
-    _route: Route = field(default_factory=Route)
 
-    @property
-    def route(self) -> Route:
-        """Who decides."""
-        return self._route
-
-    @route.setter
-    def route(self, route: Route) -> None:
-        self._route = route
-        if route.effective is not None:
-            self.decided.add(route.effective.digest)
-
-    async def settled(self) -> None:
-        """Nothing is ever under way here."""
-
-    async def load(self, entry: Entry, *, nice: int = 0) -> Model:
-        """A model without a process, once every byte of it was read."""
-        assert nice in {0, 19}
-        self.shelf.verify(entry)
-        model, _ = loaded("1", SimulatedWorker(entry.digest))
-        return replace(model, release=entry.release)
-
-    async def smoke(self, entry: Entry) -> Admission:
-        """Every release whose bytes are right passes."""
-        self.shelf.verify(entry)
-        summary = Admitted(
-            format="onnx",
-            digests={},
-            inputs=[],
-            outputs=[],
-            operators={},
-            nodes=1,
-            weight_bytes=1,
-            opsets={},
-        )
-        return Admission(
-            summary=summary,
-            runtime="onnxruntime",
-            cases=1,
-            outputs_digest=entry.digest,
-            error_max=0.0,
-            load_ms=0.0,
-            p50_us=0.0,
-            p99_us=0.0,
-            peak_rss_bytes=0,
-        )
-
-    def work(self) -> None:
-        """One window for whoever decides."""
-        model = self.route.effective
-        if model is None:
-            return
-        if model.digest == self.errs:
-            self.route.exposure.errors += 1
-        else:
-            self.route.exposure.scored += 1
+    def read(self, wanted: Entry) -> None:
+        """All of it."""
+        self.shelf.verify(wanted)
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +102,7 @@ class NearSite:
 
     async def permit(self, request: PermitRequest) -> PermitReply:
         """Yes."""
-        return PermitReply(granted=request.attempt > 0, epoch=1, valid_s=30.0)
+        return granted(request)
 
     def source(self, _: str) -> Source:
         """The folder."""
@@ -237,7 +179,7 @@ def gateway_at(request: Request, loads: Loads | None = None) -> Gateway:
     """The gateway of *request*, in its own folder; *loads* takes the place of simulated models."""
     data = Path(request.data)
     shelf = shelf_at(data, Path(request.policy))
-    line = Line(shelf, request.errs)
+    line = Line(shelf=shelf, errs=request.errs)
     recorder = FlightRecorder(data / "record" / "flight.log", lambda: datetime.now(UTC))
     keeper = RecordKeeper(RecordStore(data / "record"), time.monotonic, recorder)
     lineup = Lineup(loads or line, line)

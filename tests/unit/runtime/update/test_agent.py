@@ -31,6 +31,7 @@ from edge_runtime.update.recorder import FlightRecorder, read
 from edge_runtime.update.references import Cause, Slots
 from edge_runtime.update.store import RecordStore
 from tests.simulators.disk import CuttableDisk
+from tests.simulators.line import granted
 from tests.unit.runtime.update.line import Line
 from tests.unit.runtime.update.made import A, B, C, assignment, desired, order, record
 from tests.unit.runtime.update.test_recorder import NOW
@@ -61,7 +62,7 @@ class SlowDisk(CuttableDisk):
         super().write(path, content)
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class Stalling(Line):
     """A line whose disk stalls at the instant at which a permit is granted."""
 
@@ -70,7 +71,7 @@ class Stalling(Line):
     async def permit(self, request: PermitRequest) -> PermitReply:
         """Yes; and then the disk takes its time."""
         self.disk.open.clear()
-        return PermitReply(granted=request.attempt > 0, epoch=1, valid_s=10.0)
+        return granted(request)
 
 
 class Far(Line):

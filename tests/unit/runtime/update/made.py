@@ -4,7 +4,13 @@ import hashlib
 from typing import Any
 
 from edge_core.contracts.artefact import ReleaseRef
-from edge_core.contracts.gateway import Assignment, Desired, RollbackOrder, TrialPolicy
+from edge_core.contracts.gateway import (
+    Assignment,
+    Desired,
+    RollbackOrder,
+    TrialPolicy,
+    UpdateState,
+)
 from edge_runtime.update.record import Attempt, Entry, Record
 from edge_runtime.update.references import Slots
 
@@ -15,6 +21,9 @@ def digest(name: str) -> str:
 
 
 A, B, C = digest("a"), digest("b"), digest("c")
+ON_A = Slots(golden=A, committed=A)
+ON_B = Slots(golden=A, previous_good=A, committed=B)
+TRYING_C = Slots(golden=A, previous_good=A, committed=B, candidate=C, tries_left=1)
 
 
 def release(name: str, number: int = 1) -> ReleaseRef:
@@ -71,3 +80,8 @@ def record(slots: Slots = Slots(), attempt: Attempt | None = None, **more: Any) 
         entries.setdefault(attempt.digest, entry(name))
     usual: dict[str, Any] = {"generation_seen": 1, "epoch_seen": 1, "entries": entries}
     return Record(slots=slots, attempt=attempt, **{**usual, **more})
+
+
+def at(state: UpdateState, slots: Slots = ON_B, name: str = "c", **more: Any) -> Record:
+    """A record whose attempt at *name* is in *state*; *more* are other fields."""
+    return record(slots, Attempt(assignment=assignment(name), state=state), **more)

@@ -33,7 +33,7 @@ from edge_runtime.update.store import RecordStore
 from tests.simulators.disk import CuttableDisk
 from tests.simulators.line import granted
 from tests.unit.runtime.update.line import Line
-from tests.unit.runtime.update.made import A, B, C, assignment, desired, order, record
+from tests.unit.runtime.update.made import ON_A, ON_B, A, B, C, assignment, desired, order, record
 from tests.unit.runtime.update.test_recorder import NOW
 
 pytestmark = pytest.mark.anyio
@@ -42,8 +42,6 @@ FOLDER = Path("/data/record")
 WAIT_S = 10.0
 LONG = TrialPolicy(inferences_min=1_000_000, duration_min_s=0.0, tries=3)
 SHORT = TrialPolicy(inferences_min=10, duration_min_s=0.0, tries=3)
-ON_A = Slots(golden=A, committed=A)
-ON_B = Slots(golden=A, previous_good=A, committed=B)
 S = UpdateState
 
 

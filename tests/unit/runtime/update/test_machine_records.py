@@ -5,17 +5,21 @@ from typing import Any
 import msgspec
 import pytest
 
-from edge_core.contracts.gateway import Outcome, TrialPolicy, UpdateState
+from edge_core.contracts.gateway import Assignment, Outcome, TrialPolicy, UpdateState
 from edge_runtime.update import events
 from edge_runtime.update.events import Event
 from edge_runtime.update.machine import advance, trial_policy
 from edge_runtime.update.record import RAN_MAX, Attempt, Record
 from edge_runtime.update.references import Cause, Slots
 from tests.unit.runtime.update.made import (
+    ON_A,
+    ON_B,
+    TRYING_C,
     A,
     B,
     C,
     assignment,
+    at,
     desired,
     digest,
     entry,
@@ -25,16 +29,8 @@ from tests.unit.runtime.update.made import (
 )
 
 S = UpdateState
-ON_A = Slots(golden=A, committed=A)
-ON_B = Slots(golden=A, previous_good=A, committed=B)
-TRYING_C = Slots(golden=A, previous_good=A, committed=B, candidate=C, tries_left=1)
 WANTS_C = desired(assignment("c"))
 MARK = {C: 1}
-
-
-def at(state: UpdateState, slots: Slots = ON_B, **more: Any) -> Record:
-    """A record whose attempt at c is in *state*; *more* are other fields."""
-    return record(slots, Attempt(assignment=assignment("c"), state=state), **more)
 
 
 def became(before: Record, attempt: dict[str, Any] | None = None, **changes: Any) -> Record:
@@ -486,20 +482,27 @@ def test_record(name: str) -> None:
     assert all(each.outcome is not Outcome.OPEN for each in after.untold)
 
 
-FLOORS: dict[str, tuple[dict[str, int], int, UpdateState]] = {
-    "the newest that ran is the floor, and lies on it": ({"pump": 5}, 5, S.ASSIGNED),
-    "one below it is refused": ({"pump": 5}, 4, S.FAILED_NO_CHANGE),
-    "the floor of another model does not count": ({"fan": 5}, 4, S.ASSIGNED),
-    "without a floor the first release will do": ({}, 0, S.ASSIGNED),
+FLOORS: dict[str, tuple[dict[str, int], Assignment, str | None]] = {
+    "the newest that ran is the floor, and lies on it": (
+        {"pump": 5},
+        assignment("c", number=5),
+        None,
+    ),
+    "one below it is refused": ({"pump": 5}, assignment("c", number=4), "below_floor"),
+    "one far below it that ran here itself is not": ({"pump": 5}, assignment("a"), None),
+    "the floor of another model does not count": ({"fan": 5}, assignment("c", number=4), None),
+    "without a floor the first release will do": ({}, assignment("c", number=0), None),
 }
 
 
 @pytest.mark.parametrize("name", FLOORS)
 def test_floor(name: str) -> None:
     """How low a release may be that never ran here."""
-    floors, number, state = FLOORS[name]
-    told = events.Told(desired(assignment("c", number=number)))
-    assert advance(record(ON_B, floors=floors), told).state is state
+    floors, wanted, veto = FLOORS[name]
+    after = advance(record(ON_B, floors=floors, ran=[A]), events.Told(desired(wanted)))
+    assert after.attempt is not None
+    state = S.FAILED_NO_CHANGE if veto else S.ASSIGNED
+    assert (after.state, after.attempt.veto) == (state, veto)
 
 
 def test_so_many_versions_are_remembered() -> None:

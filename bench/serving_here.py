@@ -17,16 +17,10 @@ import numpy as np
 import structlog
 
 from edge_core.admission.limited import ENVIRONMENT
-from edge_core.contracts.artefact import ReleaseRef
-from edge_runtime.api.serving import Serving
-from edge_runtime.api.settings import ServingConfig
-from edge_runtime.inference.engine import ModelWorker, open_engine
-from edge_runtime.inference.spec import LoadSpec
-from edge_runtime.model import ready
-from edge_runtime.route import Route
+from edge_runtime.inference.engine import ModelWorker
 from tests.simulators.good_models import cnn
+from tests.simulators.serving import served
 
-DIGEST = "sha256:" + "be" * 32
 WINDOWS_HZ = 20.0
 
 
@@ -35,29 +29,12 @@ async def serve(folder: Path, port: int) -> None:
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     good = cnn()
-    release = ReleaseRef(model="cnn", version="1", release=1, digest=DIGEST)
-    units = {feature.role: feature.unit for feature in good.signature.features}
-    async with open_engine() as engine:
-        worker = await engine.load(
-            LoadSpec(
-                digest=DIGEST,
-                runtime="onnxruntime",
-                files=good.save(folder),
-                signature=good.signature,
-            )
-        )
-        route = Route(ready(release, good.signature, None, units, worker))
-        serving = Serving(ServingConfig(port=port), lambda: route)
-        timings: list[tuple[float, float]] = []
-        async with asyncio.TaskGroup() as group:
-            jobs = [
-                group.create_task(serving.run()),
-                group.create_task(score(worker, good.signature.inputs[0].shape, timings)),
-            ]
-            await stop.wait()
-            for job in jobs:
-                job.cancel()
-        np.savetxt(folder / "windows", np.array(timings).reshape(-1, 2))
+    timings: list[tuple[float, float]] = []
+    async with served(good, folder, "cnn", port) as (_, worker), asyncio.TaskGroup() as group:
+        line = group.create_task(score(worker, good.signature.inputs[0].shape, timings))
+        await stop.wait()
+        line.cancel()
+    np.savetxt(folder / "windows", np.array(timings).reshape(-1, 2))
 
 
 async def score(worker: ModelWorker, shape: list[int], timings: list[tuple[float, float]]) -> None:

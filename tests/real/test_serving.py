@@ -3,53 +3,19 @@
 import asyncio
 import json
 import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from edge_core.contracts.artefact import ReleaseRef
-from edge_runtime.api.serving import Serving
-from edge_runtime.api.settings import ServingConfig
-from edge_runtime.inference.engine import ModelWorker, open_engine
-from edge_runtime.inference.spec import LoadSpec
-from edge_runtime.model import ready
-from edge_runtime.route import Route
-from tests.simulators.good_models import GoodModel, mlp, reference_scores
+from tests.simulators.good_models import mlp, reference_scores
+from tests.simulators.serving import served
 from tests.simulators.waiting import until
 
 pytestmark = [pytest.mark.anyio, pytest.mark.real]
 
-DIGEST = "sha256:" + "5e" * 32
 ANSWER_S = 60.0
-
-
-@asynccontextmanager
-async def served(good: GoodModel, folder: Path) -> AsyncIterator[tuple[Serving, ModelWorker]]:
-    """The model in a worker process, and the endpoint in front of it."""
-    release = ReleaseRef(model="pump", version="3", release=3, digest=DIGEST)
-    units = {feature.role: feature.unit for feature in good.signature.features}
-    async with open_engine() as engine:
-        worker = await engine.load(
-            LoadSpec(
-                digest=DIGEST,
-                runtime="onnxruntime",
-                files=good.save(folder),
-                signature=good.signature,
-            )
-        )
-        route = Route(ready(release, good.signature, None, units, worker))
-        serving = Serving(ServingConfig(port=0), lambda: route)
-        async with asyncio.TaskGroup() as group:
-            task = group.create_task(serving.run())
-            await until(lambda: serving.port > 0, "a port")
-            try:
-                yield serving, worker
-            finally:
-                task.cancel()
 
 
 async def told(port: int, rows: Path) -> dict[str, Any]:
@@ -70,7 +36,7 @@ async def test_tritonclient(tmp_path: Path) -> None:
     good = mlp()
     rows = np.random.default_rng(2).normal(size=(5, 8)).astype(np.float32)
     np.save(tmp_path / "rows.npy", rows)
-    async with served(good, tmp_path) as (serving, _):
+    async with served(good, tmp_path, "pump") as (serving, _):
         found = await told(serving.port, tmp_path / "rows.npy")
     assert (found["live"], found["ready"], found["model_ready"]) == (True, True, True)
     assert found["other_ready"] is False
@@ -96,7 +62,7 @@ async def test_windows_beside_clients(tmp_path: Path) -> None:
     asked = b"POST /v2/models/pump/infer HTTP/1.1\r\nContent-Length: %d\r\n\r\n" % len(body) + body
     answered = 0
 
-    async with served(good, tmp_path) as (serving, worker):
+    async with served(good, tmp_path, "pump") as (serving, worker):
 
         async def flood() -> None:
             nonlocal answered

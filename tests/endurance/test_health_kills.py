@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Final
 
 from edge_core.contracts.gateway import HealthWindow
-from edge_runtime.health import HealthSums
 from edge_runtime.document import KeptDocument
+from edge_runtime.health import HealthSums
 from edge_runtime.model import ROLE_COMMITTED
 from edge_runtime.reporting import save
 from edge_runtime.route import Route

@@ -10,8 +10,7 @@ from edge_runtime.config import load
 from edge_runtime.startup import sole_use
 from edge_runtime.update.store import RecordStore
 from tests.simulators.releases import Workshop
-from tests.unit.runtime.update.made import A, B, record
-from tests.unit.runtime.update.test_machine import ON_A, ON_B
+from tests.unit.runtime.update.made import ON_A, ON_B, A, B, record
 
 GOOD = """
 serial = "gw-1"

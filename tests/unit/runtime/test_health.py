@@ -249,7 +249,7 @@ LATENCIES: dict[str, tuple[list[int], int, int]] = {
 def test_latencies(name: str, tmp_path: Path) -> None:
     """Each row is how long windows took, and what half and nearly all of them took at most."""
     latencies, half, most = LATENCIES[name]
-    with MappedDocument(tmp_path / "h") as book:
+    with KeptDocument(tmp_path / "h") as book:
         sums = HealthSums(1, at, book)
         sums.override(FIRST, ROLE_COMMITTED)
         for latency_us in latencies:
@@ -261,7 +261,7 @@ def test_latencies(name: str, tmp_path: Path) -> None:
 
 def test_nobody_in_charge(tmp_path: Path) -> None:
     """Without a model in charge there is nothing to sum up."""
-    with MappedDocument(tmp_path / "h") as book:
+    with KeptDocument(tmp_path / "h") as book:
         sums = HealthSums(1, at, book)
         sums.take(window(Route(), bad_input="no model"), Kpi(1.0, 1))
         assert sums.close() == []
@@ -278,7 +278,7 @@ REGIMES: dict[str, tuple[list[str | None], str]] = {
 def test_regime(name: str, tmp_path: Path) -> None:
     """Each row is the recipe of each window, and that of the health window."""
     modes, expected = REGIMES[name]
-    with MappedDocument(tmp_path / "h") as book:
+    with KeptDocument(tmp_path / "h") as book:
         sums = HealthSums(1, at, book)
         for mode in modes:
             said = opinion(FIRST, ROLE_COMMITTED, NORMAL)
@@ -306,7 +306,7 @@ def test_from_when_to_when(tmp_path: Path) -> None:
         wall.at_s = at_s
         sums.override(FIRST, ROLE_COMMITTED)
 
-    sums = HealthSums(1, wall, MappedDocument(tmp_path / "h"))
+    sums = HealthSums(1, wall, KeptDocument(tmp_path / "h"))
     passes(10)
     wall.at_s = 20
     sums.close()
@@ -315,7 +315,7 @@ def test_from_when_to_when(tmp_path: Path) -> None:
     sums.close()
     passes(25)
     passes(35)
-    sums = HealthSums(2, wall, MappedDocument(tmp_path / "h"))
+    sums = HealthSums(2, wall, KeptDocument(tmp_path / "h"))
     passes(40)
     sums.close()
     found = sums.unkept
@@ -330,7 +330,7 @@ def test_from_when_to_when(tmp_path: Path) -> None:
 
 def test_kept(tmp_path: Path) -> None:
     """What is safe elsewhere leaves the book, and nothing else does."""
-    with MappedDocument(tmp_path / "h") as book:
+    with KeptDocument(tmp_path / "h") as book:
         lives = []
         for epoch in (1, 2):
             lives.append(HealthSums(epoch, at, book))
@@ -347,7 +347,7 @@ def test_kept(tmp_path: Path) -> None:
 
 def test_more_than_the_book_holds(tmp_path: Path) -> None:
     """While no disk takes them all are at hand; of those that a kill spares the newest are."""
-    with MappedDocument(tmp_path / "h") as book:
+    with KeptDocument(tmp_path / "h") as book:
         sums = HealthSums(1, at, book)
         for _ in range(200):
             sums.override(FIRST, ROLE_COMMITTED)
@@ -360,7 +360,7 @@ def test_more_than_the_book_holds(tmp_path: Path) -> None:
 
 def test_more_open_than_the_book_holds(tmp_path: Path) -> None:
     """So many models that not even the open sums fit: they are summed up all the same."""
-    with MappedDocument(tmp_path / "h") as book:
+    with KeptDocument(tmp_path / "h") as book:
         sums = HealthSums(1, at, book)
         for number in range(200):
             sums.override(FIRST, f"role-{number}")
@@ -369,7 +369,7 @@ def test_more_open_than_the_book_holds(tmp_path: Path) -> None:
 
 def left_by(epoch: int) -> bytes:
     """The book of a life that was cut short."""
-    with tempfile.TemporaryDirectory() as folder, MappedDocument(Path(folder) / "h") as book:
+    with tempfile.TemporaryDirectory() as folder, KeptDocument(Path(folder) / "h") as book:
         HealthSums(epoch, at, book).override(FIRST, ROLE_COMMITTED)
         return book.newest
 
@@ -395,7 +395,7 @@ BOOKS: dict[str, tuple[bytes, int, list[str]]] = {
 def test_found(name: str, tmp_path: Path) -> None:
     """Each row is what an end left, and what of it the next start takes."""
     body, count, reasons = BOOKS[name]
-    with MappedDocument(tmp_path / "h") as book, capture_logs() as events:
+    with KeptDocument(tmp_path / "h") as book, capture_logs() as events:
         book.put(body)
         assert len(HealthSums(2, at, book).unkept) == count
     assert [(each["event"], each["log_level"]) for each in events] == [

@@ -11,13 +11,14 @@ from edge_core.admission.limited import ENVIRONMENT
 PREAMBLE = """
 import os, resource, socket
 from edge_core.admission.confine import Confinement, confine
-granted = confine(Confinement(address_space_bytes=1 << 30, nice=5))
+granted = confine(Confinement(address_space_bytes=1 << 30, nice=5, dials=DIALS))
 """
 
 
-def confined(code: str) -> str:
+def confined(code: str, *, dials: bool = False) -> str:
     """What *code* prints after confinement, or the name of the error that ended it."""
-    wrapped = f"{PREAMBLE}\ntry:\n    print({code})\nexcept (OSError, MemoryError) as error:\n"
+    preamble = PREAMBLE.replace("DIALS", str(dials))
+    wrapped = f"{preamble}\ntry:\n    print({code})\nexcept (OSError, MemoryError) as error:\n"
     done = subprocess.run(
         [sys.executable, "-c", wrapped + "    print(type(error).__name__)"],
         capture_output=True,
@@ -44,6 +45,23 @@ def test_given_up(code: str) -> None:
     if "seccomp" not in confined("granted"):
         pytest.skip("this kernel or machine has no filter of system calls")
     assert confined(code) == "PermissionError"
+
+
+DIALS = {
+    "dialling": ("socket.create_connection(('127.0.0.1', 1))", "ConnectionRefusedError"),
+    "a port that packets come to": ("socket.socket(type=socket.SOCK_DGRAM).bind(('', 0))", "None"),
+    "being dialled": ("socket.socket().listen()", "PermissionError"),
+    "writing to a file": (GIVEN_UP["writing to a file"], "PermissionError"),
+    "starting a program": (GIVEN_UP["starting a program"], "PermissionError"),
+}
+
+
+@pytest.mark.parametrize(("code", "says"), DIALS.values(), ids=DIALS.keys())
+def test_dials(code: str, says: str) -> None:
+    """Who may dial reaches others, is reached by nobody, and has given up everything else."""
+    if "seccomp" not in confined("granted"):
+        pytest.skip("this kernel or machine has no filter of system calls")
+    assert confined(code, dials=True) == says
 
 
 KEPT = {

@@ -4,6 +4,7 @@ One slot holds one window: a header, all inputs, all outputs. A greeting lies be
 The daemon copies what it reads, since the other side is a process that runs a foreign model.
 """
 
+import fcntl
 import mmap
 import os
 import struct
@@ -29,6 +30,17 @@ _SEQUENCE = struct.Struct("=Q")
 _STATUS_AT = 16
 
 Arrays = Sequence[NDArray[np.generic]]
+
+
+def shared_memory(name: str, size_bytes: int) -> int:
+    """The descriptor of zeroed memory that nobody can make shorter or longer any more.
+
+    Whoever maps what the other side then cuts short dies of SIGBUS when it looks there.
+    """
+    fd = os.memfd_create(name, os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    os.ftruncate(fd, size_bytes)
+    fcntl.fcntl(fd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL)
+    return fd
 
 
 class SlotStatus(IntEnum):
@@ -122,8 +134,7 @@ class Ring:
     @classmethod
     def create(cls, plan: Layout) -> tuple["Ring", int]:
         """A new zeroed ring and the descriptor of its memory, which the caller closes."""
-        fd = os.memfd_create("windows", os.MFD_CLOEXEC)
-        os.ftruncate(fd, plan.ring_bytes)
+        fd = shared_memory("windows", plan.ring_bytes)
         return cls(fd, plan), fd
 
     def give(self, slot: int, sequence: int, inputs: Arrays) -> None:

@@ -9,7 +9,13 @@ from hypothesis import strategies as st
 
 from edge_core.admission.errors import ModelRefusedError
 from edge_core.contracts.artefact import Dtype, TensorSpec
-from edge_runtime.inference.ring import RING_BYTES_MAX, Ring, SlotStatus, layout
+from edge_runtime.inference.ring import (
+    RING_BYTES_MAX,
+    Ring,
+    SlotStatus,
+    layout,
+    shared_memory,
+)
 
 FEATURES = TensorSpec(name="x", dtype=Dtype.FLOAT32, shape=[1, 5])
 CODES = TensorSpec(name="codes", dtype=Dtype.INT64, shape=[3])
@@ -69,3 +75,14 @@ def test_greeting_is_bounded(greeting: bytes) -> None:
     os.close(fd)
     ring.greet(greeting)
     assert ring.greeting() == greeting[: 64 * 1024 - 4]
+
+
+@pytest.mark.parametrize("size_bytes", [0, 4096, 1 << 20])
+def test_no_other_length(size_bytes: int) -> None:
+    """Whoever has the memory can make it neither shorter nor longer: that would kill the other."""
+    fd = shared_memory("test", 8192)
+    try:
+        with pytest.raises(PermissionError):
+            os.ftruncate(fd, size_bytes)
+    finally:
+        os.close(fd)

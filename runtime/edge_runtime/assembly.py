@@ -246,8 +246,8 @@ async def assemble(
             drift=watchers.drift.notices,
         )
         heart = Heart(config.serial, config.targets, agent, spool, looks, config.proxy.heartbeat_s)
-        frames = Newest()
-        means = SourceMeans(stream.take, time.monotonic, time.time_ns, frames)
+        frames = Newest(time.monotonic)
+        means = SourceMeans(stream.take, time.monotonic, time.time_ns, frames, engine.starter)
         yield Gateway(
             config=config,
             folders=folders,

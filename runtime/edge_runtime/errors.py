@@ -7,10 +7,12 @@ EdgeError
 ├── UnreachableError
 │   ├── SiteUnreachableError     the site proxy did not answer: go on alone, retry with backoff
 │   ├── SourceLostError          a data source went away: connect anew, record the gap
+│   │   └── DecoderLostError     the process that decodes pictures ended: start another
 │   └── DaemonAbsentError        nobody answers on the control socket: the daemon is not running
 ├── RefusedError
 │   ├── SiteRefusedError         the site proxy said no, and saying it again changes nothing
 │   ├── PayloadError             a message from a source is not of the form it must have
+│   │   └── PictureError         a picture cannot be used: count it under its reason
 │   └── AssignmentRefusedError   the assigned release cannot run here: the reason says why
 ├── TryAgainError
 │   ├── NoModelError             nothing is loaded that could answer
@@ -46,6 +48,15 @@ class SourceLostError(UnreachableError):
     """A source of samples is gone; the supervisor connects anew and marks the gap."""
 
 
+class DecoderLostError(SourceLostError):
+    """A process that decodes has ended; *kind* says how, *blamed* whether what it read did it."""
+
+    def __init__(self, kind: Label, message: str, *, blamed: bool) -> None:
+        super().__init__(message)
+        self.kind = kind
+        self.blamed = blamed
+
+
 class DaemonAbsentError(UnreachableError):
     """No daemon answers on the control socket."""
 
@@ -60,6 +71,14 @@ class SiteRefusedError(RefusedError):
 
 class PayloadError(RefusedError):
     """A message from the plant is not what it must be; it is counted and dropped."""
+
+
+class PictureError(PayloadError):
+    """A picture that cannot be used; *reason* is the short one that it is counted under."""
+
+    def __init__(self, reason: Label, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
 
 
 class AssignmentRefusedError(RefusedError):

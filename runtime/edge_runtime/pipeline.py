@@ -60,7 +60,7 @@ class Pipeline:
         kept: Collection[Verdict] = (),
         frames: Newest | None = None,
     ) -> None:
-        self._frames = frames or Newest()
+        self._frames = frames
         self._period_s = TICK_S_MAX * TICKS_A_STRIDE
         self._stream = stream
         self._scorer = scorer
@@ -110,7 +110,7 @@ class Pipeline:
 
     async def _picture(self, role: str, route: Route) -> None:
         """The newest picture is the window; what came before it was passed over and counted."""
-        found = self._frames.pop(role)
+        found = None if self._frames is None else self._frames.pop(role)
         if found is not None:
             window = of_picture(found.picture, found.source_ns, len(self._stream.roles))
             await self._one(CutWindow(self._ledger.give(window.end_ns), window), route)

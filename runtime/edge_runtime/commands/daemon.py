@@ -12,6 +12,8 @@ from edge_core.trust.policy import Trust
 from edge_runtime.commands.names import PROGRAM
 from edge_runtime.config import load
 from edge_runtime.errors import ExtraMissingError
+from edge_runtime.frames.newest import Newest
+from edge_runtime.inference.starter import Starter
 from edge_runtime.service import Notifier
 from edge_runtime.sources.factory import SourceMeans, make
 
@@ -42,7 +44,8 @@ def check(arguments: argparse.Namespace) -> int:
     config = load(arguments.config)
     Trust.load(config.trust_policy)
     # Making the sources checks every tag's address; nothing is dialled.
-    make(config, SourceMeans(lambda _: None, time.monotonic, time.time_ns))
+    frames, starter = Newest(time.monotonic), Starter(config.inference.engine)
+    make(config, SourceMeans(lambda _: None, time.monotonic, time.time_ns, frames, starter))
     if not config.proxy.ca.is_file():
         raise ConfigurationError(f"`$.proxy.ca`: expected a PEM file at {config.proxy.ca}")
     tell(PROGRAM, f"{arguments.config}: {config.serial}, {len(config.tags)} tags, in order")

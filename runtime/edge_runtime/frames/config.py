@@ -1,7 +1,7 @@
 """Settings of a source of pictures."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
@@ -20,8 +20,13 @@ class FramesConfig(
         video: `rtsp://...`, `rtsps://...`, `https://...`, or a file; needs edge-mlops[frames].
         user: of a camera that asks who we are.
         password: file with the password; mode 0600.
+        transport: how the pictures of an RTSP stream travel.
         bytes_max: a larger file is refused unread.
-        pixels_max: a larger picture is refused before it is decoded.
+        pixels_max: a larger picture is refused before it is decoded; with `bytes_max` it bounds
+            the memory of the process that decodes.
+        decode_s: a picture that takes longer is given up, with the process that decodes it.
+        stale_s: a picture stands for what is there for so long, or until the model's contract
+            expects the next. After the contract's gap on top of that there is no verdict.
         look_s: how often the folder is looked through where the system does not tell of new files.
         every_s: of a video at most one picture in so long is taken.
         kept_max: so many files stay in `taken`, and so many in `refused`; the oldest go.
@@ -34,8 +39,11 @@ class FramesConfig(
     video: Annotated[str, Meta(min_length=1, max_length=300)] | None = None
     user: Text | None = None
     password: Path | None = None
+    transport: Literal["tcp", "udp"] = "tcp"
     bytes_max: Annotated[int, Meta(ge=1024, le=256 * MIB)] = 16 * MIB
     pixels_max: Annotated[int, Meta(ge=1, le=100_000_000)] = 25_000_000
+    decode_s: Annotated[float, Meta(gt=0, le=600)] = 5.0
+    stale_s: Seconds | None = None
     look_s: Seconds = 2.0
     every_s: Annotated[float, Meta(ge=0, le=3600)] = 0.0
     kept_max: Annotated[int, Meta(ge=0, le=100_000)] = 100

@@ -16,9 +16,11 @@ from typing import Final
 import structlog
 
 from edge_core.contracts.errors import ConfigurationError
-from edge_runtime.errors import PayloadError
+from edge_runtime.errors import DecoderLostError, PictureError
 from edge_runtime.frames.config import FramesConfig
-from edge_runtime.frames.decode import decode, library
+from edge_runtime.frames.decode import installed
+from edge_runtime.frames.files import FileDecoder
+from edge_runtime.frames.head import Refusal, check_length
 from edge_runtime.frames.newest import Frame, Newest
 from edge_runtime.frames.watch import ClosedFiles
 
@@ -32,15 +34,6 @@ _UNFINISHED: Final = (".tmp", ".part", ".partial", ".filepart", ".crdownload")
 
 Sight = tuple[int, int]
 """Size and time of a file."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Found:
-    """What one pass gave."""
-
-    frame: Frame | None = None
-    skipped: int = 0
-    refused: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(slots=True)
@@ -59,12 +52,15 @@ class FolderSource:
         config: what is too large, and how much is kept.
         folder: where pictures appear.
         newest: takes the pictures.
+        desk: decodes them.
     """
 
     config: FramesConfig
     folder: Path
     newest: Newest
+    desk: FileDecoder
     _seen: dict[str, _Seen] = field(default_factory=dict)
+    _told: str = ""
 
     async def run(self) -> None:
         """Take pictures for ever.
@@ -73,15 +69,15 @@ class FolderSource:
             ConfigurationError: there is no such folder, or it cannot be written to.
             ExtraMissingError: PyAV is not installed.
         """
-        await asyncio.to_thread(library)
+        installed()
         self._prepare()
         stirred = asyncio.Event()
-        with listening(self.folder, stirred) as closed:
+        with listening(self.folder, stirred) as closed, self.desk:
             log.info("source.connected", source=self.config.name, told=closed is not None)
             while True:
                 # What was there before we came is looked at like everything else.
                 names = set() if closed is None else closed.names()
-                self._tell(await asyncio.to_thread(self._pass, names))
+                await self._pass(names)
                 with suppress(TimeoutError):
                     async with asyncio.timeout(self.config.look_s):
                         await stirred.wait()
@@ -96,29 +92,47 @@ class FolderSource:
                 f"{self.folder}: expected a folder that we may write to: {error.strerror}"
             ) from None
 
-    def _pass(self, closed: set[str]) -> _Found:
+    async def _pass(self, closed: set[str]) -> None:
         """Look at every file that is complete, newest first."""
-        complete = sorted(self._complete(closed), key=lambda each: (-each[1][1], each[0]))
-        frame, skipped, refused = None, 0, []
-        for name, sight in complete:
+        found = await asyncio.to_thread(self._complete, closed)
+        complete = sorted(found, key=lambda each: (-each[1][1], each[0]))
+        older: list[tuple[str, Sight]] = []
+        for at, (name, sight) in enumerate(complete):
             path = self.folder / name
-            if frame is not None:
-                skipped += 1
-                self._aside(path, "taken")
-                continue
             try:
-                picture = decode(read(path, self.config.bytes_max), self.config.pixels_max)
-            except PayloadError as error:
+                if await self._take(path, sight):
+                    older = complete[at + 1 :]
+                    break
+            except PictureError as error:
                 if not self._under_way(name, sight, closed):
-                    refused.append((name, str(error)))
-                    self._aside(path, "refused")
-                continue
-            except FileNotFoundError:
-                continue  # whoever dropped it has taken it back
-            frame = Frame(self.config.role, picture, sight[1], name)
-            self._aside(path, "taken")
-        self._clear()
-        return _Found(frame, skipped, tuple(refused))
+                    await asyncio.to_thread(self._aside, path, "refused")
+                    self._refuse(name, error)
+            except DecoderLostError as error:
+                self._lost(error)  # no fault of the picture's: it is looked at again
+                break
+        await asyncio.to_thread(self._tidy, [name for name, _ in older])
+        self.newest.skip(self.config.role, len(older))
+
+    async def _take(self, path: Path, sight: Sight) -> bool:
+        """Hand the picture at *path* on; whether there is one.
+
+        Raises:
+            PictureError: it cannot be used.
+            DecoderLostError: nothing can be decoded now.
+        """
+        try:
+            file = await asyncio.to_thread(opened, path, self.config.bytes_max)
+        except FileNotFoundError:
+            return False  # whoever dropped it has taken it back
+        try:
+            picture = await self.desk.decode(file)
+        finally:
+            os.close(file)
+        self._told = ""
+        await asyncio.to_thread(self._aside, path, "taken")
+        frame = Frame(self.config.role, picture.pixels, sight[1], path.name, picture.taken_us)
+        self.newest.put(frame)
+        return True
 
     def _complete(self, closed: set[str]) -> list[tuple[str, Sight]]:
         """Files that were closed, or have not changed since the last look."""
@@ -152,25 +166,29 @@ class FolderSource:
             else:
                 path.unlink()
 
-    def _clear(self) -> None:
+    def _tidy(self, older: Iterable[str]) -> None:
+        """Move *older* pictures out of the way, and remove what is kept no longer."""
+        for name in older:
+            self._aside(self.folder / name, "taken")
         for where in ("taken", "refused"):
             kept = sorted(files(self.folder / where), key=lambda each: each[1][1])
             for name, _ in kept[: max(0, len(kept) - self.config.kept_max)]:
                 (self.folder / where / name).unlink(missing_ok=True)
 
-    def _tell(self, found: _Found) -> None:
-        for name, reason in found.refused:
-            self.newest.refuse(self.config.role)
-            log.warning(
-                "picture.refused",
-                source=self.config.name,
-                file=ascii(name)[1:-1][:200],
-                reason=reason,
-            )
-        if found.skipped:
-            self.newest.skip(self.config.role, found.skipped)
-        if found.frame is not None:
-            self.newest.put(found.frame)
+    def _refuse(self, name: str, error: PictureError) -> None:
+        self.newest.refuse(self.config.role, error.reason, str(error))
+        log.warning(
+            "picture.refused",
+            source=self.config.name,
+            file=ascii(name)[1:-1][:200],
+            reason=str(error),
+        )
+
+    def _lost(self, error: DecoderLostError) -> None:
+        self.newest.lost(self.config.role, str(error))
+        if self._told != str(error):
+            self._told = str(error)
+            log.warning("decoder.lost", source=self.config.name, reason=self._told)
 
 
 @contextmanager
@@ -213,23 +231,33 @@ def files(folder: Path) -> Iterable[tuple[str, Sight]]:
         ) from None
 
 
-def read(path: Path, bytes_max: int) -> bytes:
-    """A whole file.
+def opened(path: Path, bytes_max: int) -> int:
+    """The descriptor of a plain file that is not too large; the caller closes it.
 
     Raises:
-        PayloadError: it is too large, no plain file, or cannot be read.
+        PictureError: it is too large, no plain file, or cannot be read.
         FileNotFoundError: it has gone.
     """
     flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     try:
-        with open(os.open(path, flags), "rb") as file:  # noqa: PTH123 - a descriptor, no path
-            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                raise PayloadError("picture: expected a plain file, found something else")
-            raw = file.read(bytes_max + 1)
+        file = os.open(path, flags)
     except FileNotFoundError:
         raise
     except OSError as error:
-        raise PayloadError(f"picture: expected a file we may read: {error.strerror}") from None
-    if len(raw) > bytes_max:
-        raise PayloadError(f"picture: expected at most {bytes_max} bytes, found more")
-    return raw
+        raise PictureError(
+            Refusal.UNREADABLE, f"picture: expected a file we may read: {error.strerror}"
+        ) from None
+    try:
+        _check_file(os.fstat(file), bytes_max)
+    except PictureError:
+        os.close(file)
+        raise
+    return file
+
+
+def _check_file(found: os.stat_result, bytes_max: int) -> None:
+    if not stat.S_ISREG(found.st_mode):
+        raise PictureError(
+            Refusal.UNREADABLE, "picture: expected a plain file, found something else"
+        )
+    check_length(found.st_size, bytes_max)

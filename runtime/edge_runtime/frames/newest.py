@@ -1,10 +1,13 @@
 """The newest picture of each role; one that nobody took before the next came is passed over."""
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
+
+from edge_runtime.latencies import Latencies
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,47 +19,94 @@ class Frame:
         picture: shape (row, column, 3), red first.
         source_ns: when it was taken, nanoseconds since 1970.
         name: the file's, or the number in a stream.
+        taken_us: how long decoding it took.
     """
 
     role: str
     picture: NDArray[np.uint8]
     source_ns: int
     name: str
+    taken_us: int = 0
 
 
 @dataclass(slots=True)
+class Tally:
+    """What became of the pictures of one role, and where they come from.
+
+    Attributes:
+        source: its name.
+        stale_s: for how long a picture stands for what is there, as its line says.
+        taken: pictures that came.
+        skipped: pictures that a newer one replaced before anybody looked.
+        refused: pictures that could not be used, by reason.
+        decoding: how long it took for those that came.
+        trouble: what went wrong since the last picture came; empty where nothing did.
+        came_s: when the last one came, monotonic; None before the first.
+    """
+
+    source: str = ""
+    stale_s: float | None = None
+    taken: int = 0
+    skipped: int = 0
+    refused: dict[str, int] = field(default_factory=dict)
+    decoding: Latencies = field(default_factory=Latencies)
+    trouble: str = ""
+    came_s: float | None = None
+
+    @property
+    def refusals(self) -> int:
+        """All that could not be used."""
+        return sum(self.refused.values())
+
+
 class Newest:
     """Where sources of pictures end, and whoever looks at them begins.
 
     Attributes:
-        taken: pictures that came.
-        skipped: pictures that a newer one replaced before anybody looked, by role.
-        refused: pictures that could not be used, by role.
+        tallies: by role.
     """
 
-    taken: int = 0
-    skipped: dict[str, int] = field(default_factory=dict)
-    refused: dict[str, int] = field(default_factory=dict)
-    _waiting: dict[str, Frame] = field(default_factory=dict)
-    _filled: asyncio.Event = field(default_factory=asyncio.Event)
+    def __init__(self, monotonic: Callable[[], float]) -> None:
+        self._monotonic = monotonic
+        self._waiting: dict[str, Frame] = {}
+        self._filled = asyncio.Event()
+        self.tallies: dict[str, Tally] = {}
+
+    def of(self, role: str) -> Tally:
+        """What became of the pictures of *role*."""
+        return self.tallies.setdefault(role, Tally())
+
+    def comes_from(self, role: str, source: str, stale_s: float | None) -> None:
+        """Pictures of *role* come from *source*, and each stands for so long."""
+        tally = self.of(role)
+        tally.source, tally.stale_s = source, stale_s
 
     def put(self, frame: Frame) -> None:
         """This is now the newest of its role, unless a newer one waits."""
-        self.taken += 1
+        tally = self.of(frame.role)
+        tally.taken += 1
+        tally.decoding.add(frame.taken_us)
+        tally.came_s, tally.trouble = self._monotonic(), ""
         waiting = self._waiting.get(frame.role)
         if waiting is not None:
-            self.skip(frame.role)
+            tally.skipped += 1
         if waiting is None or frame.source_ns >= waiting.source_ns:
             self._waiting[frame.role] = frame
         self._filled.set()
 
     def skip(self, role: str, count: int = 1) -> None:
         """Pictures were passed over."""
-        self.skipped[role] = self.skipped.get(role, 0) + count
+        self.of(role).skipped += count
 
-    def refuse(self, role: str) -> None:
-        """A picture could not be used."""
-        self.refused[role] = self.refused.get(role, 0) + 1
+    def refuse(self, role: str, reason: str, words: str, count: int = 1) -> None:
+        """Pictures could not be used."""
+        tally = self.of(role)
+        tally.refused[reason] = tally.refused.get(reason, 0) + count
+        tally.trouble = words
+
+    def lost(self, role: str, words: str) -> None:
+        """No picture comes, and this is why."""
+        self.of(role).trouble = words
 
     def pop(self, role: str) -> Frame | None:
         """The newest picture of *role*, if there is one that was not given yet."""

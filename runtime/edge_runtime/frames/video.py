@@ -1,29 +1,31 @@
-"""Takes pictures from a camera's stream or a video file, in a thread of its own.
+"""Takes pictures from a camera's stream or a video file, through a process of its own.
 
-A stream runs whether anybody looks or not: every picture is decoded, since each builds on the one
-before, and the newest is handed on. A camera that falls silent is dialled again.
+The process decodes every picture and gives the newest whenever the last one was taken. A camera
+that falls silent is dialled again, and so is one whose pictures ended the process.
 """
 
 import asyncio
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 from urllib.parse import quote, urlsplit, urlunsplit
 
 import structlog
 
 from edge_core.contracts.errors import ConfigurationError
-from edge_runtime.errors import PayloadError, SourceLostError
+from edge_runtime.errors import DecoderLostError
 from edge_runtime.frames.config import FramesConfig
-from edge_runtime.frames.decode import check, library, pixels
-from edge_runtime.frames.head import Head
+from edge_runtime.frames.decode import installed
+from edge_runtime.frames.decoder import Decoder, Starts
+from edge_runtime.frames.head import Refusal
+from edge_runtime.frames.job import Decoded, Dial, Lost, More, Passed, Ready, Refused
 from edge_runtime.frames.newest import Frame, Newest
+from edge_runtime.inference.spec import LossKind
 
 log = structlog.get_logger(__name__)
 
-# What a stream may lead the library to; a playlist that names other things is not followed.
-PROTOCOLS: Final = "file,https,rtp,rtsp,rtsps,srtp,tcp,tls,udp"
+# The library may wait for a name, for a connection and for what the stream is made of, each once.
+DIAL_WAITS: Final = 4
 
 
 @dataclass(slots=True)
@@ -33,15 +35,16 @@ class VideoSource:
     Attributes:
         config: where it is, and what is too large.
         newest: takes the pictures.
-        monotonic: seconds that never step.
+        starter: where the process that decodes comes from.
         unix_ns: the wall clock; a picture of a stream is of when it came.
     """
 
     config: FramesConfig
     newest: Newest
-    monotonic: Callable[[], float]
+    starter: Starts
     unix_ns: Callable[[], int]
     _told: str = ""
+    _number: int = 0
 
     async def run(self) -> None:
         """Take pictures for ever; a file begins anew at its end.
@@ -50,77 +53,83 @@ class VideoSource:
             ConfigurationError: the file with the password cannot be read.
             ExtraMissingError: PyAV is not installed.
         """
-        address = self._address()
-        await asyncio.to_thread(library)
-        loop = asyncio.get_running_loop()
+        installed()
+        dial = Dial(address=self._address(), transport=self.config.transport)
         while True:
-            ended = threading.Event()
+            decoder = Decoder(self.starter, self.config, dials=self._remote)
             try:
-                await asyncio.to_thread(self._watch, address, ended, loop)
-            except (SourceLostError, PayloadError) as error:
-                if isinstance(error, PayloadError):
-                    self.newest.refuse(self.config.role)
-                if self._told != str(error):
-                    self._told = str(error)
-                    log.warning("source.lost", source=self.config.name, reason=self._told)
+                await decoder.begin()
+                while True:
+                    await self._watch(decoder, dial)
+                    await asyncio.sleep(self.config.retry_s)
+            except DecoderLostError as error:
+                if error.blamed:
+                    self.newest.refuse(self.config.role, error.kind, str(error))
+                self._lost(str(error))
             finally:
-                ended.set()  # a thread cannot be cancelled: it looks at this at each picture
+                decoder.close()
             await asyncio.sleep(self.config.retry_s)
 
-    def _watch(
-        self, address: str, ended: threading.Event, loop: asyncio.AbstractEventLoop
-    ) -> None:
-        for number, (picture, at_ns) in enumerate(self._pictures(address, ended), 1):
-            frame = Frame(self.config.role, picture, at_ns, str(number))
-            try:
-                loop.call_soon_threadsafe(self._take, frame)
-            except RuntimeError:
-                return  # the loop has ended, and we with it
-
-    def _take(self, frame: Frame) -> None:
-        if frame.name == "1":
-            self._told = ""
-            log.info("source.connected", source=self.config.name)
-        self.newest.put(frame)
-
-    def _pictures(self, address: str, ended: threading.Event) -> Iterator[tuple[Any, int]]:
-        """Pictures as they come, and when.
+    async def _watch(self, decoder: Decoder, dial: Dial) -> None:
+        """Take the pictures of one connection until it ends.
 
         Raises:
-            SourceLostError: no stream, or it broke off.
-            PayloadError: its pictures are too large.
+            DecoderLostError: the process ended.
         """
-        av = library()
-        due_s = self.monotonic()
-        options = {"rtsp_transport": "tcp", "protocol_whitelist": PROTOCOLS}
-        limits = {"max_pixels": str(self.config.pixels_max)}
-        silence_s = self.config.silence_s
-        try:
-            with av.open(address, options=options, timeout=(silence_s, silence_s)) as container:
-                if not container.streams.video:
-                    raise SourceLostError(f"{self._place}: expected a video, found none")
-                stream = container.streams.video[0]
-                check(
-                    Head("jpeg", stream.height, stream.width, whole=True), self.config.pixels_max
-                )
-                stream.codec_context.thread_count = 1
-                stream.codec_context.options = limits
-                for frame in container.decode(stream):
-                    if ended.is_set():
-                        return
-                    # A stream may change its size at any picture.
-                    check(
-                        Head("jpeg", frame.height, frame.width, whole=True),
-                        self.config.pixels_max,
-                    )
-                    if self.monotonic() < due_s:
-                        self.newest.skip(self.config.role)
-                        continue
-                    due_s = self.monotonic() + self.config.every_s
-                    yield pixels(frame), self.unix_ns()
-        except (av.FFmpegError, OSError, ValueError, MemoryError) as error:
-            words = ascii(getattr(error, "strerror", None) or type(error).__name__)[1:-1]
-            raise SourceLostError(f"{self._place}: {words}") from None
+        decoder.say(dial)
+        self._number, wait_s = 0, DIAL_WAITS * self.config.silence_s
+        while True:
+            try:
+                async with asyncio.timeout(wait_s + self.config.decode_s):
+                    said = await decoder.hear()
+            except TimeoutError:
+                decoder.kill(LossKind.DEADLINE, "neither gave a picture nor said why")
+                continue
+            wait_s = self.config.silence_s
+            match said:
+                case Decoded():
+                    await self._take(decoder, said)
+                case Passed(skipped=skipped, damaged=damaged):
+                    self._pass_over(skipped, damaged)
+                case Refused(reason=reason, words=words):
+                    self.newest.refuse(self.config.role, reason, self._lost(words))
+                    return
+                case Lost(words=words, ended=ended):
+                    if self._remote or not ended:
+                        self._lost(f"{self._place}: {words}")
+                    return
+                case Ready():
+                    decoder.kill(LossKind.PROTOCOL, "said what no decoder says")
+
+    async def _take(self, decoder: Decoder, said: Decoded) -> None:
+        picture = await decoder.picture(said)
+        decoder.say(More())
+        if not self._number:
+            self._told = ""
+            log.info("source.connected", source=self.config.name)
+        self._number += 1
+        role, name = self.config.role, str(self._number)
+        self.newest.put(Frame(role, picture.pixels, self.unix_ns(), name, picture.taken_us))
+
+    def _pass_over(self, skipped: int, damaged: int) -> None:
+        self.newest.skip(self.config.role, skipped)
+        if damaged:
+            words = f"{self._place}: {damaged} damaged packets"
+            self.newest.refuse(self.config.role, Refusal.DAMAGED, words, damaged)
+
+    def _lost(self, words: str) -> str:
+        """Say once why no picture comes; what was said."""
+        shown = ascii(words)[1:-1]
+        self.newest.lost(self.config.role, shown)
+        if self._told != shown:
+            self._told = shown
+            log.warning("source.lost", source=self.config.name, reason=shown)
+        return shown
+
+    @property
+    def _remote(self) -> bool:
+        """Whether it is reached over a network."""
+        return "://" in self._place
 
     @property
     def _place(self) -> str:

@@ -86,6 +86,11 @@ class Engine:
         self._workers: list[ModelWorker] = []
         self._session: aiohttp.ClientSession | None = None
 
+    @property
+    def starter(self) -> Starter:
+        """Where processes come from, for whatever else needs one."""
+        return self._starter
+
     async def load(self, spec: LoadSpec) -> ModelWorker:
         """Start a worker and wait until its model is loaded; cancelling ends it.
 

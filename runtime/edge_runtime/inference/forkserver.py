@@ -16,6 +16,7 @@ from pathlib import Path
 import msgspec
 
 from edge_core.admission.confine import die_with_parent
+from edge_runtime.frames.job import PictureJob
 from edge_runtime.inference.child import live
 from edge_runtime.inference.job import Ended, Job, Message, Started, Up
 
@@ -65,7 +66,7 @@ class Server:
             return False
         if not raw:
             return False
-        job = msgspec.json.decode(raw, type=Job)
+        job = msgspec.json.decode(raw, type=Job | PictureJob)
         pid = os.fork()
         if pid == 0:
             self._become_worker(job, fds)
@@ -84,7 +85,7 @@ class Server:
         status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
         _tell(self._control, Ended(ticket=ticket, status=status))
 
-    def _become_worker(self, job: Job, fds: list[int]) -> None:
+    def _become_worker(self, job: Job | PictureJob, fds: list[int]) -> None:
         """In the child: let go of everything of the server's, and never return to it."""
         status = 1
         try:
@@ -96,9 +97,20 @@ class Server:
             for stream in (0, 1, 2):
                 os.dup2(nothing, stream)
             os.close(nothing)
-            status = live(job, fds)
+            status = _lived(job, fds)
         finally:
             os._exit(status)  # no clean-up that belongs to the server may run here
+
+
+def _lived(job: Job | PictureJob, fds: list[int]) -> int:
+    match job:
+        case Job():
+            return live(job, fds)
+        case PictureJob():
+            # Only what decodes loads what decodes.
+            from edge_runtime.frames import child  # noqa: PLC0415
+
+            return child.live(job, fds)
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ class JobFile(Struct, frozen=True, kw_only=True):
     digest: Digest | None
 
 
-class Job(Struct, frozen=True, kw_only=True):
+class Job(Struct, frozen=True, kw_only=True, tag=True):
     """Start one worker process. Descriptors beside it: memory, doorbell, then the files."""
 
     ticket: int

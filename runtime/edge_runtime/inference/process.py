@@ -193,12 +193,12 @@ class Process:
             self._pidfd = None
         self._leave()
         intent = self._intent
-        loss = _loss(status, self.pid) if intent is None else intent
+        loss = loss_of(status, self.pid) if intent is None else intent
         self._listener.ended(self, msgspec.structs.replace(loss, pid=self.pid))
 
 
-def _loss(status: int, pid: int) -> Loss:
-    """Read a status that we did not cause."""
+def loss_of(status: int, pid: int) -> Loss:
+    """What a status says that we did not cause."""
     if status == SERVER_LOST:
         return Loss(kind=LossKind.EXIT, detail="went with the fork server", pid=pid)
     if status == EXIT_MEMORY:

@@ -16,6 +16,7 @@ import msgspec
 import structlog
 
 from edge_core.admission.limited import ENVIRONMENT
+from edge_runtime.frames.job import PictureJob
 from edge_runtime.inference.forkserver import JOB_BYTES_MAX
 from edge_runtime.inference.job import Ended, Job, Message, Started, Up
 from edge_runtime.inference.spec import EngineConfig
@@ -45,7 +46,7 @@ class Starter:
         self._gone = asyncio.Event()
         self._tickets = itertools.count(1)
         self._askers: dict[int, Asker] = {}
-        self._waiting: list[tuple[Job, list[int]]] = []
+        self._waiting: list[tuple[Job | PictureJob, list[int]]] = []
         self.threads = 0
 
     async def keep(self) -> None:
@@ -66,7 +67,7 @@ class Starter:
         """A number that names one request."""
         return next(self._tickets)
 
-    def request(self, job: Job, fds: Sequence[int], asker: Asker) -> None:
+    def request(self, job: Job | PictureJob, fds: Sequence[int], asker: Asker) -> None:
         """Start a process for *job*; *fds* are duplicated, so the caller may close its own."""
         self._askers[job.ticket] = asker
         held = [os.dup(fd) for fd in fds]

@@ -1,13 +1,15 @@
 """Makes the sources that a configuration names; each loads its library only then."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from edge_runtime.config import Config, SourceConfig
 from edge_runtime.frames.config import FramesConfig
+from edge_runtime.frames.files import FileDecoder
 from edge_runtime.frames.folder import FolderSource
 from edge_runtime.frames.newest import Newest
 from edge_runtime.frames.video import VideoSource
+from edge_runtime.inference.starter import Starter
 from edge_runtime.sources.mqtt import MqttSource
 from edge_runtime.sources.mqtt_config import MqttConfig, SparkplugConfig
 from edge_runtime.sources.opcua import OpcUaSource
@@ -23,7 +25,8 @@ class SourceMeans:
     ingest: Ingest
     monotonic: Callable[[], float]
     unix_ns: Callable[[], int]
-    frames: Newest = field(default_factory=Newest)
+    frames: Newest
+    starter: Starter
 
 
 def make(config: Config, means: SourceMeans) -> list[tuple[str, Source]]:
@@ -46,9 +49,11 @@ def _one(source: SourceConfig, config: Config, means: SourceMeans) -> Source:
                 unix_ns=means.unix_ns,
             )
         case FramesConfig(folder=folder):
+            means.frames.comes_from(source.role, source.name, source.stale_s)
             if folder is not None:
-                return FolderSource(source, folder, means.frames)
-            return VideoSource(source, means.frames, means.monotonic, means.unix_ns)
+                decoder = FileDecoder(means.starter, source)
+                return FolderSource(source, folder, means.frames, decoder)
+            return VideoSource(source, means.frames, means.starter, means.unix_ns)
         case MqttConfig():
             return MqttSource(
                 source,

@@ -11,16 +11,17 @@ from hypothesis import strategies as st
 from edge_runtime.errors import PayloadError
 from edge_runtime.frames.decode import decode
 from edge_runtime.frames.head import read_head
+from edge_runtime.frames.png import holds_all
 from tests.unit.runtime.frames.pictures import encoded, gradient
 
 PIXELS_MAX = 10_000
 PNG, JPEG = encoded(gradient()), encoded(gradient(), "jpeg")
 
 
-def bomb(rows: int, columns: int) -> bytes:
-    """A PNG of a few bytes that says it is huge."""
+def bomb(rows: int, columns: int, held: int = 100_000) -> bytes:
+    """A PNG of a few bytes that says how large it is, and holds zeros."""
     head = b"IHDR" + struct.pack(">IIBBBBB", columns, rows, 8, 2, 0, 0, 0)
-    chunks = [head, b"IDAT" + zlib.compress(bytes(100_000)), b"IEND"]
+    chunks = [head, b"IDAT" + zlib.compress(bytes(held)), b"IEND"]
     return b"\x89PNG\r\n\x1a\n" + b"".join(
         struct.pack(">I", len(chunk) - 4) + chunk + struct.pack(">I", zlib.crc32(chunk))
         for chunk in chunks
@@ -46,11 +47,12 @@ REFUSED: dict[str, tuple[bytes, str]] = {
     "another kind": (b"GIF89a" + bytes(50), "expected PNG or JPEG"),
     "a PNG cut short": (PNG[:-40], "expected a whole PNG, found no end"),
     "a JPEG cut short": (JPEG[:-40], "expected a whole JPEG, found no end"),
+    "a PNG that holds a row less than it says": (bomb(90, 90, 89 * 271), "without all"),
     "a PNG of a head alone": (PNG[:20], "expected the size"),
     "a JPEG of a head alone": (JPEG[:8], "expected the size"),
     "a PNG that says it is huge": (bomb(60_000, 60_000), "expected at most 10000 pixels"),
     "a PNG of no rows": (bomb(0, 10), "damaged"),
-    "a PNG that holds more than it says": (bomb(90, 90), "damaged"),
+    "a PNG that holds nothing": (bomb(90, 90, 0), "without all"),
     "a damaged PNG": (PNG[:60] + bytes(40) + PNG[100:], "damaged"),
 }
 
@@ -89,3 +91,33 @@ def test_spoiled(whole: bytes, data: st.DataObject) -> None:
         return
     head = read_head(bytes(raw))
     assert found.shape == (head.rows, head.columns, 3)
+
+
+def interlaced(rows: int, columns: int, held: int) -> bytes:
+    """As `bomb`, in seven passes."""
+    raw = bytearray(bomb(rows, columns, held))
+    raw[28] = 1
+    raw[29:33] = struct.pack(">I", zlib.crc32(raw[12:29]))
+    return bytes(raw)
+
+
+def passes(rows: int, columns: int) -> int:
+    """Bytes of the seven passes, counted pixel by pixel as the pattern in 8.2 shows them."""
+    pattern = ("16462646", "77777777", "56565656", "77777777") * 2
+    pattern = (*pattern[:4], "36463646", *pattern[5:])
+    widths: dict[str, dict[int, int]] = {}
+    for row in range(rows):
+        for column in range(columns):
+            inner = widths.setdefault(pattern[row % 8][column % 8], {})
+            inner[row] = inner.get(row, 0) + 1
+    return sum(1 + 3 * wide for lines in widths.values() for wide in lines.values())
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(1, 20), st.integers(1, 20), st.integers(-3, 3))
+def test_all_rows(rows: int, columns: int, more: int) -> None:
+    """A PNG holds all its rows, in one pass or in seven, to the very byte."""
+    one = rows * (1 + 3 * columns)
+    assert holds_all(bomb(rows, columns, max(0, one + more))) == (more >= 0)
+    seven = passes(rows, columns)
+    assert holds_all(interlaced(rows, columns, max(0, seven + more))) == (more >= 0)

@@ -17,6 +17,7 @@ from edge_runtime.device import Device
 from edge_runtime.document import KeptDocument
 from edge_runtime.drift import DriftWatch
 from edge_runtime.frames.newest import Newest
+from edge_runtime.frames.windows import PictureStream
 from edge_runtime.health import HealthSums
 from edge_runtime.heartbeat import Heart, Looks
 from edge_runtime.identity import IdentityFolder
@@ -248,6 +249,9 @@ async def assemble(
         heart = Heart(config.serial, config.targets, agent, spool, looks, config.proxy.heartbeat_s)
         frames = Newest(time.monotonic)
         means = SourceMeans(stream.take, time.monotonic, time.time_ns, frames, engine.starter)
+        pictures = PictureStream(
+            frames, ledger, len(config.tags), monotonic=time.monotonic, unix_ns=time.time_ns
+        )
         yield Gateway(
             config=config,
             folders=folders,
@@ -257,7 +261,7 @@ async def assemble(
             spool=spool,
             outbox=outbox,
             pipeline=Pipeline(
-                stream, scorer, ledger, [*sinks, fanout], watchers, still_to_say(unsaid), frames
+                stream, scorer, ledger, [*sinks, fanout], watchers, still_to_say(unsaid), pictures
             ),
             scorer=scorer,
             stream=stream,

@@ -27,12 +27,16 @@ WORDS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """Nothing is known of *role* after `start_ns`, until `end_ns` if it has ended."""
+    """Nothing is known of *role* after `start_ns`, until `end_ns` if it has ended.
+
+    `said` is what its source itself said of the cause.
+    """
 
     role: str
     start_ns: int
     cause: GapCause
     end_ns: int | None = None
+    said: str = ""
 
     def touches(self, start_ns: int, end_ns: int) -> bool:
         """Whether any instant of the gap lies within; both ends count."""
@@ -41,7 +45,7 @@ class Gap:
     @property
     def words(self) -> str:
         """The cause, for people."""
-        return WORDS[self.cause]
+        return self.said or WORDS[self.cause]
 
 
 class GapLog:

@@ -11,7 +11,7 @@ from edge_core.contracts.artefact import Digest, DriftReference, ModelSignature,
 from edge_core.drift.domain import TrainedDomain
 from edge_core.drift.wcusum import Monitor, monitor
 from edge_core.features.contract import Conversion, conversion
-from edge_core.features.frame import tensor
+from edge_core.features.frame import assess_picture, tensor
 from edge_core.features.samples import usable
 from edge_core.features.statistics import Extractor
 from edge_core.features.window import Assessment, Window, assess
@@ -52,6 +52,12 @@ class Model:
         """The release's."""
         return self.release.digest
 
+    @property
+    def seen(self) -> tuple[str, ...]:
+        """Every role that it looks at: tags, or the one camera."""
+        frame = self.signature.frame
+        return self.signature.roles if frame is None else (frame.role,)
+
     def own(self, window: Window) -> Window:
         """The window with this model's columns only, in its units."""
         own = window.columns(self.columns)
@@ -59,8 +65,9 @@ class Model:
 
     def assess(self, own: Window, gaps: Mapping[str, str] | None = None) -> Assessment:
         """Whether a window of its own columns may be scored; *gaps* as in `features.window`."""
-        if self.signature.frame is not None:
-            return _pictured(own, self.signature.frame.role)
+        frame = self.signature.frame
+        if frame is not None:
+            return assess_picture(own, frame.role, (gaps or {}).get(frame.role, ""))
         return assess(own, self.signature.windowing, self.signature.roles, gaps)
 
     def input(self, own: Window) -> NDArray[Any]:  # Any: float32, or what a picture is asked in
@@ -81,12 +88,6 @@ class Model:
         if not known or np.any(values != values[0]):
             return None
         return word_of(float(values[0]))
-
-
-def _pictured(own: Window, role: str) -> Assessment:
-    if own.picture is not None:
-        return Assessment(scorable=True)
-    return Assessment(scorable=False, reason=f"input bad: no picture of {role}", bad=(role,))
 
 
 def ready(

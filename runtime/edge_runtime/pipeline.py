@@ -13,8 +13,7 @@ from typing import Final, Protocol
 import structlog
 
 from edge_core.contracts.plant import Serial
-from edge_core.features.window import of_picture
-from edge_runtime.frames.newest import Newest
+from edge_runtime.frames.windows import PictureStream
 from edge_runtime.ledger import Ledger
 from edge_runtime.route import Route
 from edge_runtime.scoring import Scored, Scorer, instant
@@ -42,8 +41,8 @@ class Onlooker(Protocol):
 class Pipeline:
     """From samples to verdicts.
 
-    `kept` are verdicts of the last process that a sink has yet to say; `frames` are the newest
-    pictures, which are the windows of a model that looks at pictures.
+    `kept` are verdicts of the last process that a sink has yet to say; `pictures` cuts the windows
+    of a model that looks at pictures.
 
     Attributes:
         recent: the last verdicts, newest last.
@@ -58,9 +57,9 @@ class Pipeline:
         sinks: Sequence[Sink],
         watchers: Onlooker,
         kept: Collection[Verdict] = (),
-        frames: Newest | None = None,
+        pictures: PictureStream | None = None,
     ) -> None:
-        self._frames = frames
+        self._pictures = pictures
         self._period_s = TICK_S_MAX * TICKS_A_STRIDE
         self._stream = stream
         self._scorer = scorer
@@ -102,18 +101,13 @@ class Pipeline:
             self._period_s = windowing.period_s * windowing.stride_rows
             frame = route.effective.signature.frame
             if frame is not None:
-                await self._picture(frame.role, route)
+                cut = None if self._pictures is None else self._pictures.cut(frame.role, windowing)
+                if cut is not None:
+                    await self._one(cut, route)
                 return
             self._stream.follow(windowing)
         for cut in self._stream.cut():
             await self._one(cut, route)
-
-    async def _picture(self, role: str, route: Route) -> None:
-        """The newest picture is the window; what came before it was passed over and counted."""
-        found = None if self._frames is None else self._frames.pop(role)
-        if found is not None:
-            window = of_picture(found.picture, found.source_ns, len(self._stream.roles))
-            await self._one(CutWindow(self._ledger.give(window.end_ns), window), route)
 
     async def _one(self, cut: CutWindow, route: Route) -> None:
         self.beats += 1

@@ -333,7 +333,8 @@ class Scorer:
         window = cut.window if model is None else cut.window.columns(model.columns)
         age_ns = int(window.age_max_ns.max(initial=0))
         span_ns = window.source_span_ns
-        roles = set() if model is None else set(model.signature.roles)
+        roles = set() if model is None else set(model.seen)
+        missing = cut.window.picture is None and model is not None and model.signature.frame
         return Verdict(
             serial=self._serial,
             epoch=self._epoch,
@@ -346,8 +347,8 @@ class Scorer:
             model=None if model is None else model.release.model,
             version=None if model is None else model.release.version,
             role=None if model is None else route.role,
-            quality=float(window.good_share.min(initial=1.0)),
-            age_max_s=age_ns / 1e9 if age_ns <= TIME_MAX_NS else None,
+            quality=0.0 if missing else float(window.good_share.min(initial=1.0)),
+            age_max_s=None if missing or age_ns > TIME_MAX_NS else age_ns / 1e9,
             gaps=sorted({gap.role for gap in cut.gaps if gap.role in roles}),
             source_started=None if span_ns is None else instant(span_ns[0]),
             source_ended=None if span_ns is None else instant(span_ns[1]),

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from edge_core.contracts.artefact import ModelSignature
 from edge_core.contracts.frame import FrameInput
 from edge_core.features.errors import ColumnError, ContractError
+from edge_core.features.window import Assessment, Window
 
 PICTURE_UNIT = "picture"  # what a source of pictures supplies in place of a tag's unit
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
@@ -50,6 +51,19 @@ def tensor(picture: NDArray[np.uint8], wanted: FrameInput) -> NDArray[np.float32
     if wanted.dtype == "uint8":
         return np.ascontiguousarray(np.rint(canvas)[None], dtype=np.uint8)
     return np.ascontiguousarray(_scaled(canvas, wanted)[None])
+
+
+def assess_picture(window: Window, role: str, why: str = "") -> Assessment:
+    """Whether there is a picture to score; *why* is what its source said where there is none."""
+    if window.picture is not None:
+        return Assessment(scorable=True)
+    silent_s = (window.end_ns - window.start_ns) / 1e9
+    cause = f" ({why})" if why else ""
+    return Assessment(
+        scorable=False,
+        reason=f"no verdict: input bad: {role} shows nothing for {silent_s:.1f} s{cause}",
+        bad=(role,),
+    )
 
 
 def shape_of(wanted: FrameInput) -> list[int]:

@@ -90,10 +90,15 @@ class Window:
 
 def of_picture(picture: NDArray[np.uint8], at_ns: int, tags: int) -> Window:
     """The window that a picture is: one row in which nothing is known of any tag."""
+    return replace(of_silence(at_ns, at_ns, tags), picture=picture)
+
+
+def of_silence(start_ns: int, end_ns: int, tags: int) -> Window:
+    """The window in which there was neither a picture nor anything of any tag: one row."""
     return Window(
         number=0,
-        start_ns=at_ns,
-        end_ns=at_ns,
+        start_ns=start_ns,
+        end_ns=end_ns,
         values=np.full((1, tags), np.nan, np.float32),
         quality=np.full((1, tags), CellQuality.GAP, np.uint8),
         source_ns=np.full((1, tags), NO_TIME_NS, np.int64),
@@ -102,7 +107,6 @@ def of_picture(picture: NDArray[np.uint8], at_ns: int, tags: int) -> Window:
         gap_rows=np.ones(tags, np.int64),
         gap=np.zeros(tags, np.bool_),
         age_max_ns=np.zeros(tags, np.int64),
-        picture=picture,
     )
 
 

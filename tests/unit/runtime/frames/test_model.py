@@ -20,6 +20,7 @@ from edge_core.features.errors import ContractError
 from edge_core.features.frame import PICTURE_UNIT
 from edge_runtime.config import TagConfig
 from edge_runtime.frames.newest import Frame, Newest
+from edge_runtime.frames.windows import PictureStream
 from edge_runtime.inference.engine import open_engine
 from edge_runtime.inference.spec import LoadSpec
 from edge_runtime.ledger import Ledger
@@ -113,7 +114,8 @@ async def test_picture_to_verdict(model: Model, tmp_path: Path) -> None:
     scorer = Scorer("gw-1", 1, time.monotonic)
     with Ledger(tmp_path / "windows") as ledger:
         stream = WindowStream(tags, ledger, lateness_s=0.1, monotonic=time.monotonic)
-        pipeline = Pipeline(stream, scorer, ledger, [ear], ear, frames=newest)
+        pictures = PictureStream(newest, ledger, 1, monotonic=time.monotonic, unix_ns=time.time_ns)
+        pipeline = Pipeline(stream, scorer, ledger, [ear], ear, pictures=pictures)
         route = Route(effective=model)
         for at_ns, light in ((1_000_000_000, 10), (2_000_000_000, 250), (3_000_000_000, 250)):
             newest.put(Frame("camera", np.full((30, 40, 3), light, np.uint8), at_ns, "x"))

@@ -130,6 +130,7 @@ class Gateway:
     spool: HealthSpool
     outbox: Outbox
     pipeline: Pipeline
+    frames: Newest
     scorer: Scorer
     stream: WindowStream
     watchers: Watchers
@@ -228,7 +229,8 @@ async def assemble(
         told.a_minute = config.telemetry.logs_a_minute
         wear = WearBudget(config.disk.outbox_bytes_a_day, time.monotonic())
         mail = Mail(outbox, spool, told, wear)
-        watchers = _watchers(config, agent, stream, ledger, mail, health)
+        frames = Newest(time.monotonic)
+        watchers = _watchers(config, agent, stream, ledger, mail, health, frames)
         scorer.heard = watchers.second
         unsaid = stack.enter_context(Unsaid(config.data / "unsaid"))
         fanout = Fanout(
@@ -247,7 +249,6 @@ async def assemble(
             drift=watchers.drift.notices,
         )
         heart = Heart(config.serial, config.targets, agent, spool, looks, config.proxy.heartbeat_s)
-        frames = Newest(time.monotonic)
         means = SourceMeans(stream.take, time.monotonic, time.time_ns, frames, engine.starter)
         pictures = PictureStream(
             frames, ledger, len(config.tags), monotonic=time.monotonic, unix_ns=time.time_ns
@@ -263,6 +264,7 @@ async def assemble(
             pipeline=Pipeline(
                 stream, scorer, ledger, [*sinks, fanout], watchers, still_to_say(unsaid), pictures
             ),
+            frames=frames,
             scorer=scorer,
             stream=stream,
             watchers=watchers,
@@ -282,6 +284,7 @@ def _watchers(
     ledger: Ledger,
     mail: Mail,
     health: HealthSums,
+    frames: Newest,
 ) -> Watchers:
     kept = ChartFile(config.data / "charts")
     drift = DriftWatch(kept.load())
@@ -305,6 +308,7 @@ def _watchers(
             spans_dropped=traces.dropped,
             health_dropped=mail.spool.dropped,
             drift_height=drift.height,
+            pictures=dict(frames.tallies),
             box=device.read(),
         )
 
@@ -320,7 +324,7 @@ def _watchers(
         charts=ChartKeeper(kept, drift.checkpoint),
         meters=Meters(config.serial, named, levels),
         review=Review(router, stream, config.units, budget, time.monotonic),
-        live=LiveFeed(stream.roles, config.units, stream.latest, stream.now_ns),
+        live=LiveFeed(stream.roles, config.units, stream.latest, stream.now_ns, frames.shown),
         line=_line(config.line, columns),
         traces=traces,
     )

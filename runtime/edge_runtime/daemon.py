@@ -149,7 +149,8 @@ def _answer(gateway: Gateway, asked: Asked) -> dict[str, Any]:  # Any: JSON valu
         log.warning("rollback.ordered", reason=asked.reason, target=target)
         return {"ordered": True, "target": target}
     status: dict[str, Any] = msgspec.to_builtins(gateway.status())  # Any: JSON values
-    return {"daemon": True, **status}
+    pictures = msgspec.to_builtins(gateway.frames.shown())
+    return {"daemon": True, **status, "pictures": pictures}
 
 
 class _Runs(Protocol):

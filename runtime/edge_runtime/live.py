@@ -18,6 +18,7 @@ from msgspec import Struct
 from edge_core.contracts.artefact import Label
 from edge_core.contracts.errors import TryAgainError
 from edge_core.contracts.plant import Instant
+from edge_runtime.frames.newest import PicturesSeen
 from edge_runtime.scoring import Scored, instant
 from edge_runtime.verdict import Verdict
 from edge_runtime.windows import Latest
@@ -60,7 +61,7 @@ class Missed(Struct, frozen=True, kw_only=True, tag_field="kind", tag="missed"):
     events: int
 
 
-Seen = ValueSeen | WindowSeen | VerdictSeen | Missed
+Seen = ValueSeen | PicturesSeen | WindowSeen | VerdictSeen | Missed
 
 
 class Shows(msgspec.Struct, frozen=True, kw_only=True):
@@ -100,6 +101,7 @@ class LiveFeed:
         units: the unit of each role.
         latest: the last sample of every tag that has one.
         now_ns: the plant's time, None before the first sample.
+        pictures: what became of those of every camera.
     """
 
     def __init__(
@@ -108,11 +110,13 @@ class LiveFeed:
         units: dict[str, str],
         latest: Callable[[], Sequence[Latest]],
         now_ns: Callable[[], int | None],
+        pictures: Callable[[], Sequence[PicturesSeen]] = tuple,
     ) -> None:
         self._roles = tuple(roles)
         self._units = units
         self._latest = latest
         self._now_ns = now_ns
+        self._pictures = pictures
         self._watchers: list[_Watcher] = []
 
     def take(self, scored: Scored) -> None:
@@ -153,6 +157,9 @@ class LiveFeed:
                     due_s = loop.time() + shows.every_s
                     for value in self._values(shows.roles):
                         watcher.put(value)
+                    for camera in self._pictures():
+                        if not shows.roles or camera.role in shows.roles:
+                            watcher.put(camera)
                 for seen in watcher.drain():
                     yield seen
                 with suppress(TimeoutError):

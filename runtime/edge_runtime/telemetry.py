@@ -5,8 +5,7 @@ bears its name, version, deployment and the gateway's serial.
 """
 
 import time
-from bisect import bisect_left
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -28,11 +27,11 @@ from edge_core.contracts.artefact import Digest, ReleaseRef
 from edge_core.contracts.plant import Serial
 from edge_core.contracts.telemetry import Instrument
 from edge_runtime.device import Readings
+from edge_runtime.frames.newest import Tally
+from edge_runtime.latencies import LATENCY_BOUNDS_US, Latencies
 from edge_runtime.model import Model
 from edge_runtime.scoring import Opinion, Scored
 from edge_runtime.series import SCOPE, series
-
-LATENCY_BOUNDS_US: Final = (50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000, 50_000, 200_000)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +49,7 @@ class Levels:
     spans_dropped: int = 0
     health_dropped: int = 0
     drift_height: float = 0.0
+    pictures: Mapping[str, Tally] = field(default_factory=dict)
     box: Readings = field(default_factory=Readings)
 
 
@@ -105,23 +105,16 @@ _OF_MODELS: Final = (
     named.SHADOW_DROPPED,
     named.OVERRIDES,
 )
+_OF_PICTURES: Final[Mapping[Instrument, Callable[[Tally], Mapping[str, int]]]] = {
+    named.PICTURES_TAKEN: lambda tally: {"": tally.taken},
+    named.PICTURES_SKIPPED: lambda tally: {"": tally.skipped},
+    named.PICTURES_REFUSED: lambda tally: tally.refused,
+}
 Whose = tuple[Digest, str, str]
 """A model's deployment, its role, and its verdict where they are counted apart."""
 
 
-@dataclass(slots=True)
-class _Latencies:
-    """A histogram that is being filled."""
-
-    counts: list[int] = field(default_factory=lambda: [0] * (len(LATENCY_BOUNDS_US) + 1))
-    total: int = 0
-    least: int = 2**62
-    most: int = 0
-
-    def add(self, latency_us: int) -> None:
-        self.counts[bisect_left(LATENCY_BOUNDS_US, latency_us)] += 1
-        self.total += latency_us
-        self.least, self.most = min(self.least, latency_us), max(self.most, latency_us)
+Attributes = dict[str, str]
 
 
 class Meters:
@@ -151,7 +144,7 @@ class Meters:
         self._now = Levels()
         self._sums: dict[Instrument, dict[Whose, int]]
         self._sums = {each: {} for each in _OF_MODELS}
-        self._latencies: dict[Whose, _Latencies] = {}
+        self._latencies: dict[Whose, Latencies] = {}
         self._releases: dict[Digest, ReleaseRef] = {}
         self._reader = InMemoryMetricReader()
         provider = MeterProvider(
@@ -196,7 +189,7 @@ class Meters:
             self._count(failed, model, role)
             return
         self._count(named.WINDOWS_SCORED, model, role, opinion.label)
-        self._latencies.setdefault((model.digest, role, ""), _Latencies()).add(opinion.latency_us)
+        self._latencies.setdefault((model.digest, role, ""), Latencies()).add(opinion.latency_us)
         if opinion.inside is False:
             self._count(named.OUT_OF_DOMAIN, model, role)
         if opinion.anomalous:
@@ -229,24 +222,29 @@ class Meters:
         return read
 
     def _with_latencies(self, found: MetricsData) -> MetricsData:
-        points = [self._point(key, each) for key, each in list(self._latencies.items())]
-        if not points:
+        durations = {
+            named.INFERENCE_LATENCY: [
+                self._point(self._attributes(key), each)
+                for key, each in list(self._latencies.items())
+            ],
+            named.PICTURES_DECODING: [
+                self._point(self._of_role(role), tally.decoding)
+                for role, tally in self._now.pictures.items()
+                if tally.taken
+            ],
+        }
+        added = [_histogram(each, points) for each, points in durations.items() if points]
+        if not added:
             return found
-        latency = Metric(
-            named.INFERENCE_LATENCY.name,
-            named.INFERENCE_LATENCY.description,
-            named.INFERENCE_LATENCY.unit.value,
-            Histogram(points, AggregationTemporality.CUMULATIVE),
-        )
         (told,) = found.resource_metrics
         (scope,) = told.scope_metrics
-        more = replace(scope, metrics=[*scope.metrics, latency])
+        more = replace(scope, metrics=[*scope.metrics, *added])
         return MetricsData([replace(told, scope_metrics=[more])])
 
-    def _point(self, key: Whose, latencies: _Latencies) -> HistogramDataPoint:
+    def _point(self, attributes: Attributes, latencies: Latencies) -> HistogramDataPoint:
         counts = tuple(latencies.counts)
         return HistogramDataPoint(
-            attributes=self._attributes(key),
+            attributes=attributes,
             start_time_unix_nano=self._begun_ns,
             time_unix_nano=self._unix_ns(),
             count=sum(counts),
@@ -274,6 +272,10 @@ class Meters:
             meter.create_observable_counter(
                 each.name, [self._spread(by, spread)], each.unit.value, each.description
             )
+        for each, counted in _OF_PICTURES.items():
+            meter.create_observable_counter(
+                each.name, [self._of_pictures(counted)], each.unit.value, each.description
+            )
         for each, (by, spread) in _SPREAD_GAUGES.items():
             meter.create_observable_gauge(
                 each.name, [self._spread(by, spread)], each.unit.value, each.description
@@ -296,3 +298,27 @@ class Meters:
             return [Observation(value, {**own, by: name}) for name, value in found]
 
         return read
+
+    def _of_role(self, role: str) -> Attributes:
+        return {named.GATEWAY_SERIAL: self._serial, named.PICTURE_ROLE: role}
+
+    def _of_pictures(
+        self, counted: Callable[[Tally], Mapping[str, int]]
+    ) -> Callable[[CallbackOptions], list[Observation]]:
+        def read(_: CallbackOptions) -> list[Observation]:
+            return [
+                Observation(count, self._of_role(role) | ({named.REFUSAL: why} if why else {}))
+                for role, tally in self._now.pictures.items()
+                for why, count in list(counted(tally).items())
+            ]
+
+        return read
+
+
+def _histogram(instrument: Instrument, points: Sequence[HistogramDataPoint]) -> Metric:
+    return Metric(
+        instrument.name,
+        instrument.description,
+        instrument.unit.value,
+        Histogram(points, AggregationTemporality.CUMULATIVE),
+    )

@@ -25,6 +25,8 @@ REGIME = "edge.regime"
 SIGNAL = "edge.signal"
 SENSOR = "hw.sensor"  # what the kernel calls it
 DISK = "system.device"
+PICTURE_ROLE = "edge.picture.role"  # what the pictures show
+REFUSAL = "edge.picture.refusal"  # why one could not be used
 SUPPRESSED = "edge.log.suppressed"  # events of that name left out since the last one
 
 BATCH_ID_HEADER = "x-batch-id"  # <serial>/<epoch>/<sequence>
@@ -46,6 +48,7 @@ class Unit(StrEnum):
     REQUESTS = "{request}"
     BATCHES = "{batch}"
     EVENTS = "{event}"
+    PICTURES = "{picture}"
     CELSIUS = "Cel"
 
 
@@ -95,6 +98,24 @@ SAMPLES_RECEIVED = Instrument(
 )
 SAMPLES_GAPS = Instrument(
     name="edge.samples.gaps", unit=Unit.SAMPLES, description="recorded gaps in the tag values"
+)
+PICTURES_TAKEN = Instrument(
+    name="edge.pictures.taken", unit=Unit.PICTURES, description="pictures that could be used"
+)
+PICTURES_SKIPPED = Instrument(
+    name="edge.pictures.skipped",
+    unit=Unit.PICTURES,
+    description="pictures that a newer one replaced before anybody looked",
+)
+PICTURES_REFUSED = Instrument(
+    name="edge.pictures.refused",
+    unit=Unit.PICTURES,
+    description="pictures that could not be used, by reason",
+)
+PICTURES_DECODING = Instrument(
+    name="edge.pictures.decoding",
+    unit=Unit.MICROSECONDS,
+    description="what decoding a picture took",
 )
 DRIFT_HEIGHT = Instrument(
     name="edge.drift.height", unit=Unit.ONE, description="CUSUM over its bar; 1 is an alarm"

@@ -9,7 +9,7 @@ import msgspec
 from edge_core.command import emit, tell
 from edge_core.contracts.errors import ConfigurationError
 from edge_runtime.commands.names import PROGRAM
-from edge_runtime.commands.output import json_line, say
+from edge_runtime.commands.output import json_line, pictures, say
 from edge_runtime.config import Config, load
 from edge_runtime.control import Asked, RollbackAsked, StatusAsked, ask
 from edge_runtime.errors import DaemonAbsentError, DaemonRefusedError
@@ -137,5 +137,6 @@ def _words(status: dict[str, Any]) -> list[str]:  # Any: JSON values
     windows = status.get("windows")
     if windows:
         lines.append("windows     " + " ".join(f"{key} {value}" for key, value in windows.items()))
+    lines += [f"pictures    {pictures(each)}" for each in status.get("pictures") or []]
     lines += [f"fault       {fault}" for fault in status.get("faults") or []]
     return lines

@@ -5,6 +5,7 @@ For people such a character is replaced; in JSON it is escaped, so that a progra
 """
 
 import sys
+from typing import Any
 
 import msgspec
 
@@ -14,6 +15,20 @@ from edge_core.command import one_line
 def say(line: str) -> None:
     """One line on stdout, inert."""
     sys.stdout.write(one_line(line) + "\n")
+
+
+def pictures(seen: dict[str, Any]) -> str:  # Any: JSON values, of `PicturesSeen`
+    """What became of one camera's pictures, on one line."""
+    refused = seen.get("refused") or {}
+    why = f" ({', '.join(f'{reason} {count}' for reason, count in sorted(refused.items()))})"
+    age_s = seen.get("age_s")
+    last = "none came yet" if age_s is None else f"last {age_s:.1f} s ago"
+    trouble = f"; {seen['trouble']}" if seen.get("trouble") else ""
+    return (
+        f"{seen.get('role')} from {seen.get('source')}: {seen.get('taken')} taken, "
+        f"{seen.get('skipped')} skipped, {sum(refused.values())} refused{why if refused else ''}, "
+        f"decoded in {seen.get('decoding_ms')} ms, {last}{trouble}"
+    )
 
 
 def flush() -> None:

@@ -9,9 +9,10 @@ from typing import Final
 import msgspec
 
 from edge_core.contracts.errors import RefusedError
-from edge_runtime.commands.output import say
+from edge_runtime.commands.output import pictures, say
 from edge_runtime.config import load
 from edge_runtime.control import WatchAsked, watch
+from edge_runtime.frames.newest import PicturesSeen
 from edge_runtime.live import Missed, Seen, ValueSeen, VerdictSeen, WindowSeen
 
 GOOD: Final = "good"
@@ -55,6 +56,8 @@ def _words(seen: Seen) -> str:
             return (
                 f"{_time(seen.at)}  value    {seen.role:<24} {shown:>12} {seen.unit:<6} {age}{odd}"
             )
+        case PicturesSeen():
+            return f"{'':12}  pictures {pictures(msgspec.to_builtins(seen))}"
         case WindowSeen():
             return f"{_time(seen.ended)}  window   {_window(seen)}"
         case VerdictSeen():

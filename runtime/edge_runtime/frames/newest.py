@@ -5,8 +5,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
+from msgspec import Struct
 from numpy.typing import NDArray
 
+from edge_core.contracts.label import Label
 from edge_runtime.latencies import Latencies
 
 
@@ -53,10 +55,22 @@ class Tally:
     trouble: str = ""
     came_s: float | None = None
 
-    @property
-    def refusals(self) -> int:
-        """All that could not be used."""
-        return sum(self.refused.values())
+
+class PicturesSeen(Struct, frozen=True, kw_only=True, tag_field="kind", tag="pictures"):
+    """What became of one camera's pictures; `age_s` is since the last one, None before the first.
+
+    `decoding_ms` is what decoding took, on average and at most; `trouble` what went wrong since.
+    """
+
+    role: Label
+    source: str
+    taken: int
+    skipped: int
+    refused: dict[str, int]
+    decoding_ms: float
+    decoding_ms_max: float
+    age_s: float | None
+    trouble: str = ""
 
 
 class Newest:
@@ -107,6 +121,24 @@ class Newest:
     def lost(self, role: str, words: str) -> None:
         """No picture comes, and this is why."""
         self.of(role).trouble = words
+
+    def shown(self) -> list[PicturesSeen]:
+        """What became of the pictures of every role, for people."""
+        return [self._shown(role, tally) for role, tally in self.tallies.items() if tally.source]
+
+    def _shown(self, role: str, tally: Tally) -> PicturesSeen:
+        age_s = None if tally.came_s is None else self._monotonic() - tally.came_s
+        return PicturesSeen(
+            role=role,
+            source=tally.source,
+            taken=tally.taken,
+            skipped=tally.skipped,
+            refused=dict(tally.refused),
+            decoding_ms=round(tally.decoding.total / 1000 / max(1, tally.taken), 3),
+            decoding_ms_max=tally.decoding.most / 1000,
+            age_s=None if age_s is None else round(age_s, 3),
+            trouble=tally.trouble,
+        )
 
     def pop(self, role: str) -> Frame | None:
         """The newest picture of *role*, if there is one that was not given yet."""

@@ -9,6 +9,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Final
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -26,6 +27,7 @@ from edge_core.contracts.telemetry import Signal
 from edge_runtime import events
 from edge_runtime.batches import compressed, send_once
 from edge_runtime.device import Device, Readings
+from edge_runtime.frames.newest import Frame, Newest
 from edge_runtime.model import ROLE_COMMITTED, ROLE_TRIAL
 from edge_runtime.route import Route
 from edge_runtime.scoring import Opinion, Scored
@@ -127,6 +129,27 @@ def test_metrics_of_the_box() -> None:
     assert found["gateway.clock.synchronised"].gauge.data_points[0].as_int == 0
     assert found["edge.outbox.shed"].sum.data_points[0].as_int == 2
     assert "system.uptime" not in found
+
+
+def test_metrics_of_pictures() -> None:
+    """What became of pictures is there for each camera, refused ones under their reasons."""
+    newest = Newest(lambda: 1.0)
+    newest.put(Frame("camera", np.zeros((1, 1, 3), np.uint8), 1, "a", taken_us=70))
+    newest.put(Frame("camera", np.zeros((1, 1, 3), np.uint8), 2, "b", taken_us=400))
+    newest.refuse("camera", "damaged", "cut short", 2)
+    newest.refuse("camera", "deadline", "too slow")
+    found = metrics(Meters("gw-1", GATEWAY, lambda: Levels(pictures=newest.tallies)))
+    (taken,) = found["edge.pictures.taken"].sum.data_points
+    assert (taken.as_int, facts(taken.attributes)["edge.picture.role"]) == (2, "camera")
+    assert found["edge.pictures.skipped"].sum.data_points[0].as_int == 1
+    refused = {
+        facts(point.attributes)["edge.picture.refusal"]: point.as_int
+        for point in found["edge.pictures.refused"].sum.data_points
+    }
+    assert refused == {"damaged": 2, "deadline": 1}
+    (decoding,) = found["edge.pictures.decoding"].histogram.data_points
+    assert (decoding.count, decoding.sum, decoding.max) == (2, 470, 400)
+    assert "edge.pictures.taken" not in metrics(Meters("gw-1", GATEWAY, Levels))
 
 
 def sys_of(folder: Path) -> Path:

@@ -9,12 +9,15 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import msgspec
+import numpy as np
 import pytest
 
 from edge_core.contracts.errors import TryAgainError
 from edge_core.features.samples import CellQuality
 from edge_runtime.__main__ import main
+from edge_runtime.commands.output import pictures
 from edge_runtime.control import ControlServer, WatchAsked
+from edge_runtime.frames.newest import Frame, Newest, PicturesSeen
 from edge_runtime.live import WAITING_MAX, WATCHERS_MAX, LiveFeed, Missed, Shows, ValueSeen
 from edge_runtime.windows import Latest
 from tests.unit.runtime.gateways import Rig
@@ -62,6 +65,22 @@ async def test_values_of_some_roles() -> None:
     first = await anext(seen)
     assert isinstance(first, ValueSeen)
     assert (first.role, first.value, first.quality, first.age_s) == ("flow", None, "bad", 1.0)
+
+
+async def test_pictures() -> None:
+    """Cameras are shown beside the values, with what was refused and why."""
+    newest = Newest(lambda: 7.5)
+    newest.comes_from("camera", "eye", None)
+    newest.refuse("camera", "deadline", "picture: ended its decoder")
+    newest.put(Frame("camera", np.zeros((1, 1, 3), np.uint8), 1, "a", taken_us=2500))
+    newest.refuse("camera", "damaged", "picture: damaged")
+    live = LiveFeed((), {}, list, lambda: None, newest.shown)
+    seen = await anext(aiter(live.watch(Shows(roles=frozenset({"camera"})))))
+    assert isinstance(seen, PicturesSeen)
+    assert pictures(msgspec.to_builtins(seen)) == (
+        "camera from eye: 1 taken, 0 skipped, 2 refused (damaged 1, deadline 1), "
+        "decoded in 2.5 ms, last 0.0 s ago; picture: damaged"
+    )
 
 
 async def test_slow_reader() -> None:

@@ -53,13 +53,15 @@ class Levels:
     box: Readings = field(default_factory=Readings)
 
 
-Level = Callable[[Levels], float | None]
-Spread = Callable[[Levels], Mapping[str, float]]
+Level = Callable[[Levels], float | tuple[str, Mapping[str, float]] | None]
+"""A figure; or, where there are several, the attribute that tells them apart and its values."""
+Read = Callable[[CallbackOptions], list[Observation]]
 
 _SUMS: Final[Mapping[Instrument, Level]] = {
     named.SAMPLES_RECEIVED: lambda now: now.samples_received,
     named.SAMPLES_GAPS: lambda now: now.samples_gaps,
     named.OUTBOX_WRITTEN: lambda now: now.outbox_written,
+    named.OUTBOX_SHED: lambda now: (named.SIGNAL, now.outbox_shed),
     named.LOGS_SUPPRESSED: lambda now: now.logs_suppressed,
     named.SPANS_DROPPED: lambda now: now.spans_dropped,
     named.HEALTH_DROPPED: lambda now: now.health_dropped,
@@ -84,15 +86,9 @@ _GAUGES: Final[Mapping[Instrument, Level]] = {
     named.CLOCK_ERROR_MAX: lambda now: (
         None if now.box.clock is None else now.box.clock.error_max_us
     ),
+    named.TEMPERATURE: lambda now: (named.SENSOR, now.box.temperatures),
+    named.DISK_WEAR: lambda now: (named.DISK, now.box.disk_wear),
 }
-_SPREAD_SUMS: Final[Mapping[Instrument, tuple[str, Spread]]] = {
-    named.OUTBOX_SHED: (named.SIGNAL, lambda now: now.outbox_shed),
-}
-_SPREAD_GAUGES: Final[Mapping[Instrument, tuple[str, Spread]]] = {
-    named.TEMPERATURE: (named.SENSOR, lambda now: now.box.temperatures),
-    named.DISK_WEAR: (named.DISK, lambda now: now.box.disk_wear),
-}
-
 
 _OF_MODELS: Final = (
     named.WINDOWS_SCORED,
@@ -213,7 +209,7 @@ class Meters:
         whose = series(self._serial, self._releases[digest], role)
         return {**whose, named.VERDICT: verdict} if verdict else whose
 
-    def _of_models(self, instrument: Instrument) -> Callable[[CallbackOptions], list[Observation]]:
+    def _of_models(self, instrument: Instrument) -> Read:
         def read(_: CallbackOptions) -> list[Observation]:
             # A copy: this runs in a thread of its own, while windows go on being counted.
             found = list(self._sums[instrument].items())
@@ -255,56 +251,35 @@ class Meters:
             max=latencies.most,
         )
 
+    def _of_gateway(self, level: Level) -> Read:
+        own = {named.GATEWAY_SERIAL: self._serial}
+
+        def read(_: CallbackOptions) -> list[Observation]:
+            found = level(self._now)
+            if found is None:
+                return []
+            if not isinstance(found, tuple):
+                return [Observation(found, own)]
+            by, values = found
+            return [Observation(value, {**own, by: name}) for name, value in values.items()]
+
+        return read
+
     def _observe(self, meter: Meter) -> None:
-        for each in _OF_MODELS:
-            meter.create_observable_counter(
-                each.name, [self._of_models(each)], each.unit.value, each.description
-            )
-        for each, level in _SUMS.items():
-            meter.create_observable_counter(
-                each.name, [self._level(level)], each.unit.value, each.description
-            )
+        sums = {each: self._of_models(each) for each in _OF_MODELS}
+        sums |= {each: self._of_gateway(level) for each, level in _SUMS.items()}
+        sums |= {each: self._of_pictures(counted) for each, counted in _OF_PICTURES.items()}
+        for each, read in sums.items():
+            meter.create_observable_counter(each.name, [read], each.unit.value, each.description)
         for each, level in _GAUGES.items():
             meter.create_observable_gauge(
-                each.name, [self._level(level)], each.unit.value, each.description
+                each.name, [self._of_gateway(level)], each.unit.value, each.description
             )
-        for each, (by, spread) in _SPREAD_SUMS.items():
-            meter.create_observable_counter(
-                each.name, [self._spread(by, spread)], each.unit.value, each.description
-            )
-        for each, counted in _OF_PICTURES.items():
-            meter.create_observable_counter(
-                each.name, [self._of_pictures(counted)], each.unit.value, each.description
-            )
-        for each, (by, spread) in _SPREAD_GAUGES.items():
-            meter.create_observable_gauge(
-                each.name, [self._spread(by, spread)], each.unit.value, each.description
-            )
-
-    def _level(self, level: Level) -> Callable[[CallbackOptions], list[Observation]]:
-        own = {named.GATEWAY_SERIAL: self._serial}
-
-        def read(_: CallbackOptions) -> list[Observation]:
-            value = level(self._now)
-            return [] if value is None else [Observation(value, own)]
-
-        return read
-
-    def _spread(self, by: str, spread: Spread) -> Callable[[CallbackOptions], list[Observation]]:
-        own = {named.GATEWAY_SERIAL: self._serial}
-
-        def read(_: CallbackOptions) -> list[Observation]:
-            found = spread(self._now).items()
-            return [Observation(value, {**own, by: name}) for name, value in found]
-
-        return read
 
     def _of_role(self, role: str) -> Attributes:
         return {named.GATEWAY_SERIAL: self._serial, named.PICTURE_ROLE: role}
 
-    def _of_pictures(
-        self, counted: Callable[[Tally], Mapping[str, int]]
-    ) -> Callable[[CallbackOptions], list[Observation]]:
+    def _of_pictures(self, counted: Callable[[Tally], Mapping[str, int]]) -> Read:
         def read(_: CallbackOptions) -> list[Observation]:
             return [
                 Observation(count, self._of_role(role) | ({named.REFUSAL: why} if why else {}))

@@ -12,7 +12,7 @@ from typing import Final, Protocol
 
 from edge_core.contracts.errors import EdgeError
 from edge_core.contracts.telemetry import Signal
-from edge_runtime.reporting import Faults
+from edge_runtime.faults import Faults
 from edge_runtime.wear import WearBudget, pause_s
 
 LEVEL: Final = 6  # of gzip; 9 takes twice as long for one in a hundred

@@ -2,25 +2,14 @@
 
 import asyncio
 from collections.abc import Callable
-from typing import Final, Protocol
+from typing import Final
 
 from edge_core.contracts.errors import EdgeError
+from edge_runtime.faults import Faults
 from edge_runtime.health import HealthSums
 from edge_runtime.spool import HealthSpool
 
 LOOK_S: Final = 1.0  # the site may shorten the period while we wait for the end of a long one
-
-
-class Faults(Protocol):
-    """Where it is said that something does not work, and that it does again."""
-
-    def fault(self, name: str, reason: str) -> None:
-        """It does not."""
-        ...
-
-    def mend(self, name: str) -> None:
-        """It does."""
-        ...
 
 
 async def close_health_windows(

@@ -9,7 +9,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 from datetime import datetime
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final
 
 import structlog
 
@@ -17,6 +17,7 @@ from edge_core.contracts.errors import ConfigurationError
 from edge_runtime.attempt import attempt
 from edge_runtime.broker import still_wanted
 from edge_runtime.errors import SourceLostError
+from edge_runtime.faults import Faults
 from edge_runtime.sinks.settings import OpcUaSinkConfig
 from edge_runtime.sinks.standing import Shown
 from edge_runtime.sources.opcua_client import NONSENSE, library, renew_channel
@@ -29,16 +30,6 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 FAULT: Final = "sink opcua"
-
-
-class Alarms(Protocol):
-    """Where a fault is told, and that it is over."""
-
-    def fault(self, kind: str, words: str) -> None:
-        """Something is wrong that a person has to know."""
-
-    def mend(self, kind: str) -> None:
-        """It is not wrong any more."""
 
 
 class OpcUaSink:
@@ -55,12 +46,12 @@ class OpcUaSink:
         self,
         config: OpcUaSinkConfig,
         server: OpcUaConfig,
-        alarms: Alarms,
+        faults: Faults,
         now: Callable[[], datetime],
     ) -> None:
         self._config = config
         self._server = server
-        self._alarms = alarms
+        self._faults = faults
         self._now = now
         self._shown: Shown | None = None
         self._beat: int | None = None
@@ -148,10 +139,10 @@ class OpcUaSink:
         wrong = await panel.differences()
         if wrong:
             self.mismatched += 1
-            self._alarms.fault(FAULT, "; ".join(wrong))
+            self._faults.fault(FAULT, "; ".join(wrong))
         else:
             self.written += 1
-            self._alarms.mend(FAULT)
+            self._faults.mend(FAULT)
 
     def _tell(self, lost: BaseException) -> None:
         """Say why, unless that is what was said last."""
@@ -159,7 +150,7 @@ class OpcUaSink:
         if self._told != words:
             self._told = words
             log.warning("sink.lost", sink=self.name, reason=words)
-            self._alarms.fault(FAULT, f"{self._server.url}: {words}")
+            self._faults.fault(FAULT, f"{self._server.url}: {words}")
 
 
 def _library_error() -> type[Exception]:

@@ -482,6 +482,30 @@ def test_record(name: str) -> None:
     assert all(each.outcome is not Outcome.OPEN for each in after.untold)
 
 
+DROPPED: dict[str, tuple[UpdateState, Outcome, str | None, str]] = {
+    "rotten bytes are forgotten and the version is not blamed": (
+        S.CANCELLED,
+        Outcome.CANCELLED,
+        None,
+        "what runs was lost: rotten",
+    ),
+    "an order against what is committed drops the candidate too": (
+        S.ROLLED_BACK,
+        Outcome.FAILED_ROLLED_BACK,
+        "ordered",
+        "dropped with what it stood on: a person said so",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", DROPPED)
+def test_dropped(name: str) -> None:
+    """How the attempt ends that another one takes the place of, in the row of that name."""
+    before, event, _ = ROWS[name]
+    [told] = advance(before, event).untold
+    assert (told.state, told.outcome, told.veto, told.reason) == DROPPED[name]
+
+
 FLOORS: dict[str, tuple[dict[str, int], Assignment, str | None]] = {
     "the newest that ran is the floor, and lies on it": (
         {"pump": 5},

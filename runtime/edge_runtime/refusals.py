@@ -4,8 +4,8 @@ import asyncio
 from collections.abc import Sequence
 from typing import Final
 
+from edge_runtime.faults import Faults
 from edge_runtime.inplace import InPlaceFile
-from edge_runtime.reporting import Faults
 
 FAULT: Final = "disk"
 LOOK_S: Final = 1.0

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_runtime.frames.job import MESSAGE_BYTES_MAX, Asked, Decoded, More, PictureJob, Said
-from edge_runtime.inference.allowance import Allowance
+from edge_runtime.inference.allowance import Allowance, limit_cpu
 
 
 class Gone(Exception):  # noqa: N818 - not an error: the daemon has let go of us
@@ -27,7 +27,7 @@ class Desk:
         self.job = job
         self._shared = np.frombuffer(mmap.mmap(memory, 0), np.uint8)
         self._line = socket.socket(fileno=line)
-        self._allowance = Allowance(job.cpu_s)
+        self._allowance = Allowance(job.cpu_s, time.process_time, limit_cpu)
 
     def say(self, said: Said) -> None:
         """Tell the daemon.

@@ -4,6 +4,7 @@ import math
 from contextlib import suppress
 from datetime import datetime, timedelta, tzinfo
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -90,6 +91,7 @@ def test_columns_in_any_order_and_no_status() -> None:
     """The header says which column is which; a byte order mark and a missing status are fine."""
     found = read_samples(["\ufeffValue,Tag,Extra,Timestamp\n", "7,a,?,5\n"])
     assert (found.roles, found.samples.values.tolist()) == (("a",), [7.0])
+    assert found.samples.tags.dtype == np.int32
     assert found.samples.times_ns.tolist() == [5]
 
 
@@ -154,6 +156,13 @@ def test_a_late_line_is_no_second_hour() -> None:
     """A line out of order, outside of the hour that comes twice, keeps its time."""
     times = local("2026-10-25 12:00", "2026-10-25 11:59", "2026-10-25 12:01")
     assert [at - times[0] for at in times] == [0, -60 * SECOND_NS, 60 * SECOND_NS]
+
+
+def test_lines_of_one_time_are_of_one_hour() -> None:
+    """A time that is there twice is the same instant twice, in either hour."""
+    times = local(*(f"2026-10-25 02:{minute}" for minute in (30, 30, 10, 10)))
+    start_ns = at_ns("2026-10-25T00:00:00Z")
+    assert [(at - start_ns) // (60 * SECOND_NS) for at in times] == [30, 30, 70, 70]
 
 
 def test_each_tag_has_its_own_autumn() -> None:

@@ -183,6 +183,13 @@ async def test_notice() -> None:
     assert alarms[0].tags[0] == "flow"
 
 
+async def test_notice_of_a_line_without_recipes() -> None:
+    """Where the line has no recipe, the site is told of none."""
+    watch = DriftWatch()
+    await through(watch, model(regime=False), range(1))
+    assert [(each.kind, each.mode) for each in watch.notices()] == [("recipe", "")]
+
+
 async def test_notices_are_bounded() -> None:
     """Of more alarms than a heartbeat carries the newest are told; a long recipe's beginning."""
     watch, runs, rows, code = DriftWatch(), model(), plant(1)[0], number_of("r" * 41)

@@ -299,6 +299,7 @@ def test_rows_of_nothing_have_the_types_of_rows() -> None:
     """Without samples there are cells all the same, and they fit onto those with samples."""
     for count in (0, 2):
         found = place(samples([]), SPEC, FIRST_ROW, count)
+        assert (found.first, found.period_ns) == (FIRST_ROW, PERIOD_NS)
         assert found.values.shape == found.quality.shape == found.source_ns.shape == (count, 3)
         columns = (found.values, found.quality, found.source_ns)
         assert [column.dtype.name for column in columns] == ["float32", "uint8", "int64"]

@@ -139,6 +139,7 @@ EQUIVALENT: dict[str, dict[str, str]] = {
         "self._quality = np.full((3 * self._length, tags), CellQuality.GAP, np.uint8)": "likewise",
         "self._source_ns = np.full((3 * self._length, tags), NO_TIME_NS, np.int64)": "likewise",
         "self._values = np.full((2 * self._length, tags), None, np.float32)": "NaN all the same",
+        "values=np.full((1, tags), None, np.float32),": "likewise",
         "scarce = np.asarray(window.good_share <= needed)": "no share is a billionth off",
         "self._since_row = 1": "the first row sets it to its own",
         "self._since_row = None": "likewise",

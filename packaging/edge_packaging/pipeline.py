@@ -5,6 +5,7 @@ layout before everything is right: the index is written last.
 """
 
 import asyncio
+import math
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -136,7 +137,9 @@ async def _judged(
     config: BuildConfig, forms: Sources, signature: ModelSignature, held: Held, say: Say
 ) -> _Judged:
     """What the model gives for every window that was held back, some of it as smoke cases."""
-    rows, cases = held.rows, smoke_places(len(held.rows), config.smoke_cases)
+    rows = held.rows
+    values = rows[0].size + math.prod(signature.outputs[0].shape[1:])
+    cases = smoke_places(len(rows), config.smoke_cases, values)
     if signature.frame is not None and held.recorded is None:
         rows[cases] = coarse(rows[cases])
     expected = await _expected(config, forms, signature, held, say)

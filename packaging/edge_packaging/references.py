@@ -20,6 +20,9 @@ from edge_packaging.errors import NotBuildableError
 from edge_packaging.inputs import Windows
 from edge_packaging.outputs import tolerance
 
+SMOKE_BYTES = 2 * 1024 * 1024  # every gateway fetches them, and over a thin link
+VALUE_BYTES = 6  # of one value in JSON, most of a picture having three digits
+
 
 def drift_reference(
     windows: Windows,
@@ -58,9 +61,16 @@ def drift_reference(
     )
 
 
-def smoke_places(windows: int, cases: int) -> NDArray[np.intp]:
-    """Which of *windows* are smoke cases: *cases* of them, spread evenly."""
-    return np.unique(np.linspace(0, windows - 1, min(cases, windows)).astype(np.intp))
+def smoke_places(windows: int, cases: int, values: int) -> NDArray[np.intp]:
+    """Which of *windows* are smoke cases: up to *cases*, spread evenly, fewer where they are long.
+
+    Args:
+        windows: how many there are to choose from.
+        cases: how many are asked for.
+        values: inputs and outputs of one case.
+    """
+    most = max(1, SMOKE_BYTES // (VALUE_BYTES * values))
+    return np.unique(np.linspace(0, windows - 1, min(cases, windows, most)).astype(np.intp))
 
 
 def coarse(values: NDArray[Any]) -> NDArray[Any]:  # Any: the type of a model's input, kept
@@ -75,31 +85,26 @@ def smoke_vectors(
     rows: NDArray[Any],  # Any: of the input's type
     outputs: NDArray[np.float32],
 ) -> SmokeVectors:
-    """What a loaded model must give; as many cases as a gateway will read, spread evenly.
+    """What a loaded model must give.
 
     Args:
         rows: shape (case, ...), what the model is given.
         outputs: shape (case, value), what it gives.
 
     Raises:
-        NotBuildableError: a single case is more than a gateway will read.
+        NotBuildableError: it is more than a gateway will read.
     """
-    first = len(encoded(_case(rows[0], outputs[0])))
-    chosen = smoke_places(len(rows), max(1, DOCUMENT_BYTES_MAX // first))
-    while True:
-        made = SmokeVectors(
-            cases=[_case(rows[at], outputs[at]) for at in chosen],
-            absolute_tolerance=tolerance(outputs[chosen]),
+    made = SmokeVectors(
+        cases=[_case(*each) for each in zip(rows, outputs, strict=True)],
+        absolute_tolerance=tolerance(outputs),
+    )
+    length = len(encoded(made))
+    if length > DOCUMENT_BYTES_MAX:
+        raise NotBuildableError(
+            f"smoke.json: expected at most {DOCUMENT_BYTES_MAX} bytes, found {length} for "
+            f"{len(rows)} of {rows[0].size} inputs and {outputs[0].size} outputs"
         )
-        length = len(encoded(made))
-        if length <= DOCUMENT_BYTES_MAX:
-            return made
-        if len(chosen) == 1:
-            raise NotBuildableError(
-                f"smoke.json: expected one case in {DOCUMENT_BYTES_MAX} bytes, found "
-                f"{rows[0].size} inputs and {outputs[0].size} outputs in {length}"
-            )
-        chosen = chosen[::2]
+    return made
 
 
 def _case(row: NDArray[Any], outputs: NDArray[np.float32]) -> SmokeCase:  # Any: as above

@@ -13,6 +13,7 @@ from edge_core.oci import Layout
 from edge_packaging.__main__ import main
 from edge_packaging.inputs import read_signature
 from tests.simulators.bad_models import bad_models
+from tests.unit.packing.kinds import KINDS
 from tests.unit.packing.made import TARGETS, contract, policy, write_inputs
 
 TAG = "pump-1.2.3"
@@ -250,6 +251,20 @@ def test_windows_with_gaps_are_refused(tmp_path: Path, capsys: pytest.CaptureFix
     np.savez(path, **arrays)
     assert main(["build", str(config), "--out", str(tmp_path / "out")]) == 78
     assert "NaN" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["model.onnx", "model.tflite"])
+def test_a_model_is_inspected_in_each_form(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Either file is put through the gate against its contract, and what it declares is shown."""
+    KINDS["a classification, for every runtime"].write(tmp_path)
+    contract_path = str(tmp_path / "signature.json")
+    assert main(["inspect", str(tmp_path / name), "--signature", contract_path]) == 0
+    assert "output scores float32 [1, 3]" in capsys.readouterr().out
+    (tmp_path / name).write_bytes(b"no model")
+    assert main(["inspect", str(tmp_path / name)]) == 3
+    assert name in capsys.readouterr().err
 
 
 def test_a_key_is_never_overwritten(tmp_path: Path) -> None:

@@ -99,11 +99,7 @@ async def build(
     release = Release(model=config.model, version=config.version, number=config.release)
     signature = read_signature(config.signature)
     forms = sources_of(config)
-    builds = {
-        target: builder(forms, signature, target)
-        for target in config.parsed_targets()
-        if not only or target in only
-    }
+    builds = {target: builder(forms, signature, target) for target in _chosen(config, only)}
     held = await asyncio.to_thread(read_held, config.windows, signature)
     judged = await _judged(config, forms, signature, held, say)
     reference = await _reference(config, signature, held, say)
@@ -131,6 +127,16 @@ async def build(
     )
     sbom = await _sbom(config, signature, layout, index)
     return Built(index, release.tag, statement, sbom, admissions)
+
+
+def _chosen(config: BuildConfig, only: Sequence[Target]) -> list[Target]:
+    listed = config.parsed_targets()
+    for target in only:
+        if target not in listed:
+            raise BuildConfigError(
+                f"--only {target}: expected one of {', '.join(map(str, listed))}"
+            )
+    return [target for target in listed if not only or target in only]
 
 
 async def _judged(

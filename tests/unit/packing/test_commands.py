@@ -241,6 +241,14 @@ def test_a_safe_output_is_a_class_or_not_knowing(label: str, tmp_path: Path) -> 
     assert read_signature(path).safe_output == label
 
 
+def test_only_what_is_listed_is_built(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A target that the configuration does not list is refused; a release is never empty."""
+    config, out = str(write_inputs(tmp_path / "in")), str(tmp_path / "out")
+    assert main(["build", config, "--out", out, "--only", TARGETS[1]]) == 78
+    assert f"--only {TARGETS[1]}: expected one of {TARGETS[0]}" in capsys.readouterr().err
+    assert main(["show", out, TAG]) == 4
+
+
 def test_windows_with_gaps_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A NaN in the validation windows would become a bar of NaN, so it is refused."""
     config = write_inputs(tmp_path / "in")

@@ -47,6 +47,19 @@ class Program:
         await until(lambda: process.poll() is not None or listens(port), f"port {port} opens")
         assert process.poll() is None, self.said.read_text()
 
+    @property
+    def pid(self) -> int:
+        """Of the process, which runs."""
+        assert self._process is not None
+        return self._process.pid
+
+    def stop(self) -> int:
+        """Tell it to end, and wait; the exit code."""
+        process, self._process = self._process, None
+        assert process is not None
+        process.terminate()
+        return process.wait()
+
     def kill(self) -> None:
         """End it without a word, as a power cut would."""
         if self._process is not None:

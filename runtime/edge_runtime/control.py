@@ -90,7 +90,9 @@ class ControlServer:
                     for writer in self._watched:
                         writer.transport.abort()
         finally:
-            self._path.unlink(missing_ok=True)
+            # A disk that takes nothing keeps the socket; the next start takes it away.
+            with contextlib.suppress(OSError):
+                self._path.unlink(missing_ok=True)
 
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(OSError, TimeoutError, ValueError):

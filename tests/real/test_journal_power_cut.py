@@ -43,20 +43,21 @@ def needs(*tools: str) -> None:
 
 
 class Disk:
-    """An ext4 file system whose power can be cut."""
+    """An ext4 file system whose power can be cut, and that can wear out."""
 
-    def __init__(self, image: Path, mounted: Path) -> None:
+    def __init__(self, image: Path, mounted: Path, size_bytes: int = IMAGE_BYTES) -> None:
         """Make it, empty."""
         self._image = image
         self.mounted = mounted
         mounted.mkdir()
         with image.open("wb") as file:
-            file.truncate(IMAGE_BYTES)
-        subprocess.run(["mkfs.ext4", "-q", "-F", image], check=True)
+            file.truncate(size_bytes)
+        subprocess.run(["mkfs.ext4", "-q", "-m", "0", "-F", str(image)], check=True)
 
     def mount(self) -> None:
         """Give it power; where the kernel has no loop devices for us, there is nothing to test."""
-        mount = ["mount", "-o", "loop", str(self._image), str(self.mounted)]
+        options = "loop,errors=remount-ro"
+        mount = ["mount", "-o", options, str(self._image), str(self.mounted)]
         done = subprocess.run(mount, capture_output=True, text=True, check=False)
         if done.returncode:
             pytest.skip(f"this machine mounts no loop device: {done.stderr.strip()}")
@@ -73,6 +74,12 @@ class Disk:
             fcntl.ioctl(folder, EXT4_IOC_SHUTDOWN, struct.pack("I", WITHOUT_FLUSHING_THE_LOG))
         finally:
             os.close(folder)
+
+    def wear_out(self) -> None:
+        """The kernel finds an error on it, and lets nobody write to it any more (ext4(5))."""
+        find = ["findmnt", "--noheadings", "--output=SOURCE", str(self.mounted)]
+        device = subprocess.run(find, check=True, capture_output=True, text=True).stdout.strip()
+        Path("/sys/fs/ext4", Path(device).name, "trigger_fs_error").write_text("worn")
 
 
 @pytest.fixture

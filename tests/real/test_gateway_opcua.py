@@ -206,6 +206,17 @@ async def test_wrong_certificate(plant: Plant, tmp_path: Path) -> None:
         await got.until_value("flow", 1)
 
 
+async def test_policy_that_is_not_offered(plant: Plant, tmp_path: Path) -> None:
+    """A policy that the server lacks is named, with those that it has."""
+    (tmp_path / "trusted").mkdir()
+    ours = {"certificate": plant.ours[0], "key": plant.ours[1], "trust": tmp_path}
+    async with reading(config(plant.port, security="basic128rsa15", **ours)) as (got, _):
+        await got.until_said("source.lost")
+        [line] = got.said("source.lost")
+    assert "Basic128Rsa15" in line
+    assert "Basic256Sha256" in line
+
+
 OTHER_VALUES: dict[str, tuple[CellQuality, float | None]] = {
     "float": (CellQuality.GOOD, 1.5),
     "int16": (CellQuality.GOOD, -7.0),

@@ -1,12 +1,7 @@
 """OPC UA as plants have it: every policy, users, a trust list, units, types, history."""
 
 import asyncio
-import sys
-import time
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,68 +9,28 @@ from asyncua import ua
 from asyncua.client.client import Client
 
 from edge_core.features.samples import CellQuality
-from edge_fixtures.certificates import issue
 from edge_runtime.config import TagConfig
-from edge_runtime.sources.opcua import OpcUaSource
-from edge_runtime.sources.opcua_config import POLICIES, OpcUaConfig
+from tests.real.opcua_plants import Served, asyncua_served, reading
 from tests.simulators.link import Link
-from tests.simulators.opcua_field import BAR, FAHRENHEIT, PASSWORD, SERVER_URI, URI, USER
-from tests.simulators.ports import free_port
-from tests.simulators.programs import Program
-from tests.simulators.recorder import Recorder
+from tests.simulators.opcua_field import BAR, FAHRENHEIT, URI
 from tests.simulators.truth import account, learnt
 from tests.simulators.waiting import until
 
 pytestmark = [pytest.mark.anyio, pytest.mark.real]
 
 GOOD = CellQuality.GOOD
-OFFERED = ("basic256sha256", "aes128sha256rsaoaep", "aes256sha256rsapss")
-
-
-@dataclass(frozen=True, slots=True)
-class Field:
-    """The server, its certificate, and ours with its key."""
-
-    program: Program
-    port: int
-    certificate: Path
-    ours: tuple[Path, Path]
-
-    def config(self, port: int = 0, **more: object) -> OpcUaConfig:
-        """A source of it; *more* are other fields."""
-        usual: dict[str, object] = {
-            "name": "plc",
-            "url": f"opc.tcp://127.0.0.1:{port or self.port}/field",
-            "publishing_s": 0.05,
-            "silence_s": 1.0,
-            "queue": 1000,
-            "retry_s": 0.1,
-            "answer_s": 5.0,
-        }
-        return OpcUaConfig(**{**usual, **more})  # type: ignore[arg-type]  # fields of any type
-
-    def secure(self, policy: str, **more: object) -> OpcUaConfig:
-        """The same with a policy and the server's certificate pinned."""
-        files: dict[str, object] = {"certificate": self.ours[0], "key": self.ours[1]}
-        if "trust" not in more:
-            files["server_certificate"] = self.certificate
-        return self.config(0, security=policy, **{**files, **more})
+POLICY = "basic256sha256"
 
 
 @pytest.fixture(scope="module")
-def field_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Field]:
+def field_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """One process for all tests here, since it takes seconds to start."""
-    folder, port, now = tmp_path_factory.mktemp("field"), free_port(), datetime.now(UTC)
-    pair = issue(folder, "server", SERVER_URI, now)
-    ours = issue(folder, "ours", "urn:edge-mlops:gateway", now)
-    command: list[str | Path] = [sys.executable, "-m", "tests.simulators.opcua_field"]
-    command += [str(port), *pair]
-    with Program(command, folder / "said", port) as program:
-        yield Field(program, port, pair[0], ours)
+    with asyncua_served(tmp_path_factory.mktemp("field")) as served:
+        yield served
 
 
 @pytest.fixture
-async def plant(field_process: Field) -> Field:
+async def plant(field_process: Served) -> Served:
     """It takes connections."""
     await field_process.program.ready()
     return field_process
@@ -87,51 +42,10 @@ def tag(role: str, unit: str = "1", **more: object) -> TagConfig:
     return TagConfig(role=role, unit=unit, source="plc", **{**usual, **more})  # type: ignore[arg-type]  # fields of any type
 
 
-@asynccontextmanager
-async def reading(
-    config: OpcUaConfig, tags: Sequence[TagConfig]
-) -> AsyncIterator[tuple[Recorder, OpcUaSource]]:
-    """A source that reads as long as the context lasts, and what comes of it."""
-    got = Recorder([each.role for each in tags])
-    source = OpcUaSource(config, tags, got.take, monotonic=time.monotonic, unix_ns=time.time_ns)
-    with got.listening():
-        async with asyncio.TaskGroup() as group:
-            task = group.create_task(source.run())
-            try:
-                yield got, source
-            finally:
-                task.cancel()
-
-
-@pytest.mark.parametrize("mode", ["sign", "sign_and_encrypt"])
-@pytest.mark.parametrize("policy", OFFERED)
-async def test_policies(plant: Field, policy: str, mode: str) -> None:
-    """Every policy that the server has gives values, signed, and signed and encrypted."""
-    assert policy in POLICIES
-    async with reading(plant.secure(policy, mode=mode), [tag("count")]) as (got, _):
-        first = await got.until_value("count", 1)
-        await got.until_value("count", first.value + 20)
-
-
-async def test_user(plant: Field, tmp_path: Path) -> None:
-    """By name and password; with another password it is told so, and not let in."""
-    right, wrong = tmp_path / "right", tmp_path / "wrong"
-    right.write_text(f"{PASSWORD}\n")
-    wrong.write_text("guess")
-    secure = plant.secure(OFFERED[0], user=USER, password=right)
-    async with reading(secure, [tag("count")]) as (got, _):
-        await got.until_value("count", 1)
-    secure = plant.secure(OFFERED[0], user=USER, password=wrong)
-    async with reading(secure, [tag("count")]) as (got, _):
-        await got.until_said("source.lost")
-        assert got.samples == []
-        assert PASSWORD not in str(got.events)
-
-
-async def test_trust_list(plant: Field, tmp_path: Path) -> None:
+async def test_trust_list(plant: Served, tmp_path: Path) -> None:
     """A stranger's certificate is put where people find it; moved to trusted/, it is believed."""
     trust = tmp_path / "pki"
-    async with reading(plant.secure(OFFERED[0], trust=trust), [tag("count")]) as (got, _):
+    async with reading(plant.secure(POLICY, trust=trust), [tag("count")]) as (got, _):
         await got.until_said("source.lost")
         [file] = (trust / "rejected").iterdir()
         assert file.read_bytes() == plant.certificate.read_bytes()
@@ -139,16 +53,6 @@ async def test_trust_list(plant: Field, tmp_path: Path) -> None:
         assert got.samples == []
         file.rename(trust / "trusted" / file.name)
         await got.until_value("count", 1)
-
-
-async def test_policy_that_is_not_offered(plant: Field, tmp_path: Path) -> None:
-    """A policy that the server lacks is named, with those that it has."""
-    (tmp_path / "trusted").mkdir()
-    wanted = plant.secure("basic128rsa15", trust=tmp_path)
-    async with reading(wanted, [tag("count")]) as (got, _):
-        await got.until_said("source.lost")
-        assert "Basic256Sha256" in got.said("source.lost")[0]
-        assert got.said("source.security_outdated")
 
 
 TAGS = [
@@ -172,7 +76,7 @@ VALUES = {
 }
 
 
-async def test_types_and_units(plant: Field) -> None:
+async def test_types_and_units(plant: Served) -> None:
     """Numbers in the tag's unit, elements of arrays, texts by their meaning, and what is old."""
     async with reading(plant.config(), TAGS) as (got, _):
         count = await got.until_value("count", 1)
@@ -183,7 +87,7 @@ async def test_types_and_units(plant: Field) -> None:
         assert abs(still.source_ns - count.source_ns) < 5_000_000_000
 
 
-async def test_unit_that_cannot_be(plant: Field) -> None:
+async def test_unit_that_cannot_be(plant: Served) -> None:
     """A unit that cannot become the tag's is refused by name, and its values are bad."""
     tags = [tag("temperature", "bar"), tag("count")]
     async with reading(plant.config(), tags) as (got, _):
@@ -195,7 +99,7 @@ async def test_unit_that_cannot_be(plant: Field) -> None:
         assert "bar" in line
 
 
-async def test_unit_that_changes(plant: Field) -> None:
+async def test_unit_that_changes(plant: Served) -> None:
     """When the server changes a unit, values go on in ours, and no window spans the change."""
     async with reading(plant.config(), [tag("pressure", "bar"), tag("count")]) as (got, _):
         await got.until_value("pressure", 2.5)
@@ -217,7 +121,7 @@ async def set_unit(node: object, unit: ua.EUInformation) -> None:
     await node.write_value(unit)  # type: ignore[attr-defined]  # asyncua's node
 
 
-async def test_history(plant: Field) -> None:
+async def test_history(plant: Served) -> None:
     """What an outage swallowed and the server had to forget is read from its history."""
     link = Link(plant.port)
     tags = [tag("count"), tag("half")]
@@ -246,7 +150,7 @@ async def test_history(plant: Field) -> None:
     assert got.gaps()["half"] == 1
 
 
-async def test_refused_tag(plant: Field) -> None:
+async def test_refused_tag(plant: Served) -> None:
     """A node that the server does not have costs that tag alone, and is named."""
     async with reading(plant.config(), [tag("nobody"), tag("count")]) as (got, _):
         await got.until_value("count", 1)

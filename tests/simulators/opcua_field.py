@@ -1,9 +1,10 @@
 """A process that is an OPC UA server with one variable of every kind that a plant brings.
 
-Usage: python -m tests.simulators.opcua_field PORT [CERTIFICATE KEY]
+Usage: python -m tests.simulators.opcua_field PORT [CERTIFICATE KEY CLIENT USER]
 
 `count` and `half` go up fifty times a second, and of `count` the server keeps history. With a
-certificate there are endpoints of every policy, and `operator` may sign in with `secret`.
+certificate there are endpoints of every policy, and `operator` may sign in with `secret`, or with
+the certificate USER; CLIENT is that of an application which may come without a user.
 """
 
 import asyncio
@@ -30,47 +31,45 @@ SETTLED: Final = 50
 UNECE: Final = "http://www.opcfoundation.org/UA/units/un/cefact"
 FAHRENHEIT: Final = ua.EUInformation(UNECE, 4604232, ua.LocalizedText("°F"))
 BAR: Final = ua.EUInformation(UNECE, 4342098, ua.LocalizedText("bar"))
-POLICIES: Final = (
-    ua.SecurityPolicyType.NoSecurity,
-    ua.SecurityPolicyType.Basic256Sha256_Sign,
-    ua.SecurityPolicyType.Basic256Sha256_SignAndEncrypt,
-    ua.SecurityPolicyType.Aes128Sha256RsaOaep_Sign,
-    ua.SecurityPolicyType.Aes128Sha256RsaOaep_SignAndEncrypt,
-    ua.SecurityPolicyType.Aes256Sha256RsaPss_Sign,
-    ua.SecurityPolicyType.Aes256Sha256RsaPss_SignAndEncrypt,
-)
+POLICIES: Final = tuple(ua.SecurityPolicyType)
 
 
 class Users(UserManager):
-    """One person, and anybody without a name."""
+    """One person, and anybody without a name whose certificate is known or who shows none."""
+
+    def __init__(self, known: Sequence[Path]) -> None:
+        self._known = {None, b"", *(each.read_bytes() for each in known)}
 
     def get_user(
         self,
         iserver: Any,  # noqa: ARG002 - Any: asyncua's own
         username: str | None = None,
         password: str | None = None,
-        certificate: Any = None,  # noqa: ARG002 - as above
+        certificate: Any = None,  # the user's, else that of the channel
     ) -> User | None:
         """Whom the server lets in."""
-        if username is None or (username, password) == (USER, PASSWORD):
+        known = username is None and certificate in self._known
+        if known or (username, password) == (USER, PASSWORD):
             return User(role=UserRole.User)
         return None
 
 
 async def serve(port: int, files: Sequence[Path]) -> None:
     """Serve until killed."""
-    server = Server(user_manager=Users())
+    server = Server(user_manager=Users(files[2:]))
     await server.init()
     server.set_endpoint(f"opc.tcp://127.0.0.1:{port}/field")
     await server.set_application_uri(SERVER_URI)
     policies: Sequence[ua.SecurityPolicyType] = POLICIES[:1]
     if files:
-        certificate, key = files
+        certificate, key = files[:2]
         await server.load_certificate(certificate)
         await server.load_private_key(key)
         policies = POLICIES
     server.set_security_policy(list(policies))
-    server.set_identity_tokens([ua.AnonymousIdentityToken, ua.UserNameIdentityToken])
+    server.set_identity_tokens(
+        [ua.AnonymousIdentityToken, ua.UserNameIdentityToken, ua.X509IdentityToken]
+    )
     index = await server.register_namespace(URI)
     made = await _variables(server, index)
     async with server:

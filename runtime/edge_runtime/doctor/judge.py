@@ -9,6 +9,7 @@ from typing import Final
 from edge_core.contracts.plant import ClockQuality
 from edge_runtime.bounds import MIB
 from edge_runtime.doctor.finding import LATER, REFUSED, SETTING, Finding, fail, ok, warn
+from edge_runtime.sources.opcua_config import OUTDATED
 
 BUILT: Final = datetime(2026, 11, 1, tzinfo=UTC)  # this software did not exist before
 CLOCK_ERROR_MAX_US: Final = 1_000_000
@@ -200,6 +201,19 @@ def tags(source: str, statuses: dict[str, str]) -> list[Finding]:
         advice = "look at the instrument or the PLC; verdicts wait until the value is good"
         found.append(warn("source", source, expected, f"not good: {_listed(bad)}", advice))
     return found or [ok("source", source, expected, "all of them")]
+
+
+def channel(source: str, security: str) -> Finding:
+    """How well a source's connection to its server is protected, by its policy."""
+    expected = "a security policy that is not deprecated"
+    if security == "none":
+        found = "none: anybody in between can read and change values"
+    elif security in OUTDATED:
+        found = f"{security}, which rests on SHA-1"
+    else:
+        return ok("source", source, expected, security)
+    advice = "if the server offers a better one, name it as security: aes256sha256rsapss, say"
+    return warn("source", source, expected, found, advice)
 
 
 def contract(thing: str, refusal: str) -> Finding:

@@ -38,7 +38,7 @@ async def source(
     except (EdgeError, TimeoutError) as error:
         advice = "try it by hand: edge-gateway browse --config FILE --source " + config.name
         return [_failed("source", config.name, expected, error, advice)]
-    found = judge.tags(config.name, statuses)
+    found = [judge.channel(config.name, config.security), *judge.tags(config.name, statuses)]
     if theirs is not None:
         found.append(judge.offset(f"source {config.name}", (theirs - ours).total_seconds()))
     return found

@@ -24,8 +24,11 @@ class OpcUaConfig(
     """One OPC UA server.
 
     Attributes:
-        security: the policy; all but `none` need `certificate` and `key`, and a way to know the
-            server: `server_certificate` or `trust`.
+        security: the policy; it is never negotiated, so the server must offer just this one. All
+            but `none` need `certificate` and `key`, and a way to know the server:
+            `server_certificate` or `trust`. `basic256` and `basic128rsa15` are deprecated (they
+            rest on SHA-1): name them only for a server that has nothing better; log and doctor
+            remind you.
         mode: whether messages are signed, or signed and encrypted.
         certificate: our own, DER or PEM, with `application_uri` as its URI.
         server_certificate: the one certificate that the server must show.

@@ -3,10 +3,14 @@
 // One variable a case that a plant brings: other types, a broken sensor, a value that is only the
 // last usable one, a source time ten minutes old. `warm` is 50 °F, `row` an array. `count` goes up
 // twenty times a second, and there is history of it. The certificate that it shows is in
-// FOLDER/own/certs/certificate.pem.
+// FOLDER/own/certs/certificate.pem. There are endpoints of every policy that Node.js still can;
+// `operator` may sign in with `secret`, and so may whose certificate lies in `users/trusted/certs`
+// beside FOLDER.
 
+const path = require("path");
 const {
-  OPCUAServer, OPCUACertificateManager, DataType, StatusCodes, VariantArrayType, standardUnits,
+  OPCUAServer, OPCUACertificateManager, DataType, SecurityPolicy, StatusCodes,
+  VariantArrayType, standardUnits,
 } = require("node-opcua");
 
 const [port, folder] = [Number(process.argv[2]), process.argv[3]];
@@ -33,6 +37,19 @@ async function main() {
     hostname: "127.0.0.1",
     resourcePath: "/other",
     serverCertificateManager: manager,
+    userCertificateManager: new OPCUACertificateManager({
+      name: "users",
+      rootFolder: path.join(folder, "..", "users"),
+      automaticallyAcceptUnknownCertificate: false,
+    }),
+    userManager: { isValidUser: (user, password) => user === "operator" && password === "secret" },
+    securityPolicies: [
+      SecurityPolicy.None,
+      SecurityPolicy.Basic256,
+      SecurityPolicy.Basic256Sha256,
+      SecurityPolicy.Aes128_Sha256_RsaOaep,
+      SecurityPolicy.Aes256_Sha256_RsaPss,
+    ],
     nodeset_filename: [require("node-opcua").nodesets.standard],
     // Outages leave sessions behind until their time is over.
     serverCapabilities: { maxSessions: 200 },

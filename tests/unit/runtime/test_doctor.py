@@ -99,6 +99,9 @@ JUDGED: dict[str, Said] = {
     "our own, short and fresh": Said(lasts(-DAY, 6 * DAY, renewed=True), Level.OK),
     "our own, renewal long due": Said(lasts(-6 * DAY, DAY, renewed=True), Level.WARN, "renewal"),
     "our own, ended": Said(lasts(-9 * DAY, -DAY, renewed=True), Level.FAIL, "new token"),
+    "a channel that is up to date": Said(judge.channel("plc", "aes256sha256rsapss"), Level.OK),
+    "a deprecated channel": Said(judge.channel("plc", "basic256"), Level.WARN, "SHA-1"),
+    "an open channel": Said(judge.channel("plc", "none"), Level.WARN, "anybody"),
     "all tags good": Said(judge.tags("plc", {"flow": ""})[0], Level.OK),
     "a node that is not there": Said(
         judge.tags("plc", {"flow": "BadNodeIdUnknown"})[0], Level.FAIL, "flow"

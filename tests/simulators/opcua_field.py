@@ -4,12 +4,14 @@ Usage: python -m tests.simulators.opcua_field PORT [CERTIFICATE KEY CLIENT USER]
 
 `count` and `half` go up fifty times a second, and of `count` the server keeps history. With a
 certificate there are endpoints of every policy, and `operator` may sign in with `secret`, or with
-the certificate USER; CLIENT is that of an application which may come without a user.
+the certificate USER; CLIENT is that of an application which may come without a user. SIGUSR2 ends
+every session but none of their subscriptions, SIGUSR1 those too.
 """
 
 import asyncio
 import itertools
 import logging
+import signal
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -72,7 +74,8 @@ async def serve(port: int, files: Sequence[Path]) -> None:
     )
     index = await server.register_namespace(URI)
     made = await _variables(server, index)
-    async with server:
+    async with server, asyncio.TaskGroup() as group:
+        group.create_task(_forget(server))
         await server.historize_node_data_change(made["count"], count=HISTORY)
         await _go_on(server, made)
 
@@ -102,6 +105,17 @@ async def _variables(server: Server, index: int) -> dict[str, Any]:  # Any: asyn
         told = await made[name].add_property(ua.NodeId(), "0:EngineeringUnits", unit)
         await told.set_writable()
     return made
+
+
+async def _forget(server: Server) -> None:
+    """Without a word to anybody: on such a signal the clients are away."""
+    told: asyncio.Queue[bool] = asyncio.Queue()
+    for number, whole in ((signal.SIGUSR1, True), (signal.SIGUSR2, False)):
+        asyncio.get_running_loop().add_signal_handler(number, told.put_nowait, whole)
+    while True:
+        whole = await told.get()
+        for session in list(server.iserver._external_sessions.values()):  # noqa: SLF001 - it has no other way to
+            await session.close_session(delete_subs=whole)
 
 
 async def _go_on(server: Server, made: dict[str, Any]) -> None:  # Any: as above

@@ -1,5 +1,6 @@
 """Programs beside the test: started, killed the hard way, started again."""
 
+import signal
 import socket
 import subprocess
 from collections.abc import Sequence
@@ -66,6 +67,11 @@ class Program:
             self._process.kill()
             self._process.wait()
             self._process = None
+
+    def tell(self, number: signal.Signals) -> None:
+        """Send it a signal."""
+        assert self._process is not None
+        self._process.send_signal(number)
 
     def lines(self) -> list[str]:
         """What it has printed so far."""

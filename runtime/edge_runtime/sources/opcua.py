@@ -117,7 +117,9 @@ class OpcUaSource:
             "source.connected",
             source=self._config.name,
             tags=len(self._columns.tags),
-            resumed=line.resumed,
+            origin=line.origin.value,
+            subscription=line.subscription.number,
+            republished=len(line.held),
         )
         reason, cause, resumable = await self._until_lost(line)
         self._line = None

@@ -6,6 +6,7 @@ Loads asyncua, so it is imported only where a source is already connecting.
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Any, Final
 
 import asyncua
@@ -31,12 +32,20 @@ log = structlog.get_logger(__name__)
 FIRST: Final = 1  # the number of a subscription's first message
 
 
+class Origin(StrEnum):
+    """How a line came about, the one that loses least first."""
+
+    SESSION = "session"  # the same session, on another connection
+    TRANSFER = "transfer"  # another session, to which the server has passed the subscription
+    NEW = "new"
+
+
 @dataclass(slots=True)
 class Line:
     """A session with its subscription.
 
     Attributes:
-        resumed: it goes on where it was, as far as we know.
+        origin: how it came about.
         settled: it has shown that it does.
         held: messages that the server had kept for us.
     """
@@ -44,10 +53,15 @@ class Line:
     client: Any  # asyncua's
     subscription: Subscription
     publisher: Publisher
-    resumed: bool = False
+    origin: Origin = Origin.NEW
     settled: bool = True
     held: list[Notification] = field(default_factory=list)
     established_s: float = 0.0
+
+    @property
+    def resumed(self) -> bool:
+        """Whether it goes on where it was, as far as we know."""
+        return self.origin is not Origin.NEW
 
     @property
     def session(self) -> Any:  # Any: as above
@@ -70,7 +84,6 @@ class Lines:
         self._take = take
         self._monotonic = monotonic
         self._last: Line | None = None
-        self.resumptions = 0
 
     async def open(self) -> Line:
         """The line as it was if the server still has it, else a new one.
@@ -108,18 +121,20 @@ class Lines:
         last = self._last
         if last is None:
             return None
-        client = last.client
-        if not await self._reopened(client):
-            # The session is gone; its subscription may live on and pass to another.
-            self._last = None
-            client = await open_session(self._config, asyncua)
-            if not await transfer(client.uaclient.session, last.subscription.number):
-                return await self._subscribed(client)
+        if await self._reopened(last.client):
+            return await self._taken_up(last.client, last, Origin.SESSION)
+        # The session is gone; its subscription may live on and pass to another.
+        client = await open_session(self._config, asyncua)
         try:
-            return await self._taken_up(client, last)
+            refusal = await transfer(client.uaclient.session, last.subscription.number)
         except BaseException:
-            client.disconnect_socket()
+            await throw_away(client)
             raise
+        if not refusal:
+            return await self._taken_up(client, last, Origin.TRANSFER)
+        self._last = None
+        log.info("source.transfer_refused", source=self._config.name, status=refusal)
+        return await self._subscribed(client)
 
     async def _reopened(self, client: Any) -> bool:  # Any: as above
         try:
@@ -129,16 +144,18 @@ class Lines:
             return False
         return True
 
-    async def _taken_up(self, client: Any, last: Line) -> Line:  # Any: as above
-        expected = last.publisher.expected
-        number = last.subscription.number
-        held = await missed(client.uaclient.session, number, expected)
+    async def _taken_up(self, client: Any, last: Line, origin: Origin) -> Line:  # Any: as above
+        expected, number = last.publisher.expected, last.subscription.number
+        try:
+            held = await missed(client.uaclient.session, number, expected)
+        except BaseException:
+            client.disconnect_socket()
+            raise
         line = self._line(client, last.subscription, expected)
         for message in held:
             line.publisher.expected = following(message.sequence)
             line.publisher.acknowledge(message.sequence)
-        line.resumed, line.settled, line.held = True, False, held
-        self.resumptions += 1
+        line.origin, line.settled, line.held = origin, False, held
         line.publisher.start()
         return line
 

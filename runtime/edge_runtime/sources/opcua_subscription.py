@@ -242,16 +242,18 @@ async def _with_history(session: Any, nodes: Sequence[Any]) -> frozenset[int]:  
     return frozenset(found)
 
 
-async def transfer(session: Any, subscription: int) -> bool:  # Any: as above
-    """Ask for a subscription of another session of ours; whether the server gave it."""
+async def transfer(session: Any, subscription: int) -> str:  # Any: as above
+    """Ask for a subscription of another session of ours; why it was refused, "" if it was not."""
     wanted = ua.TransferSubscriptionsParameters()
     wanted.SubscriptionIds = [ua.IntegerId(subscription)]
     wanted.SendInitialValues = False
     try:
         [result] = await session.transfer_subscriptions(wanted)
-    except (UaStatusCodeError, ValueError):
-        return False
-    return bool(result.StatusCode.is_good())
+    except UaStatusCodeError as error:
+        return status_name(error.code)
+    except ValueError:
+        return "no result for it"
+    return "" if result.StatusCode.is_good() else status_name(result.StatusCode.value)
 
 
 async def missed(

@@ -5,7 +5,7 @@
 // twenty times a second, and there is history of it. The certificate that it shows is in
 // FOLDER/own/certs/certificate.pem. There are endpoints of every policy that Node.js still can;
 // `operator` may sign in with `secret`, and so may whose certificate lies in `users/trusted/certs`
-// beside FOLDER.
+// beside FOLDER. SIGUSR2 ends every session but none of their subscriptions.
 
 const path = require("path");
 const {
@@ -83,6 +83,11 @@ async function main() {
     number += 1;
     count.setValueFromSource({ dataType: DataType.UInt32, value: number }, StatusCodes.Good, new Date());
   }, 50);
+  process.on("SIGUSR2", () => {
+    for (const session of Object.values(server.engine._sessions)) {
+      server.engine.closeSession(session.authenticationToken, false, "Forcing");
+    }
+  });
   await server.start();
 }
 

@@ -12,6 +12,8 @@ import pytest
 
 from edge_fixtures.plant import NAMESPACE, node_name
 from edge_runtime.__main__ import main
+from edge_runtime.config import TagConfig
+from tests.real.opcua_plants import node_served, reading
 from tests.simulators.field import SERIAL
 from tests.simulators.ports import free_port
 from tests.simulators.programs import Program
@@ -58,6 +60,52 @@ async def test_from_browse_to_tags(
     said = capsys.readouterr()
     assert json.loads(said.out)["missing"] == ["torque"]
     assert "torque: expected a variable" in said.err
+
+
+ANOTHER = {  # name: type, unit, access, value, status
+    "float": ("Float", "", "rw", 1.5, ""),
+    "int16": ("Int16", "", "rw", -7, ""),
+    "boolean": ("Boolean", "", "rw", True, ""),
+    "text": ("String", "", "rw", "31,5", ""),
+    "broken": ("Double", "", "rw", 888.8, "BadSensorFailure"),
+    "held": ("Double", "", "rw", 2.5, "UncertainLastUsableValue"),
+    "warm": ("Double", "°F", "rw", 50.0, ""),
+    "row": ("Float[]", "", "rw", "[0.5, 1.5, 2.5]", ""),
+}
+
+
+async def test_another_make(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """node-opcua, encrypted: types, units, ranges, ids by URI; the tags that come of it read."""
+    contract, out = tmp_path / "signature.json", tmp_path / "tags.toml"
+    model = msgspec.to_builtins(signature(("warm", "float", "count")))
+    for feature in model["features"]:
+        feature["unit"] = {"warm": "degC"}.get(feature["role"], "1")
+    contract.write_bytes(msgspec.json.encode(model))
+    with node_served(tmp_path) as served:
+        await served.program.ready()
+        url = f"opc.tcp://127.0.0.1:{served.port}/{served.path}"
+        words = ["--security", "aes256sha256rsapss", "--certificate", str(served.ours[0])]
+        words += ["--key", str(served.ours[1]), "--server-certificate", str(served.certificate)]
+        assert await asyncio.to_thread(main, ["browse", url, "--json", *words]) == 0
+        nodes = {node["name"]: node for node in json.loads(capsys.readouterr().out)["nodes"]}
+        for name, expected in ANOTHER.items():
+            node = nodes[name]
+            keys = ("type", "unit", "access", "value", "status")
+            assert tuple(node[key] for key in keys) == expected
+            assert node["node"] == f"nsu={served.namespace};s={name}"
+            assert node["path"] == f"/device/{name}"
+        assert nodes["count"]["access"] == "rwh"
+        assert (nodes["warm"]["low"], nodes["warm"]["high"]) == (0.0, 200.0)
+        words += ["--contract", str(contract), "--browse", url, "--out", str(out)]
+        assert await asyncio.to_thread(main, ["map", *words]) == 0
+        tags = msgspec.convert(tomllib.loads(out.read_text())["tags"], list[TagConfig])
+        async with reading(served.config(), tags) as (got, _):
+            for role, value in {"warm": 10.0, "float": 1.5}.items():
+                assert (await got.until_value(role, -1e9)).value == pytest.approx(value)
+            await got.until_value("count", 1)
+    warm = next(tag for tag in tags if tag.role == "warm")
+    assert (warm.low, warm.high) == pytest.approx((-17.777778, 93.333333))
+    assert "# the server has °F, which is converted" in out.read_text()
 
 
 async def test_empty_and_absent(url: str, capsys: pytest.CaptureFixture[str]) -> None:

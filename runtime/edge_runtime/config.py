@@ -89,6 +89,9 @@ class TagConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     `stale_s` is how long a value may be held: by default for ever where the source tells us when
     it goes away (OPC UA reports changes only, Sparkplug has death certificates), 10 s for MQTT.
+    Of a source that is known to send a tag in every period, changed or not, a few periods are
+    right: then what is late is missing, and does not look as if the plant stood still. This is
+    never guessed from what came, since a tag that is sent when it changes may always have changed.
     A tag of the unit `text` shows words, such as the names of recipes, that mean themselves;
     `texts` are what texts stand for at any other. A text that means nothing is bad.
     """

@@ -1,12 +1,15 @@
 """Samples become numbered windows: each once, through swaps, restarts and clocks that jump."""
 
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 import numpy as np
+import pytest
 
 from edge_core.clock import quality
 from edge_core.features.samples import CellQuality
+from edge_core.features.window import assess
 from edge_runtime.clock import LEAP_PATIENCE_S
 from edge_runtime.config import TagConfig
 from edge_runtime.ledger import UNFINISHED_MAX, Ledger
@@ -88,6 +91,65 @@ def test_value_that_does_not_change(tmp_path: Path) -> None:
         plant.stream.follow(msgspec.structs.replace(WINDOWING, stride_rows=2))
         window = plant.rows(20, roles=("flow",))[-1].window
         assert window.good_share.tolist() == [1.0, 1.0]
+
+
+class Late(NamedTuple):
+    """What is known of both tags, how late their values come, and what becomes of the windows."""
+
+    stale_s: float | None
+    late_rows: int
+    silent: tuple[str, ...] = ()
+    scorable: bool = True
+    true: bool = True  # the flow in them is what it was
+
+
+LATE_FROM, LATE_FOR, ALLOWED_ROWS = 40, 20, 4
+LATE = {
+    "sent in every period, as late as allowed: judged as it was": Late(0.2, ALLOWED_ROWS),
+    "sent in every period, later than that: missing": Late(0.2, 30, scorable=False, true=False),
+    "not known to be sent in every period: held": Late(None, 30, true=False),
+    "sent when it changes, and it does not: held": Late(None, 0, silent=("pressure",)),
+}
+
+
+@pytest.mark.parametrize("late", LATE.values(), ids=LATE.keys())
+def test_late_source(tmp_path: Path, late: Late) -> None:
+    """What is late is missing where the tag is known to be cyclic, and nothing is ever guessed."""
+    tags = [msgspec.structs.replace(tag, stale_s=late.stale_s) for tag in TAGS]
+    now_s, windows = 1000.0, []
+    waiting: list[tuple[int, list[TagSample]]] = []
+    with Ledger(tmp_path / "w") as ledger:
+        stream = WindowStream(
+            tags,
+            ledger,
+            lateness_s=ALLOWED_ROWS * PERIOD_NS / 1e9,
+            monotonic=lambda: now_s,
+        )
+        stream.follow(WINDOWING)
+        for row in range(LATE_FROM + 4 * LATE_FOR):
+            within = LATE_FROM <= row < LATE_FROM + LATE_FOR
+            roles = [role for role in ROLES if not (within and role in late.silent)]
+            at_ns = T0_NS + row * PERIOD_NS
+            samples = [TagSample(role, float(row), CellQuality.GOOD, at_ns) for role in roles]
+            waiting.append((row + late.late_rows * within, samples))
+            for due in [each for each in waiting if each[0] <= row]:
+                stream.take(batch_of(due[1], COLUMNS))
+                waiting.remove(due)
+            windows += stream.cut()
+            now_s += PERIOD_NS / 1e9
+    begun_ns = T0_NS + (LATE_FROM + LATE_FOR // 2) * PERIOD_NS
+    ended_ns = T0_NS + (LATE_FROM + LATE_FOR) * PERIOD_NS
+    found = [each.window for each in windows if begun_ns <= each.window.end_ns < ended_ns]
+    assert found
+    for window in found:
+        judged = assess(window, WINDOWING, ROLES)
+        assert judged.scorable is late.scorable
+        assert late.scorable or "nothing recent arrived" in judged.reason
+        last_row = (window.end_ns - T0_NS) // PERIOD_NS
+        assert (window.values[-1, 0] == last_row) == late.true
+    # Before and long after it everything is judged.
+    assert assess(windows[0].window, WINDOWING, ROLES).scorable
+    assert assess(windows[-1].window, WINDOWING, ROLES).scorable
 
 
 def test_gap(tmp_path: Path) -> None:

@@ -63,6 +63,12 @@ WRONG = {
         "missing required field `unit` - at `$.outcome`",
         contract=lambda said: said["outcome"].pop("unit"),
     ),
+    "a feature without a unit": Wrong(
+        ANOMALY,
+        78,
+        "missing required field `unit` - at `$.features[0]`",
+        contract=lambda said: said["features"][0].pop("unit"),
+    ),
     "a class more than there are bounds for": Wrong(
         REGRESSION,
         78,

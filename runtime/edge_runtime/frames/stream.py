@@ -74,6 +74,9 @@ def _watched(desk: Desk, sums: _Sums, address: str, transport: str) -> Lost:
             _give(desk, sums, opened, stream)
     except MemoryError:
         raise
+    except av.ExitError:
+        # What the library says when we had it wait no longer.
+        return Lost(words=f"expected an answer or a picture, found none for {job.silence_s:g} s")
     except (av.FFmpegError, OSError, ValueError) as error:
         return Lost(words=words_of(error))
     return Lost(words="expected it to go on, found its end", ended=True)

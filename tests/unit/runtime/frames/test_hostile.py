@@ -18,7 +18,7 @@ from structlog.testing import capture_logs
 from edge_core.admission.limited import EXIT_MEMORY
 from edge_runtime.errors import DecoderLostError, PictureError
 from edge_runtime.frames.config import FramesConfig
-from edge_runtime.frames.decoder import Decoder
+from edge_runtime.frames.decoder import Decoder, Starts
 from edge_runtime.frames.files import FileDecoder
 from edge_runtime.frames.job import Decoded, Look, Passed, PictureJob, Ready
 from edge_runtime.inference.engine import open_engine
@@ -198,7 +198,7 @@ def spends(pid: int) -> bool:
     return int(ticks) > 30
 
 
-def children(_: Starter) -> list[int]:
+def children(_: Starts) -> list[int]:
     """The processes that decode: children of our only child, the fork server."""
     ours = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
     found = [Path(f"/proc/{pid}/task/{pid}/children").read_text().split() for pid in ours]
@@ -211,13 +211,17 @@ class Liar:
 
     Attributes:
         says: in this order, at once.
-        status: what the kernel says of its end, which follows.
+        status: what the kernel says of its end.
+        after_s: when that is.
         jobs: what was asked for.
+        lines: the ends that its processes have.
     """
 
     says: Sequence[bytes]
     status: int = -signal.SIGKILL
+    after_s: float = 0.05
     jobs: list[PictureJob] = field(default_factory=list)
+    lines: list[socket.socket] = field(default_factory=list)
 
     def ticket(self) -> int:
         """See `Starts`."""
@@ -227,9 +231,15 @@ class Liar:
         """See `Starts`."""
         self.jobs.append(job)
         line = socket.socket(fileno=os.dup(fds[1]))
+        self.lines.append(line)
         for said in self.says:
             line.send(said)
-        asyncio.get_running_loop().call_later(0.05, self._end, line, asker)
+        asyncio.get_running_loop().call_later(self.after_s, self._end, line, asker)
+
+    def close(self) -> None:
+        """End every process without a word."""
+        for line in self.lines:
+            line.close()
 
     def _end(self, line: socket.socket, asker: Asker) -> None:
         line.close()

@@ -39,7 +39,10 @@ class ValueSeen(Struct, frozen=True, kw_only=True, tag_field="kind", tag="value"
 
 
 class WindowSeen(Struct, frozen=True, kw_only=True, tag_field="kind", tag="window"):
-    """A window that was cut: the share of usable rows of each tag, and whose have a gap in it."""
+    """A window that was cut: the share of usable rows of each tag, and whose have a gap in it.
+
+    Where pictures are the windows, `good` has the camera instead of the tags.
+    """
 
     window: int
     started: Instant
@@ -128,16 +131,21 @@ class LiveFeed:
             window=scored.cut.number,
             started=instant(window.start_ns),
             ended=instant(window.end_ns),
-            good={
-                role: round(float(share), 4)
-                for role, share in zip(self._roles, window.good_share, strict=True)
-            },
+            good=self._good(scored),
             gaps=[role for role, gap in zip(self._roles, window.gap, strict=True) if gap],
         )
         second = scored.opinions[1].label if len(scored.opinions) > 1 else None
         for watcher in self._watchers:
             watcher.put(seen)
             watcher.put(VerdictSeen(verdict=scored.verdict, shadow=second))
+
+    def _good(self, scored: Scored) -> dict[Label, float]:
+        """The share of usable rows of each tag; of a model of pictures, whether there was one."""
+        window, model = scored.cut.window, scored.route.effective
+        if model is not None and model.signature.frame is not None:
+            return {model.signature.frame.role: float(window.picture is not None)}
+        shares = zip(self._roles, window.good_share, strict=True)
+        return {role: round(float(share), 4) for role, share in shares}
 
     async def watch(self, shows: Shows) -> AsyncIterator[Seen]:
         """Everything from now on, for ever; begins with all values.

@@ -79,13 +79,15 @@ class Ear:
     """Hears every verdict."""
 
     heard: list[Verdict] = field(default_factory=list)
+    taken: list[Scored] = field(default_factory=list)
 
     def put(self, verdict: Verdict) -> None:
         """Keep it."""
         self.heard.append(verdict)
 
     def take(self, scored: Scored) -> None:
-        """Nothing to watch here."""
+        """Keep what became of it."""
+        self.taken.append(scored)
 
 
 @pytest.fixture

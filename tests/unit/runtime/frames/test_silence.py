@@ -17,6 +17,7 @@ from edge_runtime.frames.newest import Frame, Newest
 from edge_runtime.frames.silence import Silence, allowed_s
 from edge_runtime.frames.windows import PictureStream
 from edge_runtime.ledger import Ledger
+from edge_runtime.live import LiveFeed, Shows, WindowSeen
 from edge_runtime.model import Model
 from edge_runtime.pipeline import Pipeline
 from edge_runtime.route import Route
@@ -213,6 +214,23 @@ async def test_silent_camera(line: Line) -> None:
     assert again.window == 3
     assert line.shown.shown[-1].standing is Standing.SAFE
     assert line.shown.shown[-1].label == "dark"
+
+
+async def test_watched(line: Line) -> None:
+    """Whoever watches a camera's windows sees whether there was a picture."""
+    live = LiveFeed((), {}, list, lambda: None, line.newest.shown)
+    watching = aiter(live.watch(Shows(every_s=60.0)))
+    await anext(watching)  # the camera; from now on it watches
+    line.picture()
+    await line.after(0.0)
+    await line.after(1.0)
+    for scored in line.heard.taken:
+        live.take(scored)
+    seen = [await anext(watching) for _ in range(4)]
+    assert [each.good for each in seen if isinstance(each, WindowSeen)] == [
+        {"camera": 1.0},
+        {"camera": 0.0},
+    ]
 
 
 async def test_back_again(line: Line) -> None:

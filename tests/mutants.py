@@ -94,7 +94,6 @@ AIMS: dict[str, Aim] = {
     f"{CORE}/features/stream.py": Aim(("features/test_stream.py",)),
     f"{CORE}/features/recording.py": Aim(("features/test_recording.py",)),
     f"{GATEWAY}/frames/silence.py": Aim(("runtime/frames/test_silence.py::test_silence",)),
-    f"{GATEWAY}/frames/png.py": Aim(("runtime/frames/test_pictures.py",)),
     f"{GATEWAY}/clock.py": Aim(("runtime/test_clock.py",)),
     f"{GATEWAY}/gaps.py": Aim(("runtime/test_gaps.py",)),
     f"{GATEWAY}/drift.py": Aim(("runtime/test_drift.py",)),

@@ -121,3 +121,27 @@ def test_all_rows(rows: int, columns: int, more: int) -> None:
     assert holds_all(bomb(rows, columns, max(0, one + more))) == (more >= 0)
     seven = passes(rows, columns)
     assert holds_all(interlaced(rows, columns, max(0, seven + more))) == (more >= 0)
+
+
+def palette(rows: int, columns: int, depth: int, held: int) -> bytes:
+    """As `bomb`, with one number of *depth* bits a pixel."""
+    raw = bytearray(bomb(rows, columns, held))
+    raw[24], raw[25] = depth, 3
+    return bytes(raw)
+
+
+LONG = (300, 700, 300 * 2101)  # more than one step inflates, and more than a byte counts
+ROWS: dict[str, tuple[bytes, bool]] = {
+    "a large one": (bomb(*LONG), True),
+    "a large one without its last byte": (bomb(300, 700, 300 * 2101 - 1), False),
+    "nine pixels of a bit: two bytes and the filter's": (palette(5, 9, 1, 15), True),
+    "nine pixels of a bit in one byte": (palette(5, 9, 1, 14), False),
+    "data that are no stream": (bomb(9, 9).replace(b"IDATx", b"IDATy"), False),
+}
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_rows_of(name: str) -> None:
+    """Each row says what is held, and whether it is all."""
+    raw, whole = ROWS[name]
+    assert holds_all(raw) == whole

@@ -3,8 +3,8 @@
 import asyncio
 import sys
 import time
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -88,6 +88,24 @@ def node_served(folder: Path) -> Iterator[Served]:
     with other_make_program(folder) as program:
         certificate = folder / "pki/own/certs/certificate.pem"
         yield Served(program, "other", "urn:another:make", certificate, ours, user)
+
+
+MAKES = {"asyncua": asyncua_served, "node-opcua": node_served}
+
+
+@contextmanager
+def makes_served(folder: Path) -> Iterator[Callable[[str], Served]]:
+    """Gives a server by its make; each is started when it is first asked for, and once."""
+    started: dict[str, Served] = {}
+    with ExitStack() as stack:
+
+        def served(make: str) -> Served:
+            if make not in started:
+                (folder / make).mkdir()
+                started[make] = stack.enter_context(MAKES[make](folder / make))
+            return started[make]
+
+        yield served
 
 
 @asynccontextmanager

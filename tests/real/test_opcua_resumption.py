@@ -6,7 +6,7 @@ Before each cut the link swallows what the server says, so that it has something
 
 import asyncio
 import signal
-from collections.abc import Iterator, MutableMapping
+from collections.abc import Callable, Iterator, MutableMapping
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -16,13 +16,12 @@ import pytest
 from edge_core.features.samples import CellQuality
 from edge_runtime.sources.opcua_config import OpcUaConfig
 from edge_runtime.sources.sample import TagSample
-from tests.real.opcua_plants import Served, asyncua_served, node_served, reading
+from tests.real.opcua_plants import Served, makes_served, reading
 from tests.simulators.link import Link
 from tests.simulators.recorder import Recorder
 
 pytestmark = [pytest.mark.anyio, pytest.mark.real]
 
-MAKES = {"asyncua": asyncua_served, "node-opcua": node_served}
 SWALLOWED_S = 0.5
 AWAY_S = 1.0
 PATIENCE_S = 4.0  # a busy machine must not look like an outage of its own
@@ -66,23 +65,16 @@ OUTAGES = {
 
 
 @pytest.fixture(scope="module")
-def served_process(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Served]:
-    """One process for all tests here, since it takes seconds to start."""
-    with MAKES[request.param](tmp_path_factory.mktemp("served")) as served:
+def makes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], Served]]:
+    """One process a make for all tests here, since it takes seconds to start."""
+    with makes_served(tmp_path_factory.mktemp("served")) as served:
         yield served
 
 
-ROWS = [(each.make, each) for each in OUTAGES.values()]
-
-
-@pytest.mark.parametrize(
-    ("served_process", "outage"), ROWS, ids=OUTAGES, indirect=["served_process"]
-)
-async def test_taken_up(served_process: Served, outage: Outage) -> None:
+@pytest.mark.parametrize("outage", OUTAGES.values(), ids=OUTAGES.keys())
+async def test_taken_up(makes: Callable[[str], Served], outage: Outage) -> None:
     """The line comes back that way; taken up, it keeps its id, and every value comes once."""
-    served, lines = served_process, 1 + len(outage.origins)
+    served, lines = makes(outage.make), 1 + len(outage.origins)
     await served.program.ready()
     link = Link(served.port)
     async with link.open():

@@ -8,13 +8,12 @@ import pytest
 
 from edge_fixtures.certificates import issue
 from edge_runtime.sources.opcua_config import OUTDATED, POLICIES, OpcUaConfig
-from tests.real.opcua_plants import USER_URI, Served, asyncua_served, node_served, reading
+from tests.real.opcua_plants import MAKES, USER_URI, Served, makes_served, reading
 from tests.simulators.opcua_field import PASSWORD, USER
 from tests.simulators.waiting import until
 
 pytestmark = [pytest.mark.anyio, pytest.mark.real]
 
-MAKES = {"asyncua": asyncua_served, "node-opcua": node_served}
 MODES = ("sign", "sign_and_encrypt")
 SHA2 = "aes256sha256rsapss"
 # Node.js no longer decrypts with the padding of RSA 1.5 (CVE-2023-46809), so its servers cannot.
@@ -31,24 +30,21 @@ CHANNELS = [
 
 
 @pytest.fixture(scope="module")
-def served_process(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Served]:
-    """One process for all tests here, since it takes seconds to start."""
-    with MAKES[request.param](tmp_path_factory.mktemp("served")) as served:
+def makes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], Served]]:
+    """One process a make for all tests here, since it takes seconds to start."""
+    with makes_served(tmp_path_factory.mktemp("served")) as served:
         yield served
 
 
 @pytest.fixture
-async def served(served_process: Served) -> Served:
-    """It takes connections."""
-    await served_process.program.ready()
-    return served_process
+async def served(request: pytest.FixtureRequest, makes: Callable[[str], Served]) -> Served:
+    """A server of the make that is asked for; it takes connections."""
+    found = makes(request.param)
+    await found.program.ready()
+    return found
 
 
-@pytest.mark.parametrize(
-    ("served_process", "policy", "mode"), CHANNELS, indirect=["served_process"]
-)
+@pytest.mark.parametrize(("served", "policy", "mode"), CHANNELS, indirect=["served"])
 async def test_channels(served: Served, policy: str, mode: str) -> None:
     """Values flow under every policy, signed, and also encrypted; an old one is said to be."""
     config = served.config() if policy == "none" else served.secure(policy, mode=mode)
@@ -99,14 +95,14 @@ KEPT_OUT: dict[str, Sign] = {
 }
 
 
-@pytest.mark.parametrize(("served_process", "policy"), SECURED, indirect=["served_process"])
+@pytest.mark.parametrize(("served", "policy"), SECURED, indirect=["served"])
 async def test_user_certificate(served: Served, policy: str) -> None:
     """A user may sign in by certificate under every policy."""
     async with reading(by_certificate(served, policy), [served.tag("count")]) as (got, _):
         await got.until_value("count", 1)
 
 
-@pytest.mark.parametrize("served_process", MAKES, indirect=True)
+@pytest.mark.parametrize("served", MAKES, indirect=True)
 @pytest.mark.parametrize("sign_in", LET_IN.values(), ids=LET_IN.keys())
 async def test_let_in(served: Served, sign_in: Sign, tmp_path: Path) -> None:
     """Whom the server knows, by name or by certificate, gets values."""
@@ -114,7 +110,7 @@ async def test_let_in(served: Served, sign_in: Sign, tmp_path: Path) -> None:
         await got.until_value("count", 1)
 
 
-@pytest.mark.parametrize("served_process", MAKES, indirect=True)
+@pytest.mark.parametrize("served", MAKES, indirect=True)
 @pytest.mark.parametrize("sign_in", KEPT_OUT.values(), ids=KEPT_OUT.keys())
 async def test_kept_out(served: Served, sign_in: Sign, tmp_path: Path) -> None:
     """Whom it does not know gets nothing but one line that says so, without a secret in it."""

@@ -19,6 +19,7 @@ from edge_core.contracts.plant import Serial
 from edge_core.journal import (
     KIB,
     MIB,
+    DiskFullError,
     Entry,
     Journal,
     JournalConfig,
@@ -120,6 +121,8 @@ class HealthSpool:
         )
         try:
             found = await self._journal.append(entry)
+        except DiskFullError:
+            raise  # what is safe would be given up for nothing
         except JournalFullError:
             await self._give_up()
             found = await self._journal.append(entry)

@@ -19,6 +19,7 @@ from edge_core.journal.config import (
 )
 from edge_core.journal.entries import Appended, Batch, DuplicateEntry, Entry, Record, Stored
 from edge_core.journal.errors import (
+    DiskFullError,
     EntryTooLargeError,
     JournalClosedError,
     JournalConflictError,
@@ -41,6 +42,7 @@ __all__ = [
     "Appended",
     "Batch",
     "DiskFiles",
+    "DiskFullError",
     "DuplicateEntry",
     "Entry",
     "EntryTooLargeError",

@@ -2,6 +2,7 @@
 
 TryAgainError
 ├── JournalFullError        no room, on disk or in memory: the sender keeps its copy and waits
+│   └── DiskFullError       it is the disk itself: to give up records of ours makes no room
 ├── JournalSyncError        this entry is not known to be safe: send the very same one again
 ├── JournalReadOnlyError    nothing can be stored until the daemon is restarted; reading works
 └── JournalClosedError      the journal is shutting down
@@ -18,6 +19,10 @@ from edge_core.contracts.errors import ConflictError, RefusedError, TryAgainErro
 
 class JournalFullError(TryAgainError):
     """There is no room, on disk or among what waits for the disk."""
+
+
+class DiskFullError(JournalFullError):
+    """The disk has no room left, although the journal may have more."""
 
 
 class JournalSyncError(TryAgainError):

@@ -16,6 +16,7 @@ from edge_core.journal.cursor import NAME as CURSOR_NAME
 from edge_core.journal.cursor import Cursor
 from edge_core.journal.entries import Batch
 from edge_core.journal.errors import (
+    DiskFullError,
     JournalFullError,
     JournalReadOnlyError,
     JournalSyncError,
@@ -303,7 +304,7 @@ class Log:
     def _refuse(self, error: OSError) -> NoReturn:
         if error.errno in _NO_ROOM:
             self._full = True
-            raise JournalFullError(f"journal {self._folder}: the disk is full") from error
+            raise DiskFullError(f"journal {self._folder}: the disk is full") from error
         self._sync_failures += 1
         raise JournalSyncError(f"journal {self._folder}: not confirmed: {error}") from error
 

@@ -13,15 +13,24 @@ from edge_core.contracts.gateway import HealthWindow
 from edge_core.contracts.review import Routing
 from edge_core.contracts.telemetry import BatchId, Signal
 from edge_core.drift.wcusum import DriftScore, DriftStatus
-from edge_core.journal import JournalFullError
+from edge_core.journal import (
+    KIB,
+    MIB,
+    DiskFullError,
+    Host,
+    Journal,
+    JournalConfig,
+    JournalFullError,
+)
 from edge_runtime.config import ReviewConfig
 from edge_runtime.errors import SiteRefusedError, SiteUnreachableError
 from edge_runtime.outbox import Outbox, open_outbox
 from edge_runtime.review import Pick, ReviewRouter, suspect
 from edge_runtime.route import Route
 from edge_runtime.scoring import Scored
-from edge_runtime.spool import SENT_MAX, open_spool
+from edge_runtime.spool import SENT_MAX, HealthSpool, open_spool
 from edge_runtime.wake import Wake
+from tests.simulators.files import SimulatedFiles
 from tests.simulators.models import SimulatedWorker, loaded
 from tests.simulators.releases import ROLES
 from tests.unit.runtime.test_scoring import cut
@@ -145,6 +154,23 @@ async def test_full_spool_gives_up_the_oldest(tmp_path: Path) -> None:
         assert spool.dropped > 0
         assert len(spool) == 800 - spool.dropped
         assert spool.due()[0].number == spool.dropped + 1
+
+
+async def test_full_disk_gives_up_nothing(tmp_path: Path) -> None:
+    """Where the disk itself is full, what is safe stays, and the rest waits in memory for room."""
+    files = SimulatedFiles()
+    config = JournalConfig(segment_bytes=64 * KIB, bytes_max=MIB, preallocate=False)
+    async with await Journal.open(tmp_path, config, Host(files=files)) as journal:
+        spool = HealthSpool(journal, "gw-1", lambda: 1)
+        await spool.add([health(number) for number in range(1, 11)])
+        files.capacity = files.used()
+        with pytest.raises(DiskFullError, match="the disk is full"):
+            await spool.add([health(11)])
+        assert (spool.dropped, len(spool)) == (0, 11)
+        files.capacity = 1 << 40
+        await spool.add([])
+        assert [window.number for window in spool.due()] == list(range(1, 12))
+        assert journal.stats().records == 11
 
 
 class Takes:

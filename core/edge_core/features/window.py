@@ -211,11 +211,10 @@ class WindowCutter:
         self._expect(rows)
         taken = 0
         while taken < len(rows):
-            due_row = self._due_row(rows.first + taken)
-            count = min(len(rows) - taken, due_row + 1 - (rows.first + taken))
-            block = _cut(rows, taken, count)
+            due_row = self._due_row()
+            block = _cut(rows, taken, due_row + 1 - (rows.first + taken))
             self._write(block)
-            taken += count
+            taken += len(block)
             if self._next_row == due_row + 1:
                 yield self._window(due_row, rows.period_ns)
 
@@ -230,9 +229,9 @@ class WindowCutter:
         elif rows.first < self._next_row:
             raise RowOrderError(f"row {rows.first}: expected {self._next_row} or later")
 
-    def _due_row(self, row: int) -> int:
-        """The last row of the next window that can complete at *row* or after it."""
-        whole = -(-max(self._since_row, row + 1 - self._length) // self._stride)
+    def _due_row(self) -> int:
+        """The last row of the next window: the first that is whole and was not cut yet."""
+        whole = -(-self._since_row // self._stride)
         return max(whole, self._next_number) * self._stride + self._length - 1
 
     def _write(self, rows: Rows) -> None:

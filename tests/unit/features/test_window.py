@@ -329,6 +329,51 @@ def test_every_tag_at_fault_is_named() -> None:
     )
 
 
+# where pressure and flow are bad, where flow has no value, who is named first, and what is said
+ORDER: dict[str, tuple[list[int], list[int], list[int], tuple[str, str], str]] = {
+    "as many good rows: the longer hole": (
+        [0, 2, 4],
+        [1, 2, 3],
+        [],
+        ("flow", "pressure"),
+        "flow 70 % good, 80 % needed (bad status); also pressure",
+    ),
+    "fewer good rows": (
+        [0, 2, 4, 6],
+        [1, 2, 3],
+        [],
+        ("pressure", "flow"),
+        "pressure 60 % good, 80 % needed (bad status); also flow",
+    ),
+    "no value yet": (
+        [0, 2, 4, 6],
+        [0],
+        [0],
+        ("flow", "pressure"),
+        "flow has no good value yet (bad status); also pressure",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", ORDER)
+def test_the_worst_comes_first(name: str) -> None:
+    """Each row is two tags at fault, and the one that says less."""
+    pressure, flow, empty, named, reason = ORDER[name]
+    quality, values = np.zeros((10, 2), np.uint8), np.ones((10, 2), np.float32)
+    quality[pressure, 0], quality[flow, 1], values[empty, 1] = BAD, BAD, np.nan
+    chunk = Rows(0, 10**9, values, quality, np.zeros((10, 2), np.int64))
+    found = assess(window_of(0, chunk), windowing(10, 1, 5), ROLES)
+    assert found.bad == named
+    assert found.reason == f"no verdict: input bad: {reason}"
+
+
+def test_age_of_a_value_that_is_held() -> None:
+    """A value that nothing follows is oldest in the last row."""
+    held = rows(10, 4)
+    held.source_ns[:] = held.source_ns[0]
+    assert window_of(0, held).age_max_ns.tolist() == [3 * 10**9, 4 * 10**9]
+
+
 def test_almost_all_is_not_all() -> None:
     """Where every row is needed, 199 of 200 are 99 %."""
     found = assess(window_of_quality([BAD] + [GOOD] * 199), windowing(200, 1, 2, share=1.0), ROLES)

@@ -137,14 +137,18 @@ EQUIVALENT: dict[str, dict[str, str]] = {
         "self._values = np.full((3 * self._length, tags), np.nan, np.float32)": "only memory",
         "self._quality = np.full((3 * self._length, tags), CellQuality.GAP, np.uint8)": "likewise",
         "self._source_ns = np.full((3 * self._length, tags), NO_TIME_NS, np.int64)": "likewise",
+        "self._source_ns = np.full((2 * self._length, tags), np.int64)": "only memory",
         "self._values = np.full((2 * self._length, tags), None, np.float32)": "NaN all the same",
         "values=np.full((1, tags), None, np.float32),": "likewise",
         "scarce = np.asarray(window.good_share <= needed)": "no share is a billionth off",
+        "doubtful = window.good_share - window.uncertain_share <= needed": "likewise",
+        "span = slice(at, at - self._length)": "in a ring that is twice as long",
         "self._since_row = 1": "the first row sets it to its own",
         "self._since_row = None": "likewise",
         "cause = _cause(window.quality[:, worst], (gaps or {}).get(roles[worst], None))": (
             "nothing said either way"
         ),
+        "cause = _cause(window.quality[:, worst], (gaps or {}).get(roles[worst], ))": "likewise",
     },
     f"{GATEWAY}/clock.py": {
         "self._moved_s = None": "the first sample sets it",

@@ -11,7 +11,6 @@ The column `status` may be missing.
 """
 
 import csv
-import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
@@ -111,8 +110,9 @@ def _rows(
 
 
 def _value(text: str) -> float:
+    """A number, or that of a word; NaN where there is nothing."""
     try:
-        return float(text) if text else math.nan
+        return float(text)
     except ValueError:
         return number_of(text)
 

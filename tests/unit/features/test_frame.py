@@ -65,6 +65,17 @@ CASES: dict[str, tuple[list[list[int]], dict[str, object], list[list[float]]]] =
         {"scale": 0.1, "mean": [1.0, 0.0, 0.0], "sd": [2.0, 1.0, 1.0]},
         [[0.0, 0.5], [1.0, 1.5]],
     ),
+    "tall, letterboxed: filled left and right": (
+        [[1], [1], [5], [5]],
+        {"height": 4, "width": 3},
+        [[9, 1, 9], [9, 1, 9], [9, 5, 9], [9, 5, 9]],
+    ),
+    "the same size, stretched: as it is": ([[1, 2], [3, 4]], {"fit": "stretch"}, [[1, 2], [3, 4]]),
+    "an odd rest, cropped: the smaller part is cut first": (
+        [[0, 1, 2, 3]],
+        {"height": 1, "width": 3, "fit": "crop"},
+        [[0, 1, 2]],
+    ),
     "letterboxed between pixels": (
         [[0, 1, 4, 5]],
         {"height": 3, "width": 2},
@@ -135,6 +146,7 @@ def test_a_mean_a_channel_either_way() -> None:
     wanted = msgspec.structs.replace(PLAIN, mean=mean, sd=sd)
     expected = (COLOUR - np.array(mean)) / np.array(sd)
     columns_last = tensor(COLOUR, msgspec.structs.replace(wanted, layout="nhwc"))
+    assert shape_of(msgspec.structs.replace(wanted, layout="nhwc")) == [1, 2, 2, 3]
     np.testing.assert_allclose(columns_last[0], expected)
     np.testing.assert_allclose(tensor(COLOUR, wanted)[0], expected.transpose(2, 0, 1))
 

@@ -191,6 +191,8 @@ EQUIVALENT: dict[str, dict[str, str]] = {
         "place = np.clip((output + 0.5) * have / made - 0.5, 0, None)": (
             "what lies beyond the last pixel lies between it and itself"
         ),
+        "place = np.clip((output + 0.5) * have / made - 0.5, 0, have + 1)": "likewise",
+        "if picture.shape[:3] == made == kept:": "a longer way to the same pixels",
     },
     f"{CORE}/features/stream.py": {
         "ordered = samples.take(np.argsort(samples.times_ns, kind=None))": "order never decides",
@@ -203,6 +205,9 @@ EQUIVALENT: dict[str, dict[str, str]] = {
     },
     f"{CORE}/features/recording.py": {
         "np.array([row[3] for row in rows], None),": "a wider number",
+        "np.array([row[3] for row in rows], ),": "likewise",
+        "np.array([column[row[0]] for row in rows], None),": "likewise, until it is a column",
+        "np.array([column[row[0]] for row in rows], ),": "likewise",
         'status = _status(row[places["status"]]) if "status" in places else 1': "good as well",
         "code = -2": "no code either",
     },

@@ -43,6 +43,9 @@ CASES = {
     "a sample just after the instant belongs to the next row": Case(
         [(1.0, GOOD, 1)], [NONE, 1.0, 1.0, 1.0, 1.0], [GAP, GOOD, GOOD, STALE, STALE]
     ),
+    "a sample as old as it may be is not stale": Case(
+        [(1.0, GOOD, -50)], [1.0] * 5, [GOOD, GOOD, GOOD, STALE, STALE]
+    ),
     "an older sample is held from before the first row": Case(
         [(1.0, GOOD, -100)], [1.0] * 5, [GOOD, GOOD, STALE, STALE, STALE]
     ),
@@ -215,6 +218,27 @@ def test_bounds(name: str) -> None:
     assert (counts.late, counts.ahead, counts.overflow, counts.unknown_tag) == lost
 
 
+def test_too_much_is_not_taken() -> None:
+    """Of what is more than may wait the first samples are taken, and of no more batch any."""
+    grid = Grid(GridSpec(100, (1000,), pending_max=3), 0)
+    overflow = []
+    for first in (1, 3, 5):
+        grid.add(samples([(0, float(at), GOOD, 10 * at) for at in (first, first + 1)]))
+        overflow.append(grid.counts.overflow)
+    assert overflow == [0, 1, 3]
+    assert grid.advance(100).values.tolist()[1] == [3.0]
+
+
+def test_what_is_ahead_is_dropped_alone() -> None:
+    """A sample of the future never counts; those beside it do, and it stays counted."""
+    grid = Grid(GridSpec(100, (1000,), ahead_ns=500), 0)
+    grid.add(samples([(0, 1.0, GOOD, 10), (0, 9.0, GOOD, 601), (0, 2.0, GOOD, 600)]))
+    assert grid.advance(100).values.tolist()[1] == [1.0]
+    grid.add(samples([(0, 3.0, GOOD, 250)]))
+    assert grid.advance(700).values[:, 0].tolist() == [1.0, 3.0, 3.0, 3.0, 2.0, 2.0]
+    assert grid.counts.ahead == 1
+
+
 def test_an_empty_grid_has_room_for_all_it_may_hold() -> None:
     """What may wait may come at once, before anything else has."""
     grid = Grid(GridSpec(100, (1000,), pending_max=3), 0)
@@ -290,6 +314,7 @@ def test_tags_keep_to_their_columns() -> None:
         first=0,
         rows=2,
     )
+    assert (found.first, found.period_ns) == (0, 100)
     np.testing.assert_array_equal(found.values, [[3.0, NONE, 5.0], [4.0, NONE, 5.0]])
     assert found.quality.tolist() == [[GOOD, GAP, GOOD], [GOOD, GAP, BAD]]
     assert found.source_ns.tolist() == [[0, NO_TIME_NS, 0], [100, NO_TIME_NS, 0]]

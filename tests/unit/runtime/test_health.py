@@ -572,13 +572,14 @@ def test_site_adds_up_every_field(tmp_path: Path) -> None:
             said = opinion(anomalous(), ROLE_COMMITTED, LEAK)
             sums.take(window(Route(anomalous()), said), Kpi(total, 2))
             sums.second(window(BESIDE, missed=(FIRST, ROLE_COMMITTED)))
-            sums.override(FIRST, ROLE_COMMITTED)
+            for _ in range(3):
+                sums.override(FIRST, ROLE_COMMITTED)
             sums.close()
         tally = EMPTY
         for each in sums.unkept:
             tally = add(tally, each, GateLimits())
     assert (tally.windows, tally.scored, tally.alarms, tally.anomalies) == (2, 2, 2, 2)
-    assert (tally.dropped, tally.overrides) == (2, 2)
+    assert (tally.dropped, tally.overrides) == (2, 6)
     assert (tally.kpi_sum, tally.kpi_rows) == (3.5, 4)
 
 

@@ -22,6 +22,7 @@ _STEP: Final = re.compile(r"\.(?P<name>[^.\[]+)|\[(?P<at>\d+)\]|\[\.\.\.\]")
 _FIELD: Final = re.compile(
     r"Object (?P<what>missing required|contains unknown) field `(.*)`", re.DOTALL
 )
+_FORMS: Final = ("Expected ", "Invalid ", "Object ")
 FOUND_MAX: Final = 60  # characters of a found value that are shown
 
 Node = inspect.Type
@@ -66,6 +67,8 @@ def misfit(error: msgspec.ValidationError, kind: type, document: object) -> str:
     if any(step["name"] is None and step["at"] is None for step in steps):
         return str(error)  # somewhere below a key that msgspec does not name
     path = [step["name"] if step["at"] is None else int(step["at"]) for step in steps]
+    if not message["said"].startswith(_FORMS):
+        return message["said"]  # a type of ours has checked itself, and names its keys
     field = _FIELD.fullmatch(message["said"])
     if field is not None:
         return _field(path, field[2], kind, document, missing=field["what"] != "contains unknown")

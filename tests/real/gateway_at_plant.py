@@ -107,7 +107,8 @@ class GatewayAtPlant:
     def status(self) -> StatusReport:
         """What a person at the gateway is shown."""
         body = ask(self.data / "control.sock", StatusAsked()).body
-        return msgspec.convert({key: body[key] for key in body if key != "daemon"}, StatusReport)
+        report = {key: body[key] for key in StatusReport.__struct_fields__}
+        return msgspec.convert(report, StatusReport)
 
     async def until_decided(self, version: str) -> None:
         """Wait for a verdict of *version*."""

@@ -39,6 +39,17 @@ class Fan(Base, tag="fan"):
     blades: Annotated[int, Meta(ge=2)] | None = None
 
 
+class Span(Struct, forbid_unknown_fields=True):
+    """What checks itself."""
+
+    low: int
+    high: int
+
+    def __post_init__(self) -> None:
+        if self.low > self.high:
+            raise ValueError(f"span.low: expected at most {self.high}, found {self.low}")
+
+
 class Plant(Struct, forbid_unknown_fields=True):
     """A document with all that a configuration has."""
 
@@ -50,6 +61,7 @@ class Plant(Struct, forbid_unknown_fields=True):
     limits: dict[str, Annotated[int, Meta(le=9)]] = {}
     spare: Pump | None = None
     quiet: bool = False
+    span: Span | None = None
     at: int | str = 0
 
 
@@ -119,6 +131,10 @@ CASES = {
     "one of two types": (
         'serial = "a"\nat = true',
         "at: expected a whole number or text, found true",
+    ),
+    "what a type of ours finds itself": (
+        'serial = "a"\nspan = {low = 2, high = 1}',
+        "plant.toml: span.low: expected at most 1, found 2",
     ),
     "letters that hide": ('serial = "\\u202e"', r"found '\u202e'"),
     "a value without end": (f'serial = "{"A" * 500}"', "found '" + "A" * 58 + "…"),

@@ -89,7 +89,7 @@ class OrderDialog(ModalScreen[None]):
     def draw(self) -> None:
         """Show the question, what is wrong with the answers, and whether the site can be heard."""
         cells = self.size.width
-        if not cells:
+        if not self.is_mounted or not cells:
             return
         title = (f"{self._question.title}  ", Tone.TITLE)
         stale = self._stale_words()

@@ -194,7 +194,7 @@ WRONG = {
     "a server's model by a path": Wrong(
         only(SERVED, "remote", source='remote = { model = "../admin" }\n'),
         78,
-        "$.remote.model",
+        "remote.model: expected text",
     ),
     "a server's model of which nothing was recorded": Wrong(
         replace(SERVED, recorded=False),

@@ -207,7 +207,9 @@ WRONG = {
         ),
     ),
     "a normal class that is none is refused": Wrong(
-        78, "normal class: expected one of", files=(("signature.json", _signature(normal_class=UNKNOWN)),)
+        78,
+        "normal class: expected one of",
+        files=(("signature.json", _signature(normal_class=UNKNOWN)),),
     ),
     "a safe output that is no class is refused": Wrong(
         78, "safe_output", files=(("signature.json", _signature(safe_output="panic")),)

@@ -8,7 +8,7 @@ import asyncio
 import os
 import subprocess
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -111,7 +111,8 @@ def fill(disk: Disk, left_bytes: int) -> Path:
     with path.open("wb", buffering=0) as file:
         found = os.statvfs(disk.mounted)
         free = found.f_bavail * found.f_frsize
-        os.posix_fallocate(file.fileno(), 0, max(1, free - left_bytes))
+        with suppress(OSError):  # the gateway may have taken room meanwhile; the pieces are left
+            os.posix_fallocate(file.fileno(), 0, max(1, free - left_bytes))
         file.seek(0, os.SEEK_END)
         for piece in PIECES if not left_bytes else ():
             try:

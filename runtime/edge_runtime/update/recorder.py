@@ -17,6 +17,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from threading import Lock
 from typing import Any, Final
 
 import google_crc32c
@@ -57,6 +58,7 @@ class FlightRecorder:
         self._offset = 0 if newest is None else newest.ends_at
         self._said: dict[str, dict[str, object]] = {}  # the last of each event
         self._pending: deque[bytes] = deque(maxlen=PENDING_MAX)
+        self._writing = Lock()
 
     def note(self, event: str, **facts: object) -> None:
         """Keep a line; it is on the disk after the next `write`.
@@ -72,15 +74,15 @@ class FlightRecorder:
         self._pending.append(_encoded(self._number, said))
 
     def write(self) -> None:
-        """Bring what was noted to the disk. Blocks.
+        """Bring what was noted to the disk. Blocks; several threads may, one after the other.
 
         Raises:
             TryAgainError: the disk does not take it; the lines wait for the next time.
             OSError: likewise, for another reason.
         """
-        if not self._pending:
-            return
-        with writing(str(self._path)):
+        with self._writing, writing(str(self._path)):
+            if not self._pending:
+                return
             if len(_ring(self._path)) != RING_BYTES:
                 replace_bytes(self._path, _FILL * RING_BYTES)
                 self._offset = 0

@@ -1,5 +1,6 @@
 """The flight recorder: 64 KiB that a power cut, a full disk and a rollback leave readable."""
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -118,3 +119,14 @@ def test_torn_file(tmp_path: Path) -> None:
     again.write()
     assert numbers(path) == [2]
     assert path.stat().st_size == RING_BYTES
+
+
+def test_several_writers(tmp_path: Path) -> None:
+    """Several threads may bring lines to the disk at once; each line comes there once."""
+    recorder, writers, rounds = opened(tmp_path / "flight.log"), 4, 40
+    with ThreadPoolExecutor(writers) as pool:
+        for number in range(rounds):
+            recorder.note("told", round=number)
+            for done in [pool.submit(recorder.write) for _ in range(writers)]:
+                done.result()
+    assert numbers(tmp_path / "flight.log") == list(range(1, rounds + 1))

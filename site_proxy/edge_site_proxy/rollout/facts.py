@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from edge_core.contracts.gateway import Outcome, UpdateState
-from edge_core.contracts.rollout import Cohort, GateReport, Plan
+from edge_core.contracts.rollout import Cohort, GateReport, Plan, Verdict
 from edge_site_proxy.fleet.sightings import IN_FLIGHT
 from edge_site_proxy.rollout.records import Rollout
 
@@ -27,6 +27,7 @@ FAILED = frozenset(
     }
 )
 SHADOW_GATES = frozenset({"disagreement", "domain"})
+PAIRED_GATE = "disagreement"
 STUCK = frozenset({UpdateState.ROLLBACK_FAILED, UpdateState.FAIL_SAFE})
 
 
@@ -128,6 +129,15 @@ def looks_bad(report: GateReport | None) -> bool:
         row.gate in SHADOW_GATES and row.value is not None and row.value >= row.limit
         for row in rows
     )
+
+
+def pairs_undecided(report: GateReport | None) -> bool:
+    """Whether more pairs beside the present model would still decide something.
+
+    They are cheapest before the release is in charge, so that is when they are waited for.
+    """
+    rows = [] if report is None else report.measurements
+    return any(row.gate == PAIRED_GATE and row.verdict is Verdict.INCONCLUSIVE for row in rows)
 
 
 def committed(standing: Standing) -> bool:

@@ -18,6 +18,7 @@ from edge_site_proxy.rollout.facts import (
     committed,
     current,
     looks_bad,
+    pairs_undecided,
     quorum,
     staged,
 )
@@ -118,8 +119,9 @@ def _stage(rollout: Rollout, facts: Facts, now: datetime) -> Step | None:
     reachable = [serial for serial in waiting if facts.standing(serial).reachable]
     enough = len(ready) >= quorum(rollout)
     overdue = facts.phase_s >= policy.stage_deadline_s
-    waived = rollout.header.cohort in rollout.header.waived
-    if looks_bad(facts.gates.get(rollout.header.cohort)) and not waived:
+    report = facts.gates.get(rollout.header.cohort)
+    watched = looks_bad(report) or (pairs_undecided(report) and not overdue)
+    if watched and rollout.header.cohort not in rollout.header.waived:
         return None
     if enough and (overdue or not reachable):
         late = [*rollout.header.late, *waiting]

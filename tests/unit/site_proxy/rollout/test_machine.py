@@ -104,6 +104,9 @@ def report(verdict: Verdict, value: float = 0.0, cohort: str = "canary") -> Gate
 
 PASS, FAIL, UNSURE = (report(each) for each in (Verdict.PASS, Verdict.FAIL, Verdict.INCONCLUSIVE))
 OVER = report(Verdict.INCONCLUSIVE, value=0.1)
+FEW_WINDOWS = msgspec.structs.replace(
+    UNSURE, measurements=[PASS.measurements[0], UNSURE.measurements[1]]
+)
 
 
 @dataclass(frozen=True)
@@ -214,6 +217,27 @@ ROWS = {
     "hardly seen, but nothing to be seen beside: activate": Row(
         rollout(S.STAGING, msgspec.structs.replace(PLAN, rollback_to=None)),
         Facts(canary(*[replace(STAGED, pairs=0)] * 3)),
+        S.ACTIVATING,
+        "rollout.activating",
+    ),
+    "pairs that cannot tell yet, a moment before the deadline: more of them": stays(
+        STAGING, Facts(canary(STAGED, STAGED, STAGED), {0: UNSURE}, phase_s=299.0)
+    ),
+    "pairs that cannot tell at the deadline: activate, and let the soak decide": Row(
+        STAGING,
+        Facts(canary(STAGED, STAGED, STAGED), {0: UNSURE}, phase_s=300.0),
+        S.ACTIVATING,
+        "rollout.activating",
+    ),
+    "pairs that cannot tell yet, and a person moved on: activate": Row(
+        rollout(S.STAGING, waived=[0]),
+        Facts(canary(STAGED, STAGED, STAGED), {0: UNSURE}),
+        S.ACTIVATING,
+        "rollout.activating",
+    ),
+    "the pairs have decided, other evidence has not: activate": Row(
+        STAGING,
+        Facts(canary(STAGED, STAGED, STAGED), {0: FEW_WINDOWS}),
         S.ACTIVATING,
         "rollout.activating",
     ),

@@ -304,11 +304,9 @@ class Site:
 
 async def _begin_epoch(store: Store, world: World) -> None:
     epoch = world.epoch + 1
-    await store.change(
-        SITE,
-        [Event("site.started", str(epoch), {"epoch": epoch, "site": world.plant.inventory.site})],
-        lambda tx: tables.save_number(tx.db, "epoch", epoch),
-    )
+    facts = {"epoch": epoch, "site": world.plant.inventory.site}
+    event = Event("site.started", str(epoch), facts)
+    await store.change(SITE, [event], lambda tx: tables.save_number(tx, "epoch", epoch, event))
     world.epoch = epoch
 
 

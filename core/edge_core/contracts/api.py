@@ -261,7 +261,11 @@ class LineView(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class AuditEvent(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One leaf of the audit log; its canonical JSON is what the Merkle tree hashes."""
+    """One leaf of the audit log; its canonical JSON is what the Merkle tree hashes.
+
+    `rows` are the rows of state that it changed: the fields that differ, or null for one that
+    went. The rows of all events, in order, are the state.
+    """
 
     sequence: Count
     at: Instant
@@ -271,6 +275,7 @@ class AuditEvent(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     subject: Annotated[str, Meta(max_length=120)]
     facts: dict[str, Any]  # json values only; the kind decides which
     previous: str
+    rows: dict[str, dict[str, Any] | None] = {}  # json values only
 
 
 class WhatRan(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

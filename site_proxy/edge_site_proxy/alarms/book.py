@@ -5,6 +5,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 
 import msgspec
+from msgspec import Struct
 from sqlite_utils import Database, Migrations
 
 from edge_core.contracts.api import AlarmState, AlarmView, Priority
@@ -13,20 +14,30 @@ from edge_site_proxy.alarms.errors import NoSuchAlarmError
 from edge_site_proxy.audit.events import Event
 from edge_site_proxy.rollout.records import AlarmCall
 from edge_site_proxy.store import Store, Tx
+from edge_site_proxy.store.rows import find
 
 MIGRATIONS = Migrations("alarms")
 SITE = "site-proxy"
+_STANDS = "kind = 'alarms' AND json_extract(doc, '$.state') != 'cleared'"
+
+_PAGE_WAITS = (
+    "kind = 'alarms' AND key IN (SELECT key FROM state WHERE kind = 'pages') ORDER BY rowid"
+)
+
+
+class _Due(Struct, frozen=True, kw_only=True):
+    """A page that waits until it is answered."""
+
+    alarm: int
 
 
 @MIGRATIONS()
-def first(db: Database) -> None:
-    """Alarms by number; `cause` is unique among those that stand. Pages wait until answered."""
+def standing(db: Database) -> None:
+    """One alarm a cause, among those that stand."""
     db.execute(
-        "CREATE TABLE alarms (id INTEGER PRIMARY KEY AUTOINCREMENT, cause TEXT NOT NULL,"
-        " over INTEGER NOT NULL DEFAULT 0, doc BLOB NOT NULL)"
+        "CREATE UNIQUE INDEX alarms_standing ON state (json_extract(doc, '$.source'))"
+        f" WHERE {_STANDS}"
     )
-    db.execute("CREATE UNIQUE INDEX alarms_standing ON alarms (cause) WHERE over = 0")
-    db.execute("CREATE TABLE pages (alarm INTEGER PRIMARY KEY)")
 
 
 class AlarmBook:
@@ -50,12 +61,10 @@ class AlarmBook:
         if standing is not None:
             alarm = life.again(standing, tx.at)
             if alarm is not standing:
-                _save(tx.db, alarm)
-                tx.record(Event("alarm.raised_again", str(alarm.id), {"cause": call.key}))
+                event = Event("alarm.raised_again", str(alarm.id), {"cause": call.key})
+                _record(tx, alarm, event)
             return
-        number = tx.db.execute(
-            "INSERT INTO alarms (cause, doc) VALUES (?, x'') RETURNING id", [call.key]
-        ).fetchone()[0]
+        number = _next_number(tx.db)
         alarm = AlarmView(
             id=number,
             priority=call.priority,
@@ -67,11 +76,11 @@ class AlarmBook:
             raised=tx.at,
             changed=tx.at,
         )
-        _save(tx.db, alarm)
-        if call.priority is Priority.P1:
-            tx.db.execute("INSERT INTO pages (alarm) VALUES (?)", [number])
         facts = {"cause": call.key, "priority": call.priority.value, "what": alarm.what}
-        tx.record(Event("alarm.raised", str(number), facts))
+        event = Event("alarm.raised", str(number), facts)
+        _record(tx, alarm, event)
+        if call.priority is Priority.P1:
+            tx.put("pages", str(number), _Due(alarm=number), by=event)
 
     def clear_in(self, tx: Tx, key: str) -> None:
         """Within a transaction: the cause *key* is gone, if it ever stood."""
@@ -80,8 +89,7 @@ class AlarmBook:
             return
         alarm = life.returned(standing, tx.at)
         if alarm is not standing:
-            _save(tx.db, alarm)
-            tx.record(Event("alarm.returned", str(alarm.id), {"cause": key}))
+            _record(tx, alarm, Event("alarm.returned", str(alarm.id), {"cause": key}))
 
     async def raise_alarm(self, call: AlarmCall) -> None:
         """Raise an alarm by itself; a repeat is the same alarm."""
@@ -133,28 +141,27 @@ class AlarmBook:
 
     async def standing(self) -> list[AlarmView]:
         """Every alarm that is not over, the gravest and newest first."""
-        alarms = await self._store.read(lambda db: _read(db, "over = 0", []))
+        alarms = await self._store.read(lambda db: _read(db, _STANDS, []))
         return sorted(alarms, key=lambda alarm: (alarm.priority.value, -alarm.id))
 
     async def every(self, limit: int) -> list[AlarmView]:
         """The newest alarms, over or not."""
-        return await self._store.read(lambda db: _read(db, "1 ORDER BY id DESC LIMIT ?", [limit]))
+        newest = "kind = 'alarms' ORDER BY rowid DESC LIMIT ?"
+        return await self._store.read(lambda db: _read(db, newest, [limit]))
 
     async def pages_due(self) -> list[AlarmView]:
         """Alarms whose page was not answered yet, oldest first."""
-        return await self._store.read(
-            lambda db: _read(db, "id IN (SELECT alarm FROM pages) ORDER BY id", [])
-        )
+        return await self._store.read(lambda db: _read(db, _PAGE_WAITS, []))
 
     async def paged(self, number: int) -> None:
         """The page of *number* was answered; it is never sent again."""
+        event = Event("alarm.paged", str(number))
 
         def mutate(tx: Tx) -> None:
-            tx.db.execute("DELETE FROM pages WHERE alarm = ?", [number])
-            alarm = _alarm(tx.db, number)
-            _save(tx.db, msgspec.structs.replace(alarm, paged=True))
+            tx.drop("pages", str(number), by=event)
+            _save(tx, msgspec.structs.replace(_alarm(tx.db, number), paged=True), event)
 
-        await self._store.change(SITE, [Event("alarm.paged", str(number))], mutate)
+        await self._store.change(SITE, [event], mutate)
 
     async def _turn(
         self,
@@ -164,12 +171,14 @@ class AlarmBook:
         facts: dict[str, object],
         turn: Callable[[AlarmView], AlarmView],
     ) -> AlarmView:
+        event = Event(kind, str(number), facts)
+
         def mutate(tx: Tx) -> AlarmView:
             alarm = turn(_alarm(tx.db, number))
-            _save(tx.db, alarm)
+            _save(tx, alarm, event)
             return alarm
 
-        return await self._store.change(who, [Event(kind, str(number), facts)], mutate)
+        return await self._store.change(who, [event], mutate)
 
 
 def _quiet(alarm: AlarmView | None) -> bool:
@@ -178,27 +187,34 @@ def _quiet(alarm: AlarmView | None) -> bool:
 
 
 def _standing(db: Database, cause: str) -> AlarmView | None:
-    found = _read(db, "cause = ? AND over = 0", [cause])
+    found = _read(db, f"{_STANDS} AND json_extract(doc, '$.source') = ?", [cause])
     return found[0] if found else None
 
 
 def _alarm(db: Database, number: int) -> AlarmView:
-    found = _read(db, "id = ?", [number])
-    if not found:
+    found = find(db, "alarms", str(number), AlarmView)
+    if found is None:
         raise NoSuchAlarmError(f"alarm {number}: expected a known number, found none such")
-    return found[0]
+    return found
+
+
+def _next_number(db: Database) -> int:
+    """No alarm is ever removed, so their count is the last number."""
+    return int(db.execute("SELECT count(*) FROM state WHERE kind = 'alarms'").fetchone()[0]) + 1
 
 
 def _read(db: Database, where: str, values: list[object]) -> list[AlarmView]:
     rows = db.execute(
-        f"SELECT doc FROM alarms WHERE {where}",  # noqa: S608 - our own constants only
+        f"SELECT doc FROM state WHERE {where}",  # noqa: S608 - our own constants only
         values,
     ).fetchall()
     return [msgspec.json.decode(row[0], type=AlarmView) for row in rows]
 
 
-def _save(db: Database, alarm: AlarmView) -> None:
-    db.execute(
-        "UPDATE alarms SET doc = ?, over = ? WHERE id = ?",
-        [msgspec.json.encode(alarm), alarm.state is AlarmState.CLEARED, alarm.id],
-    )
+def _record(tx: Tx, alarm: AlarmView, event: Event) -> None:
+    tx.record(event)
+    _save(tx, alarm, event)
+
+
+def _save(tx: Tx, alarm: AlarmView, event: Event) -> None:
+    tx.put("alarms", str(alarm.id), alarm, by=event)

@@ -18,6 +18,7 @@ from edge_site_proxy.audit import tree
 from edge_site_proxy.audit.errors import LogBrokenError
 from edge_site_proxy.audit.history import what_ran
 from edge_site_proxy.audit.verify import Verified, verify
+from edge_site_proxy.store.rows import every, fold
 
 EVENTS, NOTES, PUBLIC = "audit.jsonl", "checkpoints.txt", "verifier.pub"
 _PART = "--\n"
@@ -33,6 +34,7 @@ def open_read_only(path: Path) -> Database:
     try:
         connection = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)
         connection.execute("SELECT count(*) FROM audit_checkpoints").fetchone()
+        connection.execute("BEGIN")  # one moment of the database, however long the reading takes
     except sqlite3.Error as error:
         raise LogBrokenError(f"{path}: expected the site's database, found: {error}") from error
     return Database(connection)
@@ -74,6 +76,8 @@ def verify_folder(folder: Path, public: str | None = None) -> Verified:
 def verify_database(db: Database, public: str) -> Verified:
     """Check the log where it lies: each entry against its stored hash, then as an export.
 
+    And the state beside it, which must be what the entries lead to.
+
     Raises:
         LogBrokenError: it does not verify; `first_bad` names the first such entry.
     """
@@ -81,7 +85,24 @@ def verify_database(db: Database, public: str) -> Verified:
     for position, leaf in enumerate(_leaves(db)):
         if tree.leaf_hash(leaf) != look(0, position):
             raise LogBrokenError(f"entry {position}: it is not what was hashed", position)
-    return verify(_leaves(db), audit_log.notes(db), public)
+    verified = verify(_leaves(db), audit_log.notes(db), public)
+    check_state(db)
+    return verified
+
+
+def check_state(db: Database) -> None:
+    """See that every row of state is what the log says, and that none is missing (S16).
+
+    Raises:
+        LogBrokenError: names the first row that differs.
+    """
+    said, found = fold(audit_log.parse(leaf) for leaf in _leaves(db)), every(db)
+    for name in sorted(said.keys() | found.keys()):
+        if said.get(name) != found.get(name):
+            raise LogBrokenError(
+                f"row {name}: expected what the log says of it, found "
+                f"{'another' if name in found else 'none'}; somebody wrote past the log"
+            )
 
 
 def what_ran_there(db: Database, asset: str, at: Instant) -> WhatRan:

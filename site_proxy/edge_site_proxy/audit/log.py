@@ -5,7 +5,10 @@ SHA-256 of the leaf before it, so a plain `sha256sum` can walk the log without a
 """
 
 import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
 import msgspec
 from sqlite_utils import Database, Migrations
@@ -50,20 +53,33 @@ def leaf_digest(leaf: bytes) -> str:
     return f"sha256:{hashlib.sha256(leaf).hexdigest()}"
 
 
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """What the events of one transaction share: who, when, and how far that clock is right."""
+
+    who: str
+    at: datetime
+    clock_synchronised: bool
+
+
 def append(
-    db: Database, event: Event, *, who: str, at: datetime, clock_synchronised: bool
+    db: Database, event: Event, mark: Mark, rows: Mapping[str, dict[str, Any] | None]
 ) -> AuditEvent:
-    """Add *event* as the next leaf; the caller's transaction makes it last or not."""
+    """Add *event*, with the *rows* that it changed, as the next leaf.
+
+    The caller's transaction makes it last or not.
+    """
     size, previous = _tip(db)
     entry = AuditEvent(
         sequence=size,
-        at=at.astimezone(UTC),
-        clock_synchronised=clock_synchronised,
-        who=who,
+        at=mark.at.astimezone(UTC),
+        clock_synchronised=mark.clock_synchronised,
+        who=mark.who,
         kind=event.kind,
         subject=event.subject,
         facts=event.facts,
         previous=previous,
+        rows=dict(rows),
     )
     leaf = leaf_of(entry)
     db.execute(

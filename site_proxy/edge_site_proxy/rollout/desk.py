@@ -6,7 +6,7 @@ from msgspec.structs import replace
 from edge_core.contracts.api import ApproveRequest
 from edge_core.contracts.gateway import RollbackOrder
 from edge_core.contracts.rollout import Plan, RolloutState
-from edge_site_proxy.audit.events import Event
+from edge_site_proxy.audit.events import Event, Facts
 from edge_site_proxy.rollout import orders, tables
 from edge_site_proxy.rollout.errors import NoSuchRolloutError, OrderRefusedError
 from edge_site_proxy.rollout.orders import Sender
@@ -60,13 +60,14 @@ class Desk:
                 "author": arrived.author,
             }
 
+            event = Event("release.arrived", release.digest, {**facts, **known})
+
             def mutate(tx: Tx) -> None:
-                tables.save_release(tx.db, arrived)
+                tables.save_release(tx, arrived, event)
                 if rollout is not None:
-                    tables.save_rollout(tx.db, rollout)
+                    tables.save_rollout(tx, rollout, event)
                     tx.touch("rollout", rollout.id)
 
-            event = Event("release.arrived", release.digest, {**facts, **known})
             await self._store.change(SITE, [event], mutate)
             world.releases[release.digest] = arrived
             if rollout is not None:
@@ -175,7 +176,8 @@ class Desk:
             await self._wish(
                 sender.who,
                 {serial: replace(world.wish(serial), rollback=order)},
-                Event("gateway.rollback_ordered", serial, {"from": running, "reason": reason}),
+                "gateway.rollback_ordered",
+                {"from": running, "reason": reason},
             )
 
     async def set_safe_mode(
@@ -191,11 +193,8 @@ class Desk:
             for serial in serials:
                 world.plant.place(serial)
             wishes = {serial: replace(world.wish(serial), safe_mode=on) for serial in serials}
-            events = [
-                Event("gateway.safe_mode_ordered", serial, {"on": on, "reason": reason})
-                for serial in serials
-            ]
-            await self._wish(sender.who, wishes, *events)
+            facts = {"on": on, "reason": reason}
+            await self._wish(sender.who, wishes, "gateway.safe_mode_ordered", facts)
 
     async def ask_snapshot(self, serial: str, name: str, reason: str, sender: Sender) -> None:
         """Have *serial* put its state aside as *name*.
@@ -206,10 +205,9 @@ class Desk:
         world = self._world
         async with world.lock:
             world.plant.place(serial)
-            event = Event("gateway.snapshot_ordered", serial, {"snapshot": name, "reason": reason})
-            await self._wish(
-                sender.who, {serial: replace(world.wish(serial), snapshot=name)}, event
-            )
+            wishes = {serial: replace(world.wish(serial), snapshot=name)}
+            asked = {"snapshot": name, "reason": reason}
+            await self._wish(sender.who, wishes, "gateway.snapshot_ordered", asked)
 
     async def revoke(self, name: str, reason: str, sender: Sender) -> Rollout:
         """Take an approval back. Raises what `orders.revoke` raises."""
@@ -218,19 +216,20 @@ class Desk:
             await self._reconciler.carry_out(sender.who, [step])
             return step.rollout
 
-    async def _wish(self, who: str, wishes: dict[str, Wish], *events: Event) -> None:
+    async def _wish(self, who: str, wishes: dict[str, Wish], kind: str, facts: Facts) -> None:
+        events = {serial: Event(kind, serial, facts) for serial in wishes}
+
         def mutate(tx: Tx) -> None:
             for serial, wish in wishes.items():
-                tables.save_wish(tx.db, serial, wish)
+                tables.save_wish(tx, serial, wish, events[serial])
 
-        await self._store.change(who, events, mutate)
+        await self._store.change(who, [*events.values()], mutate)
         self._world.wishes.update(wishes)
         self._world.wake.set()
 
     async def _raise_epoch(self, who: str, epoch: int, why: str) -> None:
+        event = Event("site.epoch_raised", str(epoch), {"why": why})
         await self._store.change(
-            who,
-            [Event("site.epoch_raised", str(epoch), {"why": why})],
-            lambda tx: tables.save_number(tx.db, "epoch", epoch),
+            who, [event], lambda tx: tables.save_number(tx, "epoch", epoch, event)
         )
         self._world.epoch = epoch

@@ -73,10 +73,9 @@ class Leases:
             "valid_s": valid_s,
         }
         # Counted from after the write: a slow disk makes our lease longer, never shorter.
+        event = Event("permit.granted", serial, facts)
         await self._store.change(
-            f"gateway:{serial}",
-            [Event("permit.granted", serial, facts)],
-            lambda tx: tables.save_grant(tx.db, grant),
+            f"gateway:{serial}", [event], lambda tx: tables.save_grant(tx, grant, event)
         )
         world.grants[serial] = grant
         world.granted[serial] = world.clocks.monotonic()

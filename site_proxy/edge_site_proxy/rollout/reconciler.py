@@ -94,10 +94,9 @@ class Reconciler:
 
     async def _settle(self, grant: Grant, why: str) -> None:
         facts = {"rollout": grant.rollout, "attempt": grant.attempt, "why": why}
+        event = Event("permit.settled", grant.serial, facts)
         await self._store.change(
-            SITE,
-            [Event("permit.settled", grant.serial, facts)],
-            lambda tx: tables.drop_grant(tx.db, grant.serial),
+            SITE, [event], lambda tx: tables.drop_grant(tx, grant.serial, event)
         )
         del self._world.grants[grant.serial]
         del self._world.granted[grant.serial]
@@ -128,10 +127,11 @@ class Reconciler:
         }
 
         def mutate(tx: Tx) -> None:
-            for (name, cohort), baseline in baselines.items():
-                tables.save_baseline(tx.db, name, cohort, baseline)
             for step in steps:
-                tables.save_rollout(tx.db, step.rollout)
+                tables.save_rollout(tx, step.rollout, step.event)
+                begun = step.rollout.id, step.rollout.header.cohort
+                if begun in baselines:
+                    tables.save_baseline(tx, *begun, baselines[begun], step.event)
                 for call in step.alarms:
                     self._alarms.raise_in(tx, call)
                 for key in step.cleared:
@@ -157,11 +157,13 @@ class Reconciler:
             await self._tell_some(changed[start : start + TOLD_AT_ONCE])
 
     async def _tell_some(self, changed: list[Desired]) -> None:
-        def mutate(tx: Tx) -> None:
-            for desired in changed:
-                tables.save_desired(tx.db, desired)
+        events = [_told(desired) for desired in changed]
 
-        await self._store.change(SITE, [_told(desired) for desired in changed], mutate)
+        def mutate(tx: Tx) -> None:
+            for desired, event in zip(changed, events, strict=True):
+                tables.save_desired(tx, desired, event)
+
+        await self._store.change(SITE, events, mutate)
         for desired in changed:
             self._world.desired[desired.serial] = desired
 

@@ -1,4 +1,4 @@
-"""Rows of the rollouts: plans and headers, releases, permits, wishes and evidence."""
+"""Rows of the rollouts: plans and headers, releases, permits, wishes; and apart, the evidence."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -9,10 +9,13 @@ from sqlite_utils import Database, Migrations
 
 from edge_core.contracts.gateway import Desired, HealthWindow, RollbackOrder
 from edge_core.contracts.rollout import Plan
+from edge_site_proxy.audit.events import Event
 from edge_site_proxy.fleet.sightings import Sighting
 from edge_site_proxy.rollout.evidence import Tally
 from edge_site_proxy.rollout.gate import History
 from edge_site_proxy.rollout.records import Arrived, Grant, Header, Rollout
+from edge_site_proxy.store import Tx
+from edge_site_proxy.store.rows import find, load
 
 MIGRATIONS = Migrations("rollout")
 OBSERVABLE = frozenset({"sightings", "health", "tallies", "timers"})
@@ -23,15 +26,8 @@ T = TypeVar("T")
 
 @MIGRATIONS()
 def first(db: Database) -> None:
-    """State of the rollouts, and apart from it the evidence."""
+    """Evidence: what gateways reported, and how long each phase has stood."""
     for table in (
-        "site (key TEXT PRIMARY KEY, value INTEGER NOT NULL)",
-        "releases (digest TEXT PRIMARY KEY, doc BLOB NOT NULL)",
-        "rollouts (id TEXT PRIMARY KEY, plan BLOB NOT NULL, header BLOB NOT NULL)",
-        "grants (serial TEXT PRIMARY KEY, doc BLOB NOT NULL)",
-        "wishes (serial TEXT PRIMARY KEY, safe_mode INTEGER, rollback BLOB, snapshot TEXT)",
-        "desired (serial TEXT PRIMARY KEY, doc BLOB NOT NULL)",
-        "baselines (rollout TEXT, cohort INTEGER, doc BLOB, PRIMARY KEY (rollout, cohort))",
         "sightings (serial TEXT PRIMARY KEY, at TEXT NOT NULL, doc BLOB NOT NULL)",
         "timers (name TEXT PRIMARY KEY, elapsed_s REAL NOT NULL)",
     ):
@@ -52,54 +48,40 @@ TallyKey = tuple[str, str, str]  # serial, digest, role
 
 def load_rollouts(db: Database) -> dict[str, Rollout]:
     """Every rollout, by id."""
-    rows = db.execute("SELECT id, plan, header FROM rollouts").fetchall()
-    return {
-        row[0]: Rollout(plan=_read(row[1], Plan), header=_read(row[2], Header)) for row in rows
-    }
+    plans = load(db, "plans", Plan)
+    headers = load(db, "rollouts", Header)
+    return {name: Rollout(plan=plans[name], header=header) for name, header in headers.items()}
 
 
-def save_rollout(db: Database, rollout: Rollout) -> None:
+def save_rollout(tx: Tx, rollout: Rollout, by: Event) -> None:
     """Write plan and header."""
-    db.execute(
-        "INSERT INTO rollouts (id, plan, header) VALUES (?, ?, ?)"
-        " ON CONFLICT (id) DO UPDATE SET plan = excluded.plan, header = excluded.header",
-        [rollout.id, _bytes(rollout.plan), _bytes(rollout.header)],
-    )
+    tx.put("plans", rollout.id, rollout.plan, by=by)
+    tx.put("rollouts", rollout.id, rollout.header, by=by)
 
 
 def load_releases(db: Database) -> dict[str, Arrived]:
     """Every release that arrived, by digest."""
-    rows = db.execute("SELECT digest, doc FROM releases").fetchall()
-    return {row[0]: _read(row[1], Arrived) for row in rows}
+    return load(db, "releases", Arrived)
 
 
-def save_release(db: Database, arrived: Arrived) -> None:
+def save_release(tx: Tx, arrived: Arrived, by: Event) -> None:
     """Remember a release."""
-    db.execute(
-        "INSERT INTO releases (digest, doc) VALUES (?, ?)"
-        " ON CONFLICT (digest) DO UPDATE SET doc = excluded.doc",
-        [arrived.release.digest, _bytes(arrived)],
-    )
+    tx.put("releases", arrived.release.digest, arrived, by=by)
 
 
 def load_grants(db: Database) -> dict[str, Grant]:
     """Every permit that is out, by serial."""
-    rows = db.execute("SELECT serial, doc FROM grants").fetchall()
-    return {row[0]: _read(row[1], Grant) for row in rows}
+    return load(db, "grants", Grant)
 
 
-def save_grant(db: Database, grant: Grant) -> None:
+def save_grant(tx: Tx, grant: Grant, by: Event) -> None:
     """Note a permit before it is given out."""
-    db.execute(
-        "INSERT INTO grants (serial, doc) VALUES (?, ?)"
-        " ON CONFLICT (serial) DO UPDATE SET doc = excluded.doc",
-        [grant.serial, _bytes(grant)],
-    )
+    tx.put("grants", grant.serial, grant, by=by)
 
 
-def drop_grant(db: Database, serial: str) -> None:
+def drop_grant(tx: Tx, serial: str, by: Event) -> None:
     """The permit of *serial* is settled."""
-    db.execute("DELETE FROM grants WHERE serial = ?", [serial])
+    tx.drop("grants", serial, by=by)
 
 
 class Wish(msgspec.Struct, frozen=True, kw_only=True):
@@ -112,74 +94,53 @@ class Wish(msgspec.Struct, frozen=True, kw_only=True):
 
 def load_wishes(db: Database) -> dict[str, Wish]:
     """By serial."""
-    rows = db.execute("SELECT serial, safe_mode, rollback, snapshot FROM wishes").fetchall()
-    return {
-        row[0]: Wish(
-            safe_mode=bool(row[1]),
-            rollback=None if row[2] is None else _read(row[2], RollbackOrder),
-            snapshot=row[3],
-        )
-        for row in rows
-    }
+    return load(db, "wishes", Wish)
 
 
-def save_wish(db: Database, serial: str, wish: Wish) -> None:
+def save_wish(tx: Tx, serial: str, wish: Wish, by: Event) -> None:
     """Replace what is wanted of *serial*."""
-    rollback = None if wish.rollback is None else _bytes(wish.rollback)
-    db.execute(
-        "INSERT INTO wishes (serial, safe_mode, rollback, snapshot) VALUES (?, ?, ?, ?)"
-        " ON CONFLICT (serial) DO UPDATE SET safe_mode = excluded.safe_mode,"
-        " rollback = excluded.rollback, snapshot = excluded.snapshot",
-        [serial, int(wish.safe_mode), rollback, wish.snapshot],
-    )
+    tx.put("wishes", serial, wish, by=by)
 
 
 def load_desired(db: Database) -> dict[str, Desired]:
     """What each gateway is told, by serial."""
-    rows = db.execute("SELECT serial, doc FROM desired").fetchall()
-    return {row[0]: _read(row[1], Desired) for row in rows}
+    return load(db, "desired", Desired)
 
 
-def save_desired(db: Database, desired: Desired) -> None:
+def save_desired(tx: Tx, desired: Desired, by: Event) -> None:
     """Replace what a gateway is told."""
-    db.execute(
-        "INSERT INTO desired (serial, doc) VALUES (?, ?)"
-        " ON CONFLICT (serial) DO UPDATE SET doc = excluded.doc",
-        [desired.serial, _bytes(desired)],
-    )
+    tx.put("desired", desired.serial, desired, by=by)
 
 
 Baseline = dict[str, History]
 
 
 class _BaselineRow(msgspec.Struct, frozen=True, kw_only=True):
-    windows: int
-    bad: int
+    """One cohort's histories: serial -> windows, and how many of them were bad."""
+
+    rollout: str
+    cohort: int
+    histories: dict[str, tuple[int, int]]
 
 
 def load_baselines(db: Database) -> dict[tuple[str, int], Baseline]:
     """Histories as they were when a cohort began to activate."""
-    found: dict[tuple[str, int], Baseline] = {}
-    for rollout, cohort, doc in db.execute("SELECT rollout, cohort, doc FROM baselines"):
-        rows = _read(doc, dict[str, _BaselineRow])
-        found[rollout, cohort] = {
-            serial: History(windows=row.windows, bad=row.bad) for serial, row in rows.items()
+    return {
+        (row.rollout, row.cohort): {
+            serial: History(windows=windows, bad=bad)
+            for serial, (windows, bad) in row.histories.items()
         }
-    return found
+        for row in load(db, "baselines", _BaselineRow).values()
+    }
 
 
 def save_baseline(
-    db: Database, rollout: str, cohort: int, baseline: Mapping[str, History]
+    tx: Tx, rollout: str, cohort: int, baseline: Mapping[str, History], by: Event
 ) -> None:
     """Freeze the histories for one cohort."""
-    rows = {
-        serial: _BaselineRow(windows=history.windows, bad=history.bad)
-        for serial, history in baseline.items()
-    }
-    db.execute(
-        "INSERT OR REPLACE INTO baselines (rollout, cohort, doc) VALUES (?, ?, ?)",
-        [rollout, cohort, _bytes(rows)],
-    )
+    histories = {serial: (history.windows, history.bad) for serial, history in baseline.items()}
+    row = _BaselineRow(rollout=rollout, cohort=cohort, histories=histories)
+    tx.put("baselines", f"{rollout}/{cohort}", row, by=by)
 
 
 def load_sightings(db: Database) -> dict[str, tuple[datetime, Sighting]]:
@@ -264,19 +225,19 @@ def save_timers(db: Database, timers: Mapping[str, float]) -> None:
         db.execute("INSERT INTO timers (name, elapsed_s) VALUES (?, ?)", [name, elapsed_s])
 
 
+class _Number(msgspec.Struct, frozen=True, kw_only=True):
+    value: int
+
+
 def load_number(db: Database, key: str) -> int:
     """A number of the site, 0 if never set."""
-    row = db.execute("SELECT value FROM site WHERE key = ?", [key]).fetchone()
-    return 0 if row is None else int(row[0])
+    found = find(db, "site", key, _Number)
+    return 0 if found is None else found.value
 
 
-def save_number(db: Database, key: str, value: int) -> None:
+def save_number(tx: Tx, key: str, value: int, by: Event) -> None:
     """Set a number of the site."""
-    db.execute(
-        "INSERT INTO site (key, value) VALUES (?, ?)"
-        " ON CONFLICT (key) DO UPDATE SET value = excluded.value",
-        [key, value],
-    )
+    tx.put("site", key, _Number(value=value), by=by)
 
 
 def _bytes(value: object) -> bytes:

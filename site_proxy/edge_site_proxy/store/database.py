@@ -22,12 +22,14 @@ from edge_core.contracts.api import AuditEvent
 from edge_core.contracts.plant import ClockQuality
 from edge_site_proxy.audit import log as audit_log
 from edge_site_proxy.audit.events import Event
+from edge_site_proxy.store import rows as state
 from edge_site_proxy.store.errors import (
     StoreCorruptError,
     StoreUnavailableError,
     UnauditedChangeError,
 )
 from edge_site_proxy.store.feed import FEED, note_changes
+from edge_site_proxy.store.rows import Rows
 
 T = TypeVar("T")
 
@@ -54,14 +56,41 @@ class Tx:
     events: list[Event] = field(default_factory=list)
     touched: list[tuple[str, str]] = field(default_factory=list)
     recorded: list[AuditEvent] = field(default_factory=list)
+    carried: dict[int, Rows] = field(default_factory=dict)
 
     def record(self, event: Event) -> None:
         """Add an event to those this transaction is recorded as."""
         self.events.append(event)
 
+    def put(self, kind: str, key: str, doc: object, *, by: Event) -> None:
+        """Write a row of state; *by* is the event of this transaction that carries it.
+
+        Raises:
+            UnauditedChangeError: this transaction is not recorded as *by*.
+        """
+        held = self._held(by, name := f"{kind}/{key}")
+        if changed := state.put(self.db, kind, key, doc):
+            held[name] = {**(held.get(name) or {}), **changed}
+
+    def drop(self, kind: str, key: str, *, by: Event) -> None:
+        """Remove a row of state, as `put` writes one."""
+        self._held(by, name := f"{kind}/{key}")[name] = None
+        state.drop(self.db, kind, key)
+
     def touch(self, resource: str, name: str) -> None:
         """Tell the change feed to look at *resource* *name* again."""
         self.touched.append((resource, name))
+
+    def _held(self, by: Event, name: str) -> Rows:
+        """What *by* carries; a row goes into the log in the order in which it changed."""
+        mine = next((place for place, event in enumerate(self.events) if event is by), None)
+        last = max((place for place, rows in self.carried.items() if name in rows), default=0)
+        if mine is None or mine < last:
+            raise UnauditedChangeError(
+                f"row {name}: expected the newest event about it in this transaction, "
+                f"found {by.kind} {by.subject}"
+            )
+        return self.carried.setdefault(mine, {})
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +156,7 @@ class Store:
             db = Database(connection)
             db.enable_wal()
             db.execute("PRAGMA synchronous=FULL")
-            for part in (audit_log.MIGRATIONS, FEED, *migrations):
+            for part in (audit_log.MIGRATIONS, FEED, state.STATE, *migrations):
                 part.apply(db)
         except sqlite3.OperationalError as error:
             raise StoreUnavailableError(f"database {path}: {error}") from error
@@ -216,11 +245,10 @@ class Store:
                     f"change by {who}: expected at least one audit event, found none"
                 )
             synchronised = self._clock().synchronised
-            for event in tx.events:
+            mark = audit_log.Mark(who, tx.at, clock_synchronised=synchronised)
+            for place, event in enumerate(tx.events):
                 tx.recorded.append(
-                    audit_log.append(
-                        self._db, event, who=who, at=tx.at, clock_synchronised=synchronised
-                    )
+                    audit_log.append(self._db, event, mark, tx.carried.get(place, {}))
                 )
             note_changes(self._db, tx.events, tx.touched, tx.at)
         return answer

@@ -32,7 +32,7 @@ def written(count: int, notes_at: tuple[int, ...]) -> tuple[list[bytes], list[st
     for number in range(count):
         event = Event("rollout.held", f"r{number}", {"number": number})
         at = START + timedelta(seconds=number)
-        audit_log.append(db, event, who="ana", at=at, clock_synchronised=True)
+        audit_log.append(db, event, audit_log.Mark("ana", at, clock_synchronised=True), {})
         if number + 1 in notes_at:
             notes.append(SIGNER.sign(Root(number + 1, audit_log.root_of(db, number + 1))))
     leaves = audit_log.leaves_after(db, -1, count)

@@ -26,6 +26,7 @@ from edge_runtime.live import Shows
 from edge_runtime.logs import RecentLogs
 from edge_runtime.refusals import tell_refusals
 from edge_runtime.reporting import close_health_windows
+from edge_runtime.reserve import Reserve
 from edge_runtime.series import resource, series
 from edge_runtime.startup import sole_use
 
@@ -48,11 +49,17 @@ async def serve(config: Config, logs: RecentLogs, care: Care) -> None:
         loop.add_signal_handler(signum, stop.set)
     loop.add_signal_handler(signal.SIGHUP, care.hup.set)
     with sole_use(config.data):
-        async with assemble(config, site_log=logs.site) as gateway:
+        reserve = Reserve(config.data)
+        reserve.give_up()
+        async with assemble(config, site_log=logs.site) as gateway, asyncio.TaskGroup() as group:
             log.info(
                 "gateway.started", serial=config.serial, epoch=gateway.agent.record.boot_epoch
             )
-            await run(gateway, logs, stop, care)
+            keeping = group.create_task(reserve.keep())
+            try:
+                await run(gateway, logs, stop, care)
+            finally:
+                keeping.cancel()
     log.info("gateway.stopped", serial=config.serial)
 
 

@@ -165,6 +165,20 @@ async def test_full(disk: Disk, tmp_path: Path) -> None:
             assert instrument.name in figures(site)
 
 
+async def test_start_on_a_full_disk(disk: Disk, tmp_path: Path) -> None:
+    """A gateway that is killed while its disk is full starts by itself, with what it ran."""
+    async with told(disk, tmp_path) as story:
+        gateway = story.gateway
+        await until((gateway.data / "reserve").exists, "room for a start is held back")
+        fill(disk, 0)
+        gateway.daemon.kill()
+        before = len(gateway.verdicts())
+        gateway.daemon.start()
+        await until(lambda: len(gateway.verdicts()) > before + WINDOWS, "it starts by itself")
+        await gateway.until_decided("1")
+        assert not (gateway.data / "reserve").exists()
+
+
 @contextmanager
 def worn(pid: int) -> Iterator[None]:
     """No flush of the process succeeds, as long as the block lasts."""

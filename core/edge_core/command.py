@@ -90,8 +90,8 @@ def one_line(text: str) -> str:
     return "".join(c if c == " " or c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
 
 
-def read_config(path: Path, kind: type[Config]) -> Config:
-    """Decode the TOML file at *path* into *kind*.
+def read_config(path: Path, kind: type[Config], *, bytes_max: int = CONFIG_BYTES_MAX) -> Config:
+    """Decode the TOML file at *path*, of at most *bytes_max*, into *kind*.
 
     Raises:
         ConfigurationError: not readable, not TOML, an unknown key, or a value outside its bounds;
@@ -99,11 +99,11 @@ def read_config(path: Path, kind: type[Config]) -> Config:
     """
     try:
         with path.open("rb") as file:
-            raw = file.read(CONFIG_BYTES_MAX + 1)
+            raw = file.read(bytes_max + 1)
     except OSError as error:
         raise ConfigurationError(
             f"{path}: expected a configuration file, found: {error.strerror}"
         ) from None
-    if len(raw) > CONFIG_BYTES_MAX:
-        raise ConfigurationError(f"{path}: expected at most {CONFIG_BYTES_MAX} bytes, found more")
+    if len(raw) > bytes_max:
+        raise ConfigurationError(f"{path}: expected at most {bytes_max} bytes, found more")
     return from_toml(raw, kind, what=str(path))

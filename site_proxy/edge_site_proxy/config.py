@@ -30,6 +30,7 @@ Url = Annotated[str, Meta(pattern=r"^https?://[^\s/]+(/[^\s]*[^\s/])?$", max_len
 Tree = TypeVar("Tree", bound=Struct)
 
 DAY_S = 86_400.0
+INVENTORY_BYTES_MAX = 16 * 1024 * 1024  # twenty thousand gateways with long names
 
 
 class Listen(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -186,7 +187,7 @@ def load_inventory(path: Path, site: str) -> Inventory:
     Raises:
         ConfigurationError: not one, a serial twice, a zone that is not listed, or another site.
     """
-    inventory = read_config(path, Inventory)
+    inventory = read_config(path, Inventory, bytes_max=INVENTORY_BYTES_MAX)
     if inventory.site != site:
         raise ConfigurationError(f"{path}: expected site {site!r}, found {inventory.site!r}")
     zones = {zone.name for zone in inventory.zones}

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.site_proxy.commands.sites import SiteFolder
+from tests.unit.site_proxy.commands.sites import GATEWAY, SiteFolder
 
 
 def test_init(site: SiteFolder) -> None:
@@ -65,6 +65,16 @@ def test_wrong_inventory(old: str, new: str, names: str, site: SiteFolder) -> No
     path.write_text(path.read_text().replace(old, new, 1))
     said = site.run("check-config", str(site.config))
     assert (said.code, names in said.err) == (78, True)
+
+
+def test_long_inventory(site: SiteFolder) -> None:
+    """Five thousand gateways whose names are long are an inventory like any other."""
+    path = site.folder / "inventory.toml"
+    serials = (f"gw-{number:05}-{'x' * 50}" for number in range(5000))
+    more = "".join(GATEWAY.format(serial=each, number=each[:8]) for each in serials)
+    path.write_text(path.read_text() + more)
+    assert path.stat().st_size > 1024 * 1024
+    assert site.run("check-config", str(site.config)).code == 0
 
 
 def test_exposed_key(site: SiteFolder) -> None:

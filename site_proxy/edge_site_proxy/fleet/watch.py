@@ -27,7 +27,6 @@ class Watch:
         self._store = store
         self._alarms = alarms
         self._queue = queue
-        self._raised: set[str] = set()
         self._tidied = world.started - TIDY_S
 
     async def run(self) -> None:
@@ -41,9 +40,10 @@ class Watch:
 
     async def look(self) -> None:
         """One look."""
+        standing = {alarm.source for alarm in await self._alarms.standing()}
         for line in self._world.plant.lines:
-            await self._set(f"line/{line}/silent", self._silent(line))
-        await self._set("site/clock", self._clock())
+            await self._set(f"line/{line}/silent", self._silent(line), standing)
+        await self._set("site/clock", self._clock(), standing)
         if self._world.clocks.monotonic() - self._tidied >= TIDY_S:
             self._tidied = self._world.clocks.monotonic()
             before = self._world.clocks.now() - timedelta(days=tables.HEALTH_KEPT_DAYS)
@@ -79,10 +79,8 @@ class Watch:
             runbook="clock",
         )
 
-    async def _set(self, key: str, call: AlarmCall | None) -> None:
+    async def _set(self, key: str, call: AlarmCall | None, standing: set[str]) -> None:
         if call is not None:
             await self._alarms.raise_alarm(call)
-            self._raised.add(key)
-        else:
+        elif key in standing:
             await self._alarms.clear_alarm(key)
-            self._raised.discard(key)

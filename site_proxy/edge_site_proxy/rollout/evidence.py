@@ -6,6 +6,7 @@ limits that make a window "bad" come from the plan, frozen when it was approved.
 
 from collections.abc import Iterable
 from datetime import datetime
+from functools import lru_cache
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -127,8 +128,13 @@ def pooled(tallies: Iterable[Tally]) -> Tally:
 def _bet(bets: Bets, bad: int, count: int, limit: float) -> Bets:
     if count == 0:
         return bets
-    share = min(1.0, bad / count)
-    return _added(bets, tuple(mean_bets(share, limit).tolist()))
+    return _added(bets, _mean_bets(min(1.0, bad / count), limit))
+
+
+@lru_cache(maxsize=4096)
+def _mean_bets(share: float, limit: float) -> Bets:
+    # Most windows have nothing bad in them, so the same share comes up again and again.
+    return tuple(mean_bets(share, limit).tolist())
 
 
 def _added(left: Bets, right: Bets) -> Bets:

@@ -17,6 +17,7 @@ from edge_site_proxy.api.gateway.calls import SERIAL_HEADER, GatewayCalls, same_
 from edge_site_proxy.api.gateway.otlp import OtlpCalls
 from edge_site_proxy.api.gateway.ports import Identity, Peer, Receiver, Shelf, Site
 from edge_site_proxy.api.gateway.registry import RegistryCalls
+from edge_site_proxy.api.gateway.room import Room
 from edge_site_proxy.api.gateway.wire import (
     Answer,
     ClientLeftError,
@@ -51,11 +52,13 @@ class GatewayApp:
         receiver: Receiver,
         shelf: Shelf,
         now: Callable[[], dt.datetime],
+        room: Room | None = None,
     ) -> None:
         self._identity = identity
         self._now = now
         self._registry = RegistryCalls(shelf)
         self._otlp = OtlpCalls(receiver)
+        self._room = room or Room()
         calls = GatewayCalls(site)
         self._calls: dict[str, Call] = {
             "/gateway/v1/status": calls.status,
@@ -64,6 +67,7 @@ class GatewayApp:
             "/gateway/v1/review": calls.review,
             f"{est.WELL_KNOWN}simplereenroll": self._renew,
         }
+        self._bulk = frozenset({*_SIGNALS, "/gateway/v1/review"})
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -73,7 +77,8 @@ class GatewayApp:
             if request.path == "/v2" or request.path.startswith("/v2/"):
                 await self._registry.answer(request, send)
                 return
-            answer = await self._answer(request, peer)
+            with self._room.place(request.declared, bulk=request.path in self._bulk):
+                answer = await self._answer(request, peer)
         except ClientLeftError:
             return
         except EdgeError as error:

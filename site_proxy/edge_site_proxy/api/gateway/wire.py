@@ -21,6 +21,7 @@ from edge_core.contracts.errors import (
     UnreachableError,
     UsageError,
 )
+from edge_core.contracts.gateway import OTLP_BYTES_MAX
 
 Message = MutableMapping[str, Any]  # ASGI's own type: what a key holds depends on "type"
 Receive = Callable[[], Awaitable[Message]]
@@ -81,6 +82,14 @@ class Request:
         value = self.headers.get(name.encode())
         return None if value is None else value.decode("latin-1")
 
+    @property
+    def declared(self) -> int:
+        """How long the body is said to be, bytes; without a word as long as any may be."""
+        length = self.headers.get(b"content-length", b"")
+        if length.isdigit():
+            return int(length)
+        return OTLP_BYTES_MAX if b"transfer-encoding" in self.headers else 0
+
     async def body(self, bytes_max: int) -> bytes:
         """The whole body.
 
@@ -104,9 +113,8 @@ class Request:
                 return b"".join(chunks)
 
     def _check_declared(self, bytes_max: int) -> None:
-        declared = self.headers.get(b"content-length", b"0")
-        if declared.isdigit() and int(declared) > bytes_max:
-            raise self._too_large(declared.decode("ascii"), bytes_max)
+        if b"content-length" in self.headers and self.declared > bytes_max:
+            raise self._too_large(str(self.declared), bytes_max)
 
     def _too_large(self, found: str, bytes_max: int) -> WrongRequestError:
         return WrongRequestError(

@@ -18,8 +18,8 @@ from edge_site_proxy.rollout.world import World
 _UNTOUCHED = History(windows=0, bad=0)
 
 
-def facts(world: World, rollout: Rollout) -> Facts:
-    """What the machine decides on, for one rollout."""
+def facts(world: World, rollout: Rollout, judged: Mapping[int, GateReport]) -> Facts:
+    """What the machine decides on, for one rollout; *judged* is what `gates` said of it."""
     pending = rollout.state in PENDING
     blocked_by = waits_for(world, rollout) if pending else None
     plan = prospect(world, rollout) if pending and blocked_by is None else None
@@ -29,7 +29,7 @@ def facts(world: World, rollout: Rollout) -> Facts:
             for part in rollout.plan.cohorts
             for serial in part.members
         },
-        gates=gates(world, rollout),
+        gates=judged,
         phase_s=world.phase_s(rollout),
         clock_trusted=world.clocks.quality().synchronised,
         waits_for=blocked_by,

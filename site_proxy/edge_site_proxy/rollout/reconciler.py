@@ -16,9 +16,9 @@ from edge_core.contracts.rollout import RolloutState
 from edge_site_proxy.alarms.book import AlarmBook
 from edge_site_proxy.audit.events import Event
 from edge_site_proxy.rollout import machine, outlook, tables
-from edge_site_proxy.rollout.facts import Facts
+from edge_site_proxy.rollout.glance import Glance
 from edge_site_proxy.rollout.permits import settled
-from edge_site_proxy.rollout.records import Grant, Rollout, Step
+from edge_site_proxy.rollout.records import MOVING, Grant, Step
 from edge_site_proxy.rollout.wanted import wanted
 from edge_site_proxy.rollout.world import World
 from edge_site_proxy.store import Store, StoreUnavailableError, Tx
@@ -37,7 +37,8 @@ class Reconciler:
     """Moves the rollouts.
 
     Args:
-        world: the state in memory; its lock is held through each pass.
+        world: the state in memory; its lock is held through each transition, and between two of
+            them heartbeats and permits have their turn.
         store: where transitions are kept.
         alarms: who is told.
     """
@@ -47,6 +48,8 @@ class Reconciler:
         self._store = store
         self._alarms = alarms
         self._timers_saved = world.started
+        self._glance = Glance()
+        self._pass = asyncio.Lock()
 
     async def run(self) -> None:
         """Pass after pass, until cancelled. A disk that refuses is waited for."""
@@ -68,54 +71,76 @@ class Reconciler:
 
     async def look(self) -> None:
         """One pass over everything."""
-        async with self._world.lock:
+        async with self._pass:
             await self._settle_grants()
             for rollout in list(self._world.rollouts.values()):
                 await self._move(rollout.id)
             await self._tell()
-        await self._save_timers()
+            await self._save_timers()
 
     async def _settle_grants(self) -> None:
-        world = self._world
-        now = world.clocks.monotonic()
-        for serial, grant in list(world.grants.items()):
-            sighting = world.sightings.get(serial)
-            if sighting is None:
-                continue
-            why = settled(
-                grant,
-                sighting.update(grant.digest),
-                sighting.key,
-                held_s=now - world.granted[serial],
-                heard_s=now - world.heard.get(serial, world.granted[serial]),
-            )
-            if why is not None:
-                await self._settle(grant, why)
+        async with self._world.lock:
+            over = [
+                (grant, why)
+                for grant in self._world.grants.values()
+                if (why := self._settled(grant)) is not None
+            ]
+            if over:
+                await self._settle(over)
 
-    async def _settle(self, grant: Grant, why: str) -> None:
-        facts = {"rollout": grant.rollout, "attempt": grant.attempt, "why": why}
-        event = Event("permit.settled", grant.serial, facts)
-        await self._store.change(
-            SITE, [event], lambda tx: tables.drop_grant(tx, grant.serial, event)
+    def _settled(self, grant: Grant) -> str | None:
+        world, serial = self._world, grant.serial
+        sighting = world.sightings.get(serial)
+        if sighting is None:
+            return None
+        now = world.clocks.monotonic()
+        return settled(
+            grant,
+            sighting.update(grant.digest),
+            sighting.key,
+            held_s=now - world.granted[serial],
+            heard_s=now - world.heard.get(serial, world.granted[serial]),
         )
-        del self._world.grants[grant.serial]
-        del self._world.granted[grant.serial]
+
+    async def _settle(self, over: Sequence[tuple[Grant, str]]) -> None:
+        events = [_settling(grant, why) for grant, why in over]
+
+        def mutate(tx: Tx) -> None:
+            for (grant, _), event in zip(over, events, strict=True):
+                tables.drop_grant(tx, grant.serial, event)
+
+        await self._store.change(SITE, events, mutate)
+        for grant, _ in over:
+            del self._world.grants[grant.serial]
+            del self._world.granted[grant.serial]
 
     async def _move(self, name: str) -> None:
-        world = self._world
         for _ in range(STEPS_MAX):
-            rollout = world.rollouts[name]
-            facts = outlook.facts(world, rollout)
-            self._note_gates(rollout, facts)
-            step = machine.step(rollout, facts, world.clocks.now())
-            if step is None:
+            if not await self._step(name):
                 return
-            await self.carry_out(SITE, [step])
         raise AssertionError(f"rollout {name} made {STEPS_MAX} steps in one pass")
 
-    def _note_gates(self, rollout: Rollout, facts: Facts) -> None:
-        if facts.gates:
-            self._world.gates[rollout.id] = dict(facts.gates)
+    async def _step(self, name: str) -> bool:
+        """At most one transition of rollout *name*; False when there is nothing to do."""
+        world = self._world
+        seen = world.rollouts[name]
+        if not seen.open:
+            return False
+        # Thousands of members take a moment to judge, and heartbeats do not wait for that. The
+        # evidence is read from values that are replaced, never changed.
+        judged = {}
+        if seen.state in MOVING:
+            judged = await asyncio.to_thread(outlook.gates, world, seen)
+        async with world.lock:
+            if world.rollouts[name] is not seen:
+                return True  # somebody ordered something meanwhile: look again
+            if judged:
+                world.gates[name] = judged
+            step = machine.step(seen, outlook.facts(world, seen, judged), world.clocks.now())
+            if step is None:
+                return False
+            await self.carry_out(SITE, [step])
+        return True
 
     async def carry_out(self, who: str, steps: Sequence[Step]) -> None:
         """Keep *steps* in one transaction, then believe them. The caller holds the lock."""
@@ -148,15 +173,20 @@ class Reconciler:
 
     async def _tell(self) -> None:
         """Give each gateway a new generation of its desired state where that differs."""
-        changed = [
-            desired
-            for place in self._world.plant.inventory.gateways
-            if (desired := self._fresh(place.serial)) is not None
-        ]
-        for start in range(0, len(changed), TOLD_AT_ONCE):
-            await self._tell_some(changed[start : start + TOLD_AT_ONCE])
+        stirred = self._glance.stirred(self._world)
+        try:
+            for start in range(0, len(stirred), TOLD_AT_ONCE):
+                async with self._world.lock:
+                    some = map(self._fresh, stirred[start : start + TOLD_AT_ONCE])
+                    await self._tell_some([desired for desired in some if desired is not None])
+                await asyncio.sleep(0)
+        except StoreUnavailableError:
+            self._glance.forget()
+            raise
 
     async def _tell_some(self, changed: list[Desired]) -> None:
+        if not changed:
+            return
         events = [_told(desired) for desired in changed]
 
         def mutate(tx: Tx) -> None:
@@ -197,6 +227,11 @@ class Reconciler:
             note_changes(db, [], [("rollout", name) for name in names], world.clocks.now())
 
         await self._store.observe(mutate)
+
+
+def _settling(grant: Grant, why: str) -> Event:
+    facts = {"rollout": grant.rollout, "attempt": grant.attempt, "why": why}
+    return Event("permit.settled", grant.serial, facts)
 
 
 def _told(desired: Desired) -> Event:

@@ -74,7 +74,7 @@ def append(
         sequence=size,
         at=mark.at.astimezone(UTC),
         clock_synchronised=mark.clock_synchronised,
-        who=mark.who,
+        who=event.who or mark.who,
         kind=event.kind,
         subject=event.subject,
         facts=event.facts,

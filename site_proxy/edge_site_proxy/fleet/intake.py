@@ -1,9 +1,12 @@
 """Takes heartbeats: merges what is said, keeps what changed with its event, answers in one go.
 
 A repeat changes nothing. What a gateway says never moves it; the gateway alone decides, we mirror.
+News is on disk before it is answered, whatever came at the same time in one transaction; a report
+without news is believed at once and kept with the next pass of the reconciler.
 """
 
-from dataclasses import dataclass
+import asyncio
+from dataclasses import dataclass, replace
 
 import structlog
 from sqlite_utils import Database
@@ -27,15 +30,28 @@ from edge_site_proxy.rollout.wanted import rollback_order
 from edge_site_proxy.rollout.world import World
 from edge_site_proxy.store import Store, StoreUnavailableError, Tx
 
-NO_ETAG = "none"
+KEPT_AT_ONCE = 250  # reports in one transaction; a permit waits for no longer than that
+SITE = "site-proxy"
 
 log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Arrival:
+    """A report with news, and whoever waits until it is kept."""
+
+    serial: str
+    said: Sighting
+    kept: "asyncio.Future[None]"
 
 
 @dataclass(frozen=True, slots=True)
 class _News:
     """What one report changes in what is believed."""
 
+    serial: str
+    said: Sighting
+    old: Sighting | None
     merged: Sighting
     events: list[Event]
 
@@ -47,6 +63,7 @@ class Intake:
         self._world = world
         self._store = store
         self._alarms = alarms
+        self._arrived: list[_Arrival] = []
 
     async def take_status(
         self, serial: str, report: StatusReport, etag: str, checkpoint: Checkpoint | None
@@ -84,10 +101,10 @@ class Intake:
     async def _take(self, serial: str, report: StatusReport) -> None:
         said = sighted(report)
         if self._news(serial, said).events:
-            async with self._world.lock:
-                await self._keep(serial, said)
+            await self._keep(serial, said)
         else:
-            await self._observe(serial, said)
+            self._believe(serial, said)
+            self._world.unsaved.add(serial)
         known = self._world.sightings[serial]
         if said.key >= known.key:
             self._world.heard[serial] = self._world.clocks.monotonic()
@@ -99,36 +116,69 @@ class Intake:
         old = self._world.sightings.get(serial)
         merged = merge(old, said)
         place = self._world.plant.place(serial)
-        return _News(merged, noticed(self._world, place, old, merged))
+        return _News(serial, said, old, merged, noticed(self._world, place, old, merged))
 
     async def _keep(self, serial: str, said: Sighting) -> None:
-        """Under the lock: look again, since another report may have said the same meanwhile."""
-        world = self._world
-        news, now = self._news(serial, said), world.clocks.now()
-        old = world.sightings.get(serial)
-        before, after = ills(serial, old), ills(serial, news.merged)
+        """Return when *said* is on disk; whoever has the lock keeps what the others brought."""
+        arrival = _Arrival(serial, said, asyncio.get_running_loop().create_future())
+        self._arrived.append(arrival)
+        async with self._world.lock:
+            while not arrival.kept.done():
+                await self._keep_some()
+        await arrival.kept
+
+    async def _keep_some(self) -> None:
+        """Under the lock: of each gateway the first report that waits, in one transaction."""
+        some: dict[str, _Arrival] = {}
+        for arrival in self._arrived[:KEPT_AT_ONCE]:
+            some.setdefault(arrival.serial, arrival)
+        self._arrived = [each for each in self._arrived if some.get(each.serial) is not each]
+        # Look again: another report may have said the same meanwhile.
+        news = [self._news(each.serial, each.said) for each in some.values()]
+        try:
+            await self._keep_all([each for each in news if each.events])
+        except StoreUnavailableError as error:
+            for arrival in some.values():
+                arrival.kept.set_exception(error)
+            return
+        except asyncio.CancelledError:
+            self._arrived = [*some.values(), *self._arrived]  # others wait for theirs
+            raise
+        for each in news:
+            self._believe(each.serial, each.said)
+        for arrival in some.values():
+            arrival.kept.set_result(None)
+
+    async def _keep_all(self, news: list[_News]) -> None:
+        now = self._world.clocks.now()
+        if not news:
+            return
 
         def mutate(tx: Tx) -> None:
-            tables.save_sighting(tx.db, serial, now, news.merged)
-            for key, call in after.items():
-                if key not in before:
-                    self._alarms.raise_in(tx, call)
-            for key in before.keys() - after.keys():
-                self._alarms.clear_in(tx, key)
-            tx.touch("gateway", serial)
+            for each in news:
+                tables.save_sighting(tx.db, each.serial, now, each.merged)
+                self._alarm(tx, each)
+                tx.touch("gateway", each.serial)
 
-        if news.events:
-            await self._store.change(f"gateway:{serial}", news.events, mutate)
-            self._alarms.wake.set()
-        world.believe(serial, said)
-        world.heard_at[serial] = now
+        events = [
+            replace(event, who=f"gateway:{event.subject}")
+            for each in news
+            for event in each.events
+        ]
+        await self._store.change(SITE, events, mutate)
+        self._alarms.wake.set()
 
-    async def _observe(self, serial: str, said: Sighting) -> None:
-        world, now = self._world, self._world.clocks.now()
-        world.believe(serial, said)
-        merged = world.sightings[serial]
-        world.heard_at[serial] = now
-        await self._store.observe(lambda db: tables.save_sighting(db, serial, now, merged))
+    def _alarm(self, tx: Tx, news: _News) -> None:
+        before, after = ills(news.serial, news.old), ills(news.serial, news.merged)
+        for key, call in after.items():
+            if key not in before:
+                self._alarms.raise_in(tx, call)
+        for key in before.keys() - after.keys():
+            self._alarms.clear_in(tx, key)
+
+    def _believe(self, serial: str, said: Sighting) -> None:
+        self._world.believe(serial, said)
+        self._world.heard_at[serial] = self._world.clocks.now()
 
     async def _take_health(self, serial: str, windows: list[HealthWindow]) -> None:
         known = [window for window in windows if self._known(serial, window.digest)]

@@ -76,6 +76,7 @@ class Reconciler:
             for rollout in list(self._world.rollouts.values()):
                 await self._move(rollout.id)
             await self._tell()
+            await self._save_sightings()
             await self._save_timers()
 
     async def _settle_grants(self) -> None:
@@ -209,6 +210,24 @@ class Reconciler:
                 return None
         last = max(seen, old.generation if old is not None else 0)
         return replace(new, generation=last + 1, epoch=world.epoch)
+
+    async def _save_sightings(self) -> None:
+        """Keep what is believed of gateways that said nothing new since the last pass."""
+        world = self._world
+        unsaved, world.unsaved = world.unsaved, set()
+        rows = [(each, world.heard_at[each], world.sightings[each]) for each in unsaved]
+
+        def mutate(db: Database) -> None:
+            for serial, at, sighting in rows:
+                tables.save_sighting(db, serial, at, sighting)
+
+        if not rows:
+            return
+        try:
+            await self._store.observe(mutate)
+        except StoreUnavailableError:
+            world.unsaved |= unsaved
+            raise
 
     async def _save_timers(self) -> None:
         """Keep how long each phase has stood, so that a restart does not begin a soak anew."""

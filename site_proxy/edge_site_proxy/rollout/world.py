@@ -131,6 +131,7 @@ class World:
     gates: dict[str, dict[int, GateReport]] = field(default_factory=dict)
     cohorts: dict[str, tuple[Plan, dict[str, int]]] = field(default_factory=dict)
     suspects: set[str] = field(default_factory=set)
+    unsaved: set[str] = field(default_factory=set)  # believed, and not on disk yet
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     wake: asyncio.Event = field(default_factory=asyncio.Event)
 

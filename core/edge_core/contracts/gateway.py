@@ -17,6 +17,7 @@ Share = Annotated[float, Meta(ge=0, le=1)]
 Reason = Annotated[str, Meta(max_length=500)]
 
 STATUS_BYTES_MAX = 64 * 1024
+HEALTH_MAX = 64  # health windows in one heartbeat; who has more comes back sooner
 REVIEW_BYTES_MAX = 256 * 1024
 OTLP_BYTES_MAX = 1024 * 1024
 
@@ -145,7 +146,7 @@ class StatusReport(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     effective: Digest | None
     running: Digest | None  # what the worker itself says it loaded
     update: UpdateReport | None = None
-    health: Annotated[list[HealthWindow], Meta(max_length=64)] = []
+    health: Annotated[list[HealthWindow], Meta(max_length=HEALTH_MAX)] = []
     drift: Annotated[list[DriftNotice], Meta(max_length=8)] = []
     windows: WindowCounts = WindowCounts()
     safe_mode: bool = False

@@ -12,6 +12,7 @@ import structlog
 from sqlite_utils import Database
 
 from edge_core.contracts.gateway import (
+    HEALTH_MAX,
     Checkpoint,
     HealthWindow,
     StatusReply,
@@ -21,10 +22,11 @@ from edge_site_proxy.alarms.book import AlarmBook
 from edge_site_proxy.audit.events import Event
 from edge_site_proxy.fleet.changes import ills, noticed
 from edge_site_proxy.fleet.errors import IdentityMismatchError
+from edge_site_proxy.fleet.pace import Pace
 from edge_site_proxy.fleet.sightings import Sighting, merge, sighted
 from edge_site_proxy.rollout import tables
 from edge_site_proxy.rollout.evidence import EMPTY, Tally, add
-from edge_site_proxy.rollout.records import MOVING
+from edge_site_proxy.rollout.records import MOVING, Rollout
 from edge_site_proxy.rollout.tables import TallyKey
 from edge_site_proxy.rollout.wanted import rollback_order
 from edge_site_proxy.rollout.world import World
@@ -63,6 +65,7 @@ class Intake:
         self._world = world
         self._store = store
         self._alarms = alarms
+        self._pace = Pace()
         self._arrived: list[_Arrival] = []
 
     async def take_status(
@@ -93,7 +96,7 @@ class Intake:
             log.warning("status.not_kept", serial=serial, reason=str(error))
         return StatusReply(
             desired_etag=etag,
-            come_back_s=self._come_back_s(serial),
+            come_back_s=self._come_back_s(serial, report),
             health_stored=stored,
             checkpoint=checkpoint,
         )
@@ -202,20 +205,27 @@ class Intake:
         report = self._world.sightings[serial].report
         return digest in self._world.releases or digest == report.effective
 
-    def _come_back_s(self, serial: str) -> float:
+    def _come_back_s(self, serial: str, report: StatusReport) -> float:
         world = self._world
-        moving = any(
-            rollout.state in MOVING
-            and (number := world.cohort_of(rollout, serial)) is not None
-            and number <= rollout.header.cohort + 1
-            for rollout in world.rollouts.values()
-        )
+        quiet_s = world.settings.quiet_s
+        if not self._hurried(serial, report):
+            return quiet_s
+        return self._pace.wait_s(world.clocks.monotonic(), world.settings.busy_s, quiet_s)
+
+    def _hurried(self, serial: str, report: StatusReport) -> bool:
+        """Whether something is under way with *serial*, or it has more to say than one report."""
+        world = self._world
         desired = world.desired.get(serial)
-        seen = world.sightings[serial].report if serial in world.sightings else None
         behind = desired is not None and (
-            seen is None
-            or seen.generation_seen < desired.generation
-            or seen.safe_mode != desired.safe_mode
+            report.generation_seen < desired.generation or report.safe_mode != desired.safe_mode
         )
-        busy = moving or behind or rollback_order(world, serial) is not None
-        return world.settings.busy_s if busy else world.settings.quiet_s
+        return (
+            behind
+            or len(report.health) == HEALTH_MAX
+            or any(self._moves(rollout, serial) for rollout in world.rollouts.values())
+            or rollback_order(world, serial) is not None
+        )
+
+    def _moves(self, rollout: Rollout, serial: str) -> bool:
+        number = self._world.cohort_of(rollout, serial) if rollout.state in MOVING else None
+        return number is not None and number <= rollout.header.cohort + 1

@@ -185,6 +185,7 @@ class Intake:
 
     async def _take_health(self, serial: str, windows: list[HealthWindow]) -> None:
         known = [window for window in windows if self._known(serial, window.digest)]
+        limits = {digest: self._world.limits(digest) for digest in {each.digest for each in known}}
 
         def mutate(db: Database) -> dict[TallyKey, Tally]:
             fresh: dict[TallyKey, Tally] = {}
@@ -193,7 +194,7 @@ class Intake:
                     continue
                 key = (serial, window.digest, window.role)
                 tally = fresh.get(key) or tables.load_tally(db, key) or EMPTY
-                fresh[key] = add(tally, window, self._world.limits(window.digest))
+                fresh[key] = add(tally, window, limits[window.digest])
             for key, tally in fresh.items():
                 tables.save_tally(db, key, tally)
             return fresh

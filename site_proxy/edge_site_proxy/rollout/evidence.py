@@ -4,6 +4,7 @@ A tally is order-free: the same set of windows gives the same tally, however the
 limits that make a window "bad" come from the plan, frozen when it was approved.
 """
 
+import operator
 from collections.abc import Iterable
 from datetime import datetime
 from functools import lru_cache
@@ -138,4 +139,4 @@ def _mean_bets(share: float, limit: float) -> Bets:
 
 
 def _added(left: Bets, right: Bets) -> Bets:
-    return tuple(a + b for a, b in zip(left, right, strict=True))
+    return tuple(map(operator.add, left, right))  # both have one number a bet

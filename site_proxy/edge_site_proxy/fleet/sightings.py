@@ -43,13 +43,16 @@ class Sighting(Struct, frozen=True, kw_only=True):
         )
 
     @property
-    def suspect(self) -> bool:
-        """Whether anything here may speak against a release; a look at the rest is saved."""
-        return (
-            bool(self.vetoes)
-            or self.report.running not in {None, self.report.effective}
-            or any(each.update.state in WENT_BACK for each in self.attempts.values())
-        )
+    def suspected(self) -> frozenset[Digest]:
+        """Releases that anything here may speak against; a look at the rest is saved."""
+        report = self.report
+        found = set(self.vetoes)
+        found |= {
+            digest for digest, each in self.attempts.items() if each.update.state in WENT_BACK
+        }
+        if report.effective is not None and report.running not in {None, report.effective}:
+            found.add(report.effective)
+        return frozenset(found)
 
     def update(self, digest: Digest) -> UpdateReport | None:
         """The newest word about *digest*, if any was said."""

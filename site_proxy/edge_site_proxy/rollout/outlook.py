@@ -110,7 +110,8 @@ def veto_of(world: World, rollout: Rollout, serial: str) -> str | None:
 
 def vetoed(world: World, rollout: Rollout) -> str:
     """The first veto of this release that no person has waived, or nothing."""
-    for serial in sorted(world.suspects):
+    speaking = (each for each, digests in world.suspects.items() if rollout.digest in digests)
+    for serial in sorted(speaking):
         number = world.cohort_of(rollout, serial)
         if number is None or number in rollout.header.waived:
             continue

@@ -130,7 +130,7 @@ class World:
     phases: dict[str, Phase] = field(default_factory=dict)
     gates: dict[str, dict[int, GateReport]] = field(default_factory=dict)
     cohorts: dict[str, tuple[Plan, dict[str, int]]] = field(default_factory=dict)
-    suspects: set[str] = field(default_factory=set)
+    suspects: dict[str, frozenset[str]] = field(default_factory=dict)  # releases by serial
     unsaved: set[str] = field(default_factory=set)  # believed, and not on disk yet
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     wake: asyncio.Event = field(default_factory=asyncio.Event)
@@ -171,10 +171,11 @@ class World:
         self._suspect(serial, merged)
 
     def _suspect(self, serial: str, sighting: Sighting) -> None:
-        if sighting.suspect:
-            self.suspects.add(serial)
+        suspected = sighting.suspected
+        if suspected:
+            self.suspects[serial] = suspected
         else:
-            self.suspects.discard(serial)
+            self.suspects.pop(serial, None)
 
     def age_s(self, serial: str) -> float | None:
         """How long ago *serial* was heard; after a restart at least since then, None if never."""

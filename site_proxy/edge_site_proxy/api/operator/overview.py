@@ -1,5 +1,6 @@
 """`/v1/whoami`, `/v1/overview`, `/v1/gateways`: what is there, and the orders about a gateway."""
 
+import asyncio
 import secrets
 
 from starlette.requests import Request
@@ -27,6 +28,7 @@ from edge_site_proxy.rollout.views import view
 from edge_site_proxy.store.feed import cursor_last
 
 HEALTH_SHOWN = 60
+VIEWED_AT_ONCE = 100
 ROLLOUTS_SHOWN = 20
 ENDED_SHOWN = 5  # what went before says what the next one replaces
 
@@ -94,12 +96,17 @@ class OverviewCalls:
         line = parameter(request, "line", str, "")
         text = parameter(request, "contains", str, "").lower()
         stale = request.query_params.get("stale")
-        views = [
-            await self._view(place.serial, health=0)
+        serials = [
+            place.serial
             for place in world.plant.inventory.gateways
             if (not line or place.position.line == line)
             and text in f"{place.serial} {place.position.asset}".lower()
         ]
+        views: list[GatewayView] = []
+        for start in range(0, len(serials), VIEWED_AT_ONCE):
+            some = serials[start : start + VIEWED_AT_ONCE]
+            views += [await self._view(serial, health=0) for serial in some]
+            await asyncio.sleep(0)  # thousands take a moment, and heartbeats come meanwhile
         if stale is not None:
             wanted = parameter(request, "stale", bool, default=True)
             views = [each for each in views if each.stale is wanted]

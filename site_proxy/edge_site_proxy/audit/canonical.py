@@ -1,7 +1,7 @@
 """Canonical JSON (RFC 8785), so that the same event has the same bytes on every machine."""
 
-import json
 import math
+from json.encoder import encode_basestring
 
 INTEGER_MAX = 2**53 - 1  # beyond it a double is no longer exact (RFC 8785, section 3.2.2.3)
 
@@ -20,7 +20,7 @@ def _text(value: object) -> str:
         case None | bool():
             return {None: "null", True: "true", False: "false"}[value]
         case str():
-            return json.dumps(value, ensure_ascii=False)
+            return encode_basestring(value)
         case int():
             return _integer(value)
         case float():

@@ -19,6 +19,7 @@ _TOO_LARGE = (
     b"HTTP/1.1 431 Request Header Fields Too Large\r\n"
     b"content-length: 0\r\nconnection: close\r\n\r\n"
 )
+_SECOND_LOOK_S = 0.05  # sockets are read between two timers
 
 
 class HeadTooLargeError(ValueError):
@@ -109,6 +110,11 @@ class GatewayProtocol(HttpToolsProtocol):
             self._guard = None
 
     def _expire(self) -> None:
+        # While thousands connect at once we may be the slow side: what came in time and was not
+        # read yet is read before this second call, and disarms it.
+        self._guard = self.loop.call_later(_SECOND_LOOK_S, self._close)
+
+    def _close(self) -> None:
         if not self.transport.is_closing():
             self.transport.abort()
 

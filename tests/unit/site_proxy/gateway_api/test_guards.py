@@ -1,9 +1,11 @@
 """Slow and oversized clients: closed in time, without holding anything else up."""
 
 import asyncio
+import socket
 import ssl
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import pytest
 
@@ -48,6 +50,61 @@ async def test_slow(sent: bytes, tmp_path: Path) -> None:
     async with served(tmp_path, SHORT) as server:
         context, _ = server.issue("gw-101")
         assert await said(server, context, sent) == b""
+
+
+async def test_slow_ourselves(tmp_path: Path) -> None:
+    """What came in time is answered, even if we were too busy to read it in time."""
+    async with served(tmp_path, SHORT) as server:
+        context, _ = server.issue("gw-101")
+        client = await asyncio.to_thread(connected, context, server.port)
+        with client, Bell() as bell:
+            client.send(b"GET /gateway/v1/desired HTTP/1.1\r\n")
+            async with server.client(context) as other, other.get("/gateway/v1/desired") as answer:
+                assert answer.status == 200  # so the first half was read, and its time runs
+
+            def rest() -> None:
+                bell.off()
+                client.send(b"host: x\r\n\r\n")
+                keep_busy(2 * SHORT.head_s)
+
+            bell.on(rest)
+            answered = await asyncio.to_thread(client.recv, 100)
+            assert answered.startswith(b"HTTP/1.1 200 ")
+
+
+def connected(context: ssl.SSLContext, port: int) -> ssl.SSLSocket:
+    """A client that blocks, so that it can send while the loop is busy."""
+    return context.wrap_socket(socket.create_connection((HOST, port)), server_hostname=HOST)
+
+
+class Bell:
+    """Has the loop call where it reads sockets, before it looks at its timers again."""
+
+    def __enter__(self) -> Self:
+        self._here, self._there = socket.socketpair()
+        self._here.settimeout(0)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._here.close()
+        self._there.close()
+
+    def on(self, call: Callable[[], None]) -> None:
+        """Call once it is read."""
+        asyncio.get_running_loop().add_reader(self._here, call)
+        self._there.send(b"x")
+
+    def off(self) -> None:
+        """Call no more."""
+        asyncio.get_running_loop().remove_reader(self._here)
+
+
+def keep_busy(seconds: float) -> None:
+    """Let nobody else have a turn, as a thousand handshakes would."""
+    loop = asyncio.get_running_loop()
+    until = loop.time() + seconds
+    while loop.time() < until:
+        pass
 
 
 LARGE = {

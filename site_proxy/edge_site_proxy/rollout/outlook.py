@@ -12,7 +12,7 @@ from edge_site_proxy.rollout.gate import Case, Control, History, Subject, judge
 from edge_site_proxy.rollout.permits import Ask, Neighbour, lease_s
 from edge_site_proxy.rollout.planner import prospect, waits_for
 from edge_site_proxy.rollout.records import MOVING, PENDING, Rollout
-from edge_site_proxy.rollout.wanted import assigned, rollback_order
+from edge_site_proxy.rollout.wanted import assigned, rollback_owed
 from edge_site_proxy.rollout.world import World
 
 _UNTOUCHED = History(windows=0, bad=0)
@@ -145,7 +145,7 @@ def ask(world: World, serial: str, request: PermitRequest) -> Ask:
         left_s=left_s,
         safety=place.zone in world.plant.safety,
         clock_trusted=world.clocks.quality().synchronised,
-        rollback_wanted=rollback_order(world, serial) is not None,
+        rollback_wanted=rollback_owed(world, serial),
         vetoed="" if rollout is None else vetoed(world, rollout),
     )
 

@@ -67,6 +67,19 @@ def rollback_order(world: World, serial: str) -> RollbackOrder | None:
     return order if min(both, key=lambda each: _turn(world, each)) == serial else None
 
 
+def rollback_owed(world: World, serial: str) -> bool:
+    """Whether *serial* must still hear an order to go back before it may do anything else.
+
+    One that has heard it and yet runs what it is to leave has nowhere to go back to. It stays
+    ordered back, and a release that it is assigned meanwhile is its way out.
+    """
+    order = rollback_order(world, serial)
+    desired, sighting = world.desired.get(serial), world.sightings.get(serial)
+    if order is None or desired is None or sighting is None:
+        return order is not None
+    return desired.rollback != order or sighting.report.generation_seen < desired.generation
+
+
 def _turn(world: World, serial: str) -> tuple[bool, bool, bool, str]:
     """Who of a redundancy group goes back first: who is in the air, then who can be reached."""
     sighting = world.sightings.get(serial)

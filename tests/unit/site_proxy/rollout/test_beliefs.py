@@ -1,0 +1,154 @@
+"""What the site makes of what it believes: whose turn it is, who is healthy, what is a veto."""
+
+from collections.abc import Iterable
+
+import pytest
+from msgspec.structs import replace
+
+from edge_core.contracts.artefact import ReleaseRef
+from edge_core.contracts.gateway import (
+    Desired,
+    Outcome,
+    PermitRequest,
+    References,
+    RollbackOrder,
+    StatusReport,
+    UpdateReport,
+    UpdateState,
+)
+from edge_core.contracts.plant import ClockQuality
+from edge_core.contracts.rollout import Cohort, Plan, RolloutState
+from edge_site_proxy.fleet.sightings import sighted
+from edge_site_proxy.rollout import outlook
+from edge_site_proxy.rollout.records import Grant, Header, Rollout
+from edge_site_proxy.rollout.wanted import rollback_owed
+from edge_site_proxy.rollout.world import Clocks, Plant, SiteSettings, World
+from tests.unit.site_proxy.plant.clocks import MONDAY
+from tests.unit.site_proxy.plant.plant import INVENTORY, MODEL, POLICY, V1, V2, V3
+
+PLANT = Plant.of(INVENTORY)
+QUALITY = ClockQuality(synchronised=True, error_max_us=1)
+NOW_S, LONG_AGO_S = 1000.0, 0.0
+GENERATION = 7
+
+
+def said(serial: str, update: UpdateReport | None = None, **changes: object) -> StatusReport:
+    """A gateway that runs V2 in good health; *changes* are other fields."""
+    plain = StatusReport(
+        serial=serial,
+        boot_epoch=1,
+        sequence=1,
+        software="test",
+        clock=QUALITY,
+        references=References(golden=V1.digest, previous_good=V1.digest, committed=V2.digest),
+        effective=V2.digest,
+        running=V2.digest,
+        update=update,
+        generation_seen=GENERATION,
+    )
+    return replace(plain, **changes)
+
+
+def update(state: UpdateState, veto: str | None = None, ref: ReleaseRef = V2) -> UpdateReport:
+    """The first attempt at *ref*."""
+    return UpdateReport(
+        digest=ref.digest, attempt=1, state=state, outcome=Outcome.OPEN, veto=veto, reason="so"
+    )
+
+
+def rollout(ref: ReleaseRef, state: RolloutState, **changes: object) -> Rollout:
+    """A rollout of *ref* to everybody."""
+    header = Header(id=f"r{ref.release}", state=state, created=MONDAY, changed=MONDAY)
+    plan = Plan(
+        rollout=header.id,
+        release=ref,
+        rollback_to=V1,
+        author="ci",
+        created=MONDAY,
+        policy=POLICY,
+        cohorts=[Cohort(name="all", members=list(PLANT.places))],
+    )
+    return Rollout(header=replace(header, **changes), plan=plan)
+
+
+def grant(serial: str) -> Grant:
+    """A permit that is out."""
+    return Grant(
+        serial=serial,
+        rollout="r2",
+        digest=V2.digest,
+        attempt=1,
+        boot_epoch=1,
+        epoch=1,
+        seen=(1, 1),
+        valid_s=20.0,
+        at=MONDAY,
+    )
+
+
+def told(serial: str, order: RollbackOrder | None) -> Desired:
+    """What it was told, GENERATION times."""
+    return Desired(serial=serial, generation=GENERATION, epoch=2, repository=MODEL, rollback=order)
+
+
+def world(
+    reports: Iterable[StatusReport],
+    rollouts: Iterable[Rollout] = (),
+    *,
+    silent: Iterable[str] = (),
+    unheard: Iterable[str] = (),
+    started: float = LONG_AGO_S,
+) -> World:
+    """A site that believes *reports*, all of them just in, but of the *silent* and *unheard*."""
+    found = World(
+        plant=PLANT,
+        settings=SiteSettings(policy=POLICY),
+        clocks=Clocks(lambda: MONDAY, lambda: NOW_S, lambda: QUALITY),
+        started=started,
+        epoch=2,
+        releases={},
+        rollouts={each.id: each for each in rollouts},
+        grants={},
+        wishes={},
+        desired={},
+        baselines={},
+        sightings={},
+        heard_at={},
+        tallies={},
+        timers={},
+    )
+    for report in reports:
+        found.believe(report.serial, sighted(report))
+        found.heard[report.serial] = LONG_AGO_S if report.serial in silent else NOW_S
+    for serial in unheard:
+        del found.heard[serial]
+    return found
+
+
+LEAVING = rollout(V2, RolloutState.ROLLING_BACK, rollback_epoch=2, rollback_reason="so")
+ORDER = RollbackOrder(from_digest=V2.digest, epoch=2, reason="so")
+FLYING, STUCK = UpdateState.TRIAL, UpdateState.ROLLBACK_FAILED
+
+
+OWED = {
+    "it was not told yet": (None, GENERATION, True),
+    "it was told, and has not heard it": (ORDER, GENERATION - 1, True),
+    "it has heard it, and runs it still: it has nowhere to go": (ORDER, GENERATION, False),
+}
+
+
+@pytest.mark.parametrize("name", OWED)
+def test_an_order_comes_first(name: str) -> None:
+    """L6: an order bars every permit until it was heard, and not for ever."""
+    order, seen, owed = OWED[name]
+    stuck = update(UpdateState.ROLLBACK_FAILED, "no_target")
+    site = world([said("g1", stuck, generation_seen=seen)], [LEAVING])
+    site.desired["g1"] = told("g1", order)
+    assert rollback_owed(site, "g1") is owed
+    request = PermitRequest(digest=V3.digest, attempt=1, boot_epoch=1)
+    assert outlook.ask(site, "g1", request).rollback_wanted is owed
+
+
+def test_nothing_is_owed_by_who_was_told_nothing() -> None:
+    """Without an order nothing is owed, whatever was heard."""
+    assert not rollback_owed(world([said("g1")]), "g1")

@@ -80,14 +80,18 @@ def rollback_owed(world: World, serial: str) -> bool:
     return desired.rollback != order or sighting.report.generation_seen < desired.generation
 
 
-def _turn(world: World, serial: str) -> tuple[bool, bool, bool, str]:
-    """Who of a redundancy group goes back first: who is in the air, then who can be reached."""
+def _turn(world: World, serial: str) -> tuple[bool, bool, bool, bool, str]:
+    """Who of a redundancy group goes back first: who can be reached, was told, is in the air."""
     sighting = world.sightings.get(serial)
     if sighting is None:
-        return False, True, True, serial
+        return False, True, True, True, serial
     stuck = any(each.update.state in STUCK for each in sighting.attempts.values())
-    flying = any(sighting.flying(digest) for digest in sighting.attempts)
-    return stuck, not world.reachable(serial), not flying, serial
+    # A permit that is out may be used at any moment, and is taken back before anybody else moves.
+    flying = serial in world.grants or any(sighting.flying(digest) for digest in sighting.attempts)
+    desired = world.desired.get(serial)
+    # Whoever was told may be on its way already, and keeps its turn until it is seen to have gone.
+    told = desired is not None and desired.rollback is not None
+    return stuck, not world.reachable(serial), not told, not flying, serial
 
 
 def _order(world: World, serial: str) -> RollbackOrder | None:

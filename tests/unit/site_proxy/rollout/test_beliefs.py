@@ -1,6 +1,7 @@
 """What the site makes of what it believes: whose turn it is, who is healthy, what is a veto."""
 
 from collections.abc import Iterable
+from dataclasses import dataclass, field
 
 import pytest
 from msgspec.structs import replace
@@ -21,7 +22,7 @@ from edge_core.contracts.rollout import Cohort, Plan, RolloutState
 from edge_site_proxy.fleet.sightings import sighted
 from edge_site_proxy.rollout import outlook
 from edge_site_proxy.rollout.records import Grant, Header, Rollout
-from edge_site_proxy.rollout.wanted import rollback_owed
+from edge_site_proxy.rollout.wanted import rollback_order, rollback_owed
 from edge_site_proxy.rollout.world import Clocks, Plant, SiteSettings, World
 from tests.unit.site_proxy.plant.clocks import MONDAY
 from tests.unit.site_proxy.plant.plant import INVENTORY, MODEL, POLICY, V1, V2, V3
@@ -128,6 +129,44 @@ def world(
 LEAVING = rollout(V2, RolloutState.ROLLING_BACK, rollback_epoch=2, rollback_reason="so")
 ORDER = RollbackOrder(from_digest=V2.digest, epoch=2, reason="so")
 FLYING, STUCK = UpdateState.TRIAL, UpdateState.ROLLBACK_FAILED
+
+
+@dataclass(frozen=True)
+class Turn:
+    """What is believed of the pair g2, g3 that runs V2, and who goes back first."""
+
+    first: str
+    states: dict[str, UpdateState] = field(default_factory=dict)
+    permits: tuple[str, ...] = ()
+    told: tuple[str, ...] = ()
+    silent: tuple[str, ...] = ()
+
+
+TURNS = {
+    "nothing tells them apart: in the order of their serials": Turn("g2"),
+    "one is in the air": Turn("g3", states={"g3": FLYING}),
+    "one holds a permit, which it may use at any moment": Turn("g3", permits=("g3",)),
+    "one was told already, and may be on its way": Turn("g3", told=("g3",)),
+    "one was told already, the other is in the air": Turn("g3", {"g2": FLYING}, told=("g3",)),
+    "one cannot be reached": Turn("g3", silent=("g2",)),
+    "one was told and fell silent": Turn("g2", told=("g3",), silent=("g3",)),
+    "one has nowhere to go": Turn("g3", states={"g2": STUCK}),
+}
+
+
+@pytest.mark.parametrize("name", TURNS)
+def test_turn(name: str) -> None:
+    """S8: of a redundancy group one goes back at a time, and it keeps its turn."""
+    row = TURNS[name]
+    reports = [
+        said(serial, update(row.states[serial]) if serial in row.states else None)
+        for serial in ("g2", "g3")
+    ]
+    site = world(reports, [LEAVING], silent=row.silent)
+    site.grants.update({serial: grant(serial) for serial in row.permits})
+    site.desired.update({serial: told(serial, ORDER) for serial in row.told})
+    going = [serial for serial in ("g2", "g3") if rollback_order(site, serial) is not None]
+    assert going == [row.first]
 
 
 OWED = {

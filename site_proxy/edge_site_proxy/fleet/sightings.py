@@ -11,6 +11,7 @@ from edge_core.contracts.artefact import Digest
 from edge_core.contracts.gateway import StatusReport, UpdateReport, UpdateState
 
 DIGESTS_KEPT = 8  # attempts remembered a gateway: the present one, and late evidence of others
+ORDERED = "ordered"  # a gateway's word for what it did because somebody said so
 
 IN_FLIGHT = frozenset({UpdateState.ACTIVATING, UpdateState.TRIAL, UpdateState.ROLLING_BACK})
 WENT_BACK = frozenset(
@@ -68,10 +69,15 @@ def sighted(report: StatusReport) -> Sighting:
     vetoes: dict[Digest, str] = {}
     if update is not None:
         attempts[update.digest] = Attempt(key=key, update=update)
-        if update.veto is not None:
+        if update.veto is not None and not _by_order(update):
             vetoes[update.digest] = f"{update.veto}: {update.reason}"[:300]
     slim = msgspec.structs.replace(report, health=[])
     return Sighting(key=key, report=slim, attempts=attempts, vetoes=vetoes)
+
+
+def _by_order(update: UpdateReport) -> bool:
+    """Whether it left, or could not leave, because it was told to: nothing against the release."""
+    return update.veto == ORDERED or update.state is UpdateState.ROLLBACK_FAILED
 
 
 def merge(left: Sighting | None, right: Sighting) -> Sighting:

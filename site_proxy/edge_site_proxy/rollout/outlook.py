@@ -102,7 +102,10 @@ def veto_of(world: World, rollout: Rollout, serial: str) -> str | None:
     settled = update.state in {UpdateState.TRIAL, UpdateState.COMMITTED}
     if settled and report.effective == digest and report.running not in {None, digest}:
         return f"digest_mismatch: the worker says it loaded {report.running}"
-    ordered = rollout.state is RolloutState.ROLLING_BACK or world.wish(serial).rollback is not None
+    wish = world.wish(serial).rollback
+    ordered = rollout.state is RolloutState.ROLLING_BACK or (
+        wish is not None and wish.from_digest == digest
+    )
     if update.state in {UpdateState.ROLLED_BACK, *STUCK} and not ordered:
         return f"trial_failed: {update.reason or update.state.value}"
     return None

@@ -22,6 +22,7 @@ from edge_core.contracts.rollout import Cohort, Plan, RolloutState
 from edge_site_proxy.fleet.sightings import sighted
 from edge_site_proxy.rollout import outlook
 from edge_site_proxy.rollout.records import Grant, Header, Rollout
+from edge_site_proxy.rollout.tables import Wish
 from edge_site_proxy.rollout.wanted import rollback_order, rollback_owed
 from edge_site_proxy.rollout.world import Clocks, Plant, SiteSettings, World
 from tests.unit.site_proxy.plant.clocks import MONDAY
@@ -191,3 +192,42 @@ def test_an_order_comes_first(name: str) -> None:
 def test_nothing_is_owed_by_who_was_told_nothing() -> None:
     """Without an order nothing is owed, whatever was heard."""
     assert not rollback_owed(world([said("g1")]), "g1")
+
+
+VETOES: dict[str, tuple[UpdateReport, str | None, bool]] = {
+    "a smoke test that fails": (update(UpdateState.FAILED_NO_CHANGE, "smoke"), None, True),
+    "a trial that fails": (update(UpdateState.ROLLED_BACK, "errors"), None, True),
+    "a trial that failed while another release was ordered left": (
+        update(UpdateState.ROLLED_BACK),
+        V1.digest,
+        True,
+    ),
+    "a person's order, carried out": (
+        update(UpdateState.ROLLED_BACK, "ordered"),
+        V2.digest,
+        False,
+    ),
+    "a person's order, with nowhere to go": (
+        update(UpdateState.ROLLBACK_FAILED, "no_target"),
+        V2.digest,
+        False,
+    ),
+    "a person's order before it ran": (
+        update(UpdateState.CANCELLED, "ordered"),
+        V2.digest,
+        False,
+    ),
+    "a commit": (update(UpdateState.COMMITTED), None, False),
+}
+
+
+@pytest.mark.parametrize("name", VETOES)
+def test_veto(name: str) -> None:
+    """What a gateway found speaks against a release for all; what a person ordered does not."""
+    report, left, speaks = VETOES[name]
+    site = world([said("g1", report)])
+    if left is not None:
+        site.wishes["g1"] = Wish(rollback=replace(ORDER, from_digest=left))
+    moving = rollout(V2, RolloutState.ACTIVATING)
+    assert (outlook.veto_of(site, moving, "g1") is not None) is speaks
+    assert bool(outlook.vetoed(site, moving)) is speaks

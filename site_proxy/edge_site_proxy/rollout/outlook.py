@@ -160,9 +160,13 @@ def neighbour(world: World, place: GatewayPlace) -> Neighbour:
     busy = flying(world, serial)
     if sighting is None:
         return Neighbour(place, busy is not None, healthy=False, serving=False, why=busy or "")
+    if busy is None and serial not in world.heard and world.reachable(serial):
+        # What was kept may be older than what the gateway was last told, as after a restore.
+        busy = "perhaps: not heard since the site started"
     report = sighting.report
     ills = {
         "silent": not world.reachable(serial),
+        "running what nobody approved": report.running not in {None, report.effective},
         "not on a committed model": report.effective is None
         or report.effective != report.references.committed,
         "in safe mode": report.safe_mode,

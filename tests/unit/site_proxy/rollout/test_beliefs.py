@@ -231,3 +231,45 @@ def test_veto(name: str) -> None:
     moving = rollout(V2, RolloutState.ACTIVATING)
     assert (outlook.veto_of(site, moving, "g1") is not None) is speaks
     assert bool(outlook.vetoed(site, moving)) is speaks
+
+
+@dataclass(frozen=True)
+class Next:
+    """A gateway as its neighbours see it: changing, healthy, and the word for it."""
+
+    report: StatusReport
+    changing: bool = False
+    healthy: bool = False
+    why: str = ""
+    silent: tuple[str, ...] = ()
+    unheard: tuple[str, ...] = ()
+    started: float = LONG_AGO_S
+
+
+JUST_NOW_S = NOW_S - 1.0
+NEIGHBOURS = {
+    "it runs what is committed": Next(said("g2"), healthy=True),
+    "it is on trial": Next(said("g2", update(FLYING)), changing=True, why="trial"),
+    "it is silent": Next(said("g2"), why="silent", silent=("g2",)),
+    "its worker runs what nobody approved": Next(
+        said("g2", running=V3.digest), why="running what nobody approved"
+    ),
+    "its worker has not said what it runs": Next(said("g2", running=None), healthy=True),
+    "the site has just started and not heard it": Next(
+        said("g2"), changing=True, why="not heard", unheard=("g2",), started=JUST_NOW_S
+    ),
+    "the site has just started and heard it": Next(said("g2"), healthy=True, started=JUST_NOW_S),
+    "the site started long ago and has not heard it": Next(
+        said("g2"), why="silent", unheard=("g2",)
+    ),
+}
+
+
+@pytest.mark.parametrize("name", NEIGHBOURS)
+def test_neighbour(name: str) -> None:
+    """S8, S9: who is not known to be well keeps its partner, who may be changing its line."""
+    row = NEIGHBOURS[name]
+    site = world([row.report], silent=row.silent, unheard=row.unheard, started=row.started)
+    found = outlook.neighbour(site, PLANT.places["g2"])
+    assert (found.in_flight, found.healthy) == (row.changing, row.healthy)
+    assert row.why in found.why

@@ -94,7 +94,8 @@ def current_rollout(world: World, model: str) -> Rollout | None:
         for rollout in world.rollouts.values()
         if rollout.state is RolloutState.COMPLETED and rollout.plan.release.model == model
     ]
-    return max(done, key=lambda each: (each.header.created, each.id), default=None)
+    # By number, and not by a wall clock that may have been set back in between.
+    return max(done, key=lambda each: (each.plan.release.release, each.id), default=None)
 
 
 def _takers(world: World, arrived: Arrived) -> tuple[list[GatewayPlace], dict[str, str]]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from datetime import timedelta
 
 import pytest
 from msgspec.structs import replace
@@ -21,6 +22,7 @@ from edge_core.contracts.plant import ClockQuality
 from edge_core.contracts.rollout import Cohort, Plan, RolloutState
 from edge_site_proxy.fleet.sightings import sighted
 from edge_site_proxy.rollout import outlook
+from edge_site_proxy.rollout.planner import current_rollout
 from edge_site_proxy.rollout.records import Grant, Header, Rollout
 from edge_site_proxy.rollout.tables import Wish
 from edge_site_proxy.rollout.wanted import rollback_order, rollback_owed
@@ -273,3 +275,14 @@ def test_neighbour(name: str) -> None:
     found = outlook.neighbour(site, PLANT.places["g2"])
     assert (found.in_flight, found.healthy) == (row.changing, row.healthy)
     assert row.why in found.why
+
+
+def test_the_current_release_is_the_newest() -> None:
+    """A wall clock that is set back between two rollouts does not bring the older one back."""
+    old = rollout(V2, RolloutState.COMPLETED)
+    before = MONDAY - timedelta(days=30)
+    new = rollout(V3, RolloutState.COMPLETED, created=before, changed=before)
+    going = rollout(V1, RolloutState.ACTIVATING)
+    site = world([], [old, new, going])
+    assert current_rollout(site, MODEL) is new
+    assert current_rollout(world([], [going]), MODEL) is None

@@ -141,6 +141,7 @@ class Heart:
             outbox_waiting=looks.outbox_waiting(),
             disk_free_bytes=looks.disk_free_bytes(),
             faults=list(self._agent.keeper.faults.values())[:16],
+            epoch_seen=record.epoch_seen,
         )
 
     async def _read(self, site: Site, reply: StatusReply, told: UpdateReport | None) -> None:

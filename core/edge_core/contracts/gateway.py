@@ -155,6 +155,7 @@ class StatusReport(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     outbox_waiting: Count = 0
     disk_free_bytes: Count = 0
     faults: Annotated[list[Reason], Meta(max_length=16)] = []
+    epoch_seen: Count = 0
 
 
 class Checkpoint(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -72,12 +72,31 @@ class Reconciler:
     async def look(self) -> None:
         """One pass over everything."""
         async with self._pass:
+            await self._catch_up()
             await self._settle_grants()
             for rollout in list(self._world.rollouts.values()):
                 await self._move(rollout.id)
             await self._tell()
             await self._save_sightings()
             await self._save_timers()
+
+    async def _catch_up(self) -> None:
+        """Count on from the highest epoch that a gateway was told.
+
+        A database that was restored knows an earlier one, and gateways refuse what bears that.
+        """
+        world = self._world
+        async with world.lock:
+            seen = world.epoch_seen
+            if seen <= world.epoch:
+                return
+            epoch = seen + 1
+            why = f"a gateway was told {seen}, this site knew {world.epoch}: an older database"
+            event = Event("site.epoch_raised", str(epoch), {"why": why})
+            await self._store.change(
+                SITE, [event], lambda tx: tables.save_number(tx, "epoch", epoch, event)
+            )
+            world.epoch = epoch
 
     async def _settle_grants(self) -> None:
         async with self._world.lock:
@@ -203,10 +222,13 @@ class Reconciler:
         world = self._world
         sighting = world.sightings.get(serial)
         seen = sighting.report.generation_seen if sighting is not None else 0
+        epoch_seen = sighting.report.epoch_seen if sighting is not None else 0
         old, new = world.desired.get(serial), wanted(world, serial)
         if old is not None:
             same = replace(new, generation=old.generation, epoch=old.epoch) == old
-            if same and seen <= old.generation:
+            # A permit may have told it a later epoch; what bears an earlier one it refuses.
+            known = seen <= old.generation and min(epoch_seen, world.epoch) <= old.epoch
+            if same and known:
                 return None
         last = max(seen, old.generation if old is not None else 0)
         return replace(new, generation=last + 1, epoch=world.epoch)

@@ -25,6 +25,8 @@ from edge_site_proxy.rollout.gate import History
 from edge_site_proxy.rollout.records import Arrived, Grant, Rollout
 from edge_site_proxy.rollout.tables import TallyKey, Wish
 
+EPOCHS_LOST_MAX = 10_000  # starts and orders since a backup; a gateway that says more is wrong
+
 
 class SiteSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The part of the site's configuration that this side needs; embed it or build it."""
@@ -108,7 +110,10 @@ class Phase:
 
 @dataclass(slots=True)
 class World:
-    """Everything that is decided on. Monotonic seconds in `heard`, `granted` and `phases`."""
+    """Everything that is decided on. Monotonic seconds in `heard`, `granted` and `phases`.
+
+    `epoch_seen` is the highest epoch that any gateway says it was told.
+    """
 
     plant: Plant
     settings: SiteSettings
@@ -132,6 +137,7 @@ class World:
     cohorts: dict[str, tuple[Plan, dict[str, int]]] = field(default_factory=dict)
     suspects: dict[str, frozenset[str]] = field(default_factory=dict)  # releases by serial
     unsaved: set[str] = field(default_factory=set)  # believed, and not on disk yet
+    epoch_seen: int = 0
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     wake: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -171,6 +177,9 @@ class World:
         self._suspect(serial, merged)
 
     def _suspect(self, serial: str, sighting: Sighting) -> None:
+        seen = sighting.report.epoch_seen
+        if self.epoch_seen < seen <= self.epoch + EPOCHS_LOST_MAX:
+            self.epoch_seen = seen
         suspected = sighting.suspected
         if suspected:
             self.suspects[serial] = suspected

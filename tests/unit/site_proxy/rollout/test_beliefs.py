@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import timedelta
 
+import msgspec
 import pytest
 from msgspec.structs import replace
 
@@ -286,3 +287,25 @@ def test_the_current_release_is_the_newest() -> None:
     site = world([], [old, new, going])
     assert current_rollout(site, MODEL) is new
     assert current_rollout(world([], [going]), MODEL) is None
+
+
+EPOCHS = {
+    "none was ever told": ([0], 0),
+    "a later one than this site's": ([3, 9, 4], 9),
+    "one that cannot be": ([3, 10**9], 3),
+}
+
+
+@pytest.mark.parametrize("name", EPOCHS)
+def test_epoch_seen(name: str) -> None:
+    """The highest epoch that gateways were told counts, unless no site can have come to it."""
+    epochs, highest = EPOCHS[name]
+    reports = [said(f"g{at + 1}", epoch_seen=epoch) for at, epoch in enumerate(epochs)]
+    assert world(reports).epoch_seen == highest
+
+
+def test_reports_of_older_gateways_are_read() -> None:
+    """A gateway that says no epoch is one that was told none."""
+    raw = msgspec.to_builtins(said("g1"))
+    del raw["epoch_seen"]
+    assert msgspec.convert(raw, StatusReport).epoch_seen == 0

@@ -48,6 +48,7 @@ from edge_site_proxy.rollout.desk import Desk
 from edge_site_proxy.rollout.leases import Leases
 from edge_site_proxy.rollout.reconciler import Reconciler
 from edge_site_proxy.rollout.records import AlarmCall, Arrived
+from edge_site_proxy.rollout.timezones import tzdata_version
 from edge_site_proxy.rollout.windows import check_zones
 from edge_site_proxy.rollout.world import Clocks, Plant, SiteSettings, World
 from edge_site_proxy.store import Store, StoreUnavailableError
@@ -158,11 +159,12 @@ class Site:
             LogBrokenError: the audit log is not what its last checkpoint says.
             StoreUnavailableError: the disk refuses.
         """
-        check_zones(settings.policy.windows)
+        check_zones(settings.policy)
         notary = Notary(store, load_signer(key_file, _origin(settings, inventory)))
         await notary.check_history()
         plant = Plant.of(inventory)
         world = await store.read(lambda db: World.load(db, plant, settings, clocks))
+        world.tzdata = await asyncio.to_thread(tzdata_version)
         await _begin_epoch(store, world)
         alarms = AlarmBook(store, clocks.now, settings.runbooks)
         bounds = Bounds(settings.review_open_max, settings.review_expire_s)

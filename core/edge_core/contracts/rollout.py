@@ -100,16 +100,24 @@ class GateLimits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class ChangeWindow(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """When a safety-classified model may move: days 1 (Monday) to 7, local HH:MM, IANA zone."""
+    """When something may happen: days 1 (Monday) to 7, local HH:MM, IANA zone.
 
-    days: list[Annotated[int, Meta(ge=1, le=7)]]
+    An end at or before the start is on the next day, so equal ends are a whole day.
+    """
+
+    days: Annotated[list[Annotated[int, Meta(ge=1, le=7)]], Meta(min_length=1, max_length=7)]
     start: Annotated[str, Meta(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$")]
     end: Annotated[str, Meta(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$")]
     zone: Annotated[str, Meta(max_length=64)] = "UTC"
 
 
 class Policy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How this site rolls out: part of the site's configuration, copied into each plan."""
+    """How this site rolls out: part of the site's configuration, copied into each plan.
+
+    Attributes:
+        windows: when a safety-classified model may move.
+        download_windows: when bytes may be fetched from upstream; empty is at any time.
+    """
 
     cohorts: Annotated[list[CohortRule], Meta(min_length=1, max_length=8)]
     gate: GateLimits = GateLimits()
@@ -121,6 +129,7 @@ class Policy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     silent_after_s: Annotated[float, Meta(gt=0)] = 90.0
     approvals: Annotated[int, Meta(ge=1, le=5)] = 1
     windows: list[ChangeWindow] = []
+    download_windows: list[ChangeWindow] = []
 
 
 class Cohort(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

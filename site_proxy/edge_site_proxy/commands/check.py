@@ -19,7 +19,7 @@ def body(chosen: argparse.Namespace) -> int:
     settings = config.load(chosen.file)
     inventory = config.load_inventory(settings.inventory, settings.site)
     IdentityFiles(settings.identity.directory).authority()
-    check_zones(settings.rollout.policy.windows)
+    check_zones(settings.rollout.policy)
     upstream = settings.telemetry.upstream
     if isinstance(upstream, OtlpUpstream):
         _check_upstream(upstream)

@@ -5,8 +5,8 @@ import structlog
 from edge_core.contracts.gateway import PermitReply, PermitRequest
 from edge_site_proxy.audit.events import Event
 from edge_site_proxy.rollout import outlook, tables
-from edge_site_proxy.rollout.permits import Deferred, decide
-from edge_site_proxy.rollout.records import Grant
+from edge_site_proxy.rollout.permits import Ask, Deferred, decide
+from edge_site_proxy.rollout.records import Grant, Rollout
 from edge_site_proxy.rollout.world import World
 from edge_site_proxy.store import Store
 
@@ -45,18 +45,16 @@ class Leases:
                     retry_after_s=answer.retry_after_s,
                 )
             if asked.rollout is not None and not answer.renewed:
-                await self._give(serial, asked.rollout.id, request, answer.valid_s)
+                await self._give(asked, asked.rollout, answer.valid_s)
             self._deferred.pop(serial, None)
         return PermitReply(granted=True, epoch=world.epoch, valid_s=answer.valid_s)
 
-    async def _give(
-        self, serial: str, rollout: str, request: PermitRequest, valid_s: float
-    ) -> None:
-        world = self._world
+    async def _give(self, asked: Ask, rollout: Rollout, valid_s: float) -> None:
+        world, serial, request = self._world, asked.place.serial, asked.request
         sighting = world.sightings.get(serial)
         grant = Grant(
             serial=serial,
-            rollout=rollout,
+            rollout=rollout.id,
             digest=request.digest,
             attempt=request.attempt,
             boot_epoch=request.boot_epoch,
@@ -72,6 +70,8 @@ class Leases:
             "epoch": grant.epoch,
             "valid_s": valid_s,
         }
+        if asked.safety:
+            facts["tzdata"] = world.tzdata  # its change window was computed by these time zones
         # Counted from after the write: a slow disk makes our lease longer, never shorter.
         event = Event("permit.granted", serial, facts)
         await self._store.change(

@@ -8,7 +8,7 @@ that nothing was started. A gateway that fell silent in between keeps its lock.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from edge_core.contracts.gateway import PermitRequest, UpdateReport, UpdateState
 from edge_core.contracts.plant import GatewayPlace
@@ -16,11 +16,10 @@ from edge_core.contracts.rollout import Approval, RolloutState
 from edge_site_proxy.fleet.sightings import IN_FLIGHT
 from edge_site_proxy.rollout.facts import FAILED
 from edge_site_proxy.rollout.records import Grant, Rollout
-from edge_site_proxy.rollout.windows import describe, fits
+from edge_site_proxy.rollout.windows import describe, fits, planned
 
 DRIFT = 0.01  # bound on how much a gateway's clock may run slower than ours
 MARGIN_S = 5.0  # longest way of a report from gateway to here; older ones are dropped
-ROLLBACK_S = 30.0  # time kept in a change window for a way back
 USEFUL_S = 1.0  # what is left of a lease must be worth sending
 
 
@@ -153,11 +152,11 @@ def _outside_window(ask: Ask, rollout: Rollout) -> str | None:
     if not ask.clock_trusted:
         return "the site's clock is not synchronised, so no change window can open"
     policy = rollout.plan.policy
-    needed = policy.permit_valid_s + policy.trial.duration_min_s + ROLLBACK_S
-    if fits(policy.windows, ask.now, timedelta(seconds=needed)):
+    needed = planned(policy)
+    if fits(policy.windows, ask.now, needed):
         return None
     return (
-        f"a change in a safety zone needs {needed:.0f} s inside a change window; "
+        f"a change in a safety zone needs {needed.total_seconds():.0f} s inside a change window; "
         f"{describe(policy.windows, ask.now)}"
     )
 

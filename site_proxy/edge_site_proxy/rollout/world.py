@@ -24,6 +24,7 @@ from edge_site_proxy.rollout.evidence import Tally
 from edge_site_proxy.rollout.gate import History
 from edge_site_proxy.rollout.records import Arrived, Grant, Rollout
 from edge_site_proxy.rollout.tables import TallyKey, Wish
+from edge_site_proxy.rollout.timezones import UNKNOWN
 
 EPOCHS_LOST_MAX = 10_000  # starts and orders since a backup; a gateway that says more is wrong
 
@@ -113,6 +114,7 @@ class World:
     """Everything that is decided on. Monotonic seconds in `heard`, `granted` and `phases`.
 
     `epoch_seen` is the highest epoch that any gateway says it was told.
+    `tzdata` is the version of the time zones that change windows are computed by.
     """
 
     plant: Plant
@@ -140,6 +142,7 @@ class World:
     epoch_seen: int = 0
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     wake: asyncio.Event = field(default_factory=asyncio.Event)
+    tzdata: str = UNKNOWN
 
     @classmethod
     def load(cls, db: Database, plant: Plant, settings: SiteSettings, clocks: Clocks) -> "World":

@@ -19,6 +19,7 @@ from edge_core.contracts.rollout import CohortRule, Policy
 from edge_core.journal import JournalConfig
 from edge_site_proxy.api.gateway.limits import ConnectionLimits
 from edge_site_proxy.api.operator.settings import OperatorSettings
+from edge_site_proxy.rollout.topology import mistakes
 from edge_site_proxy.rollout.world import SiteSettings
 from edge_site_proxy.telemetry.order import Order
 
@@ -31,6 +32,7 @@ Tree = TypeVar("Tree", bound=Struct)
 
 DAY_S = 86_400.0
 INVENTORY_BYTES_MAX = 16 * 1024 * 1024  # twenty thousand gateways with long names
+_NAMED_MAX = 10  # mistakes of an inventory in one line; one wrong name repeats itself
 
 
 class Listen(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -185,24 +187,13 @@ def load_inventory(path: Path, site: str) -> Inventory:
     """Read `inventory.toml`.
 
     Raises:
-        ConfigurationError: not one, a serial twice, a zone that is not listed, or another site.
+        ConfigurationError: it is not one plant; the message names every mistake in it.
     """
     inventory = read_config(path, Inventory, bytes_max=INVENTORY_BYTES_MAX)
-    if inventory.site != site:
-        raise ConfigurationError(f"{path}: expected site {site!r}, found {inventory.site!r}")
-    zones = {zone.name for zone in inventory.zones}
-    seen: set[str] = set()
-    for gateway in inventory.gateways:
-        if gateway.serial in seen:
-            raise ConfigurationError(
-                f"{path}: expected each serial once, found {gateway.serial} twice"
-            )
-        if gateway.zone not in zones:
-            raise ConfigurationError(
-                f"{path}: gateway {gateway.serial}: expected a zone among "
-                f"{', '.join(sorted(zones)) or 'none'}, found {gateway.zone!r}"
-            )
-        seen.add(gateway.serial)
+    wrong = mistakes(inventory, site)
+    if wrong:
+        more = f"; and {len(wrong) - _NAMED_MAX} more" if len(wrong) > _NAMED_MAX else ""
+        raise ConfigurationError(f"{path}: {'; '.join(wrong[:_NAMED_MAX])}{more}")
     return inventory
 
 

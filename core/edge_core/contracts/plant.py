@@ -2,6 +2,9 @@
 
 A gateway's place is stored apart from its serial, so a replaced box takes over the place and not
 the history. Redundancy group, line and zone are what the blast-radius rules count.
+
+*Line* and *cell* stand for ISA-95's work centre and work unit, so a batch or a continuous plant
+has them too: `WorkCentre` says which kind a line is, and the rules are the same for every kind.
 """
 
 from datetime import datetime
@@ -12,6 +15,7 @@ from msgspec import Meta, Struct
 
 Serial = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$")]
 Place = Annotated[str, Meta(min_length=1, max_length=64)]
+Words = Annotated[str, Meta(max_length=200)]
 Instant = Annotated[datetime, Meta(tz=True)]
 
 
@@ -27,6 +31,25 @@ class Zone(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     name: Place
     safety_class: SafetyClass = SafetyClass.NONE
+
+
+class WorkCentre(StrEnum):
+    """What a line is (IEC 62264-1): its cells are units, units, work cells or storage units."""
+
+    PROCESS_CELL = "process_cell"
+    PRODUCTION_UNIT = "production_unit"
+    PRODUCTION_LINE = "production_line"
+    STORAGE_ZONE = "storage_zone"
+
+
+class Line(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One line of an area. Once a line is listed every line must be."""
+
+    name: Place
+    area: Place
+    kind: WorkCentre = WorkCentre.PRODUCTION_LINE
+    cells: Annotated[list[Place], Meta(max_length=1000)] = []  # none listed: any name will do
+    maintenance: Words = ""  # why the whole line is out for now; it is not counted meanwhile
 
 
 class Position(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -48,6 +71,7 @@ class GatewayPlace(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     model: Place
     hardware: Place = "generic"
     redundancy_group: Place | None = None
+    maintenance: Words = ""  # why it is out for now; it is not counted meanwhile
 
 
 class Inventory(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -56,6 +80,9 @@ class Inventory(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     site: Place
     zones: list[Zone]
     gateways: Annotated[list[GatewayPlace], Meta(max_length=20_000)]
+    enterprise: Annotated[str, Meta(max_length=64)] = ""  # whose site it is
+    lines: Annotated[list[Line], Meta(max_length=2_000)] = []
+    hardware: Annotated[list[Place], Meta(max_length=100)] = []  # classes; none listed: any name
 
 
 class ClockQuality(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

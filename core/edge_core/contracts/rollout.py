@@ -151,6 +151,7 @@ class Plan(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     policy: Policy
     cohorts: list[Cohort]
     excluded: dict[str, str] = {}
+    maintenance: dict[str, str] = {}  # out for now, with the reason; they catch up
 
 
 class Measurement(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -79,11 +79,19 @@ gateways = []
 name = "process"
 safety_class = "none"
 
+# [[lines]]                     # once one is listed all are, and a wrong name is found
+# name = "line-1"
+# area = "utilities"
+# kind = "production_line"      # or: process_cell, production_unit, storage_zone
+# maintenance = ""              # why it is out: not counted, and it catches up afterwards
+#
 # [[gateways]]
 # serial = "gw-101"
 # zone = "process"
 # model = "pump-condition"
+# hardware = "generic"
 # redundancy_group = "feed-pumps"
+# maintenance = ""
 # [gateways.position]
 # site = "{site}"
 # area = "utilities"

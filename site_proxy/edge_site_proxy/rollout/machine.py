@@ -87,12 +87,12 @@ def _await_approval(rollout: Rollout, facts: Facts, now: datetime) -> Step | Non
 
 def _differs(plan: Plan, fresh: Plan) -> bool:
     """Whether it is another plan; who is silent at this moment does not make it one."""
-    return (plan.rollback_to, _members(plan), plan.policy, plan.excluded) != (
-        fresh.rollback_to,
-        _members(fresh),
-        fresh.policy,
-        fresh.excluded,
-    )
+    return _substance(plan) != _substance(fresh)
+
+
+def _substance(plan: Plan) -> tuple[object, ...]:
+    members = _members(plan)
+    return plan.rollback_to, members, plan.policy, plan.excluded, plan.maintenance
 
 
 def _members(plan: Plan) -> list[str]:

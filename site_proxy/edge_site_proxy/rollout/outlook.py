@@ -60,7 +60,7 @@ def standing(world: World, rollout: Rollout, serial: str) -> Standing:
     return Standing(
         state=state,
         outcome=outcome,
-        reachable=world.reachable(serial),
+        reachable=world.reachable(serial) and serial not in world.plant.maintenance,
         runs=rollout.digest in {report.effective, report.references.committed},
         permit_live=permit_live,
         pairs=_tally(world, serial, rollout.digest, "shadow").pairs,
@@ -165,6 +165,7 @@ def neighbour(world: World, place: GatewayPlace) -> Neighbour:
         busy = "perhaps: not heard since the site started"
     report = sighting.report
     ills = {
+        "in maintenance": serial in world.plant.maintenance,
         "silent": not world.reachable(serial),
         "running what nobody approved": report.running not in {None, report.effective},
         "not on a committed model": report.effective is None

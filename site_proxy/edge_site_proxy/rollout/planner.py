@@ -49,6 +49,11 @@ def prospect(world: World, rollout: Rollout) -> Prospect:
             policy=world.settings.policy,
             cohorts=parts,
             excluded=excluded,
+            maintenance={
+                serial: why
+                for serial, why in sorted(world.plant.maintenance.items())
+                if world.plant.place(serial).model == arrived.release.model
+            },
         )
     )
 
@@ -101,7 +106,8 @@ def current_rollout(world: World, model: str) -> Rollout | None:
 def _takers(world: World, arrived: Arrived) -> tuple[list[GatewayPlace], dict[str, str]]:
     places, excluded = [], {}
     for place in world.plant.inventory.gateways:
-        if place.model != arrived.release.model:
+        out = place.serial in world.plant.maintenance
+        if out or place.model != arrived.release.model:
             continue
         sighting = world.sightings.get(place.serial)
         can = sighting.report.targets if sighting is not None else []

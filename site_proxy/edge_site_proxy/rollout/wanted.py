@@ -28,8 +28,13 @@ class Assigned:
 
 
 def assigned(world: World, serial: str) -> Assigned | None:
-    """Which release *serial* should run: of the rollout that has reached it, else the current."""
+    """Which release *serial* should run: of the rollout that has reached it, else the current.
+
+    None while it is in maintenance: it keeps what it has, and catches up afterwards.
+    """
     place = world.plant.place(serial)
+    if serial in world.plant.maintenance:
+        return None
     unwanted = world.wish(serial).rollback
     for rollout in world.rollouts.values():
         if rollout.state in MOVING and rollout.plan.release.model == place.model:

@@ -25,6 +25,7 @@ from edge_site_proxy.rollout.gate import History
 from edge_site_proxy.rollout.records import Arrived, Grant, Rollout
 from edge_site_proxy.rollout.tables import TallyKey, Wish
 from edge_site_proxy.rollout.timezones import UNKNOWN
+from edge_site_proxy.rollout.topology import out_of_service
 
 EPOCHS_LOST_MAX = 10_000  # starts and orders since a backup; a gateway that says more is wrong
 
@@ -62,6 +63,7 @@ class Plant:
     lines: dict[str, list[str]]
     groups: dict[str, list[str]]
     safety: frozenset[str]
+    maintenance: dict[str, str] = field(default_factory=dict)
 
     @classmethod
     def of(cls, inventory: Inventory) -> "Plant":
@@ -78,6 +80,7 @@ class Plant:
             lines=dict(lines),
             groups=dict(groups),
             safety=safety_zones(inventory),
+            maintenance=out_of_service(inventory),
         )
 
     def place(self, serial: str) -> GatewayPlace:

@@ -166,11 +166,12 @@ ROLLOUT_WORDS: Final = {
     "resume": "the operator's hold goes; other holds stay",
     "cancel": "no gateway is moved any more; who has committed keeps the new model",
     "rollback": "every gateway that took the new model goes back; it needs no network",
+    "switch": "every staged gateway asks for its permit, one cell a line; the old stays at hand",
 }
 
 
 def on_rollout(view: RolloutView, verb: str) -> Question:
-    """Hold, resume, cancel or roll back a rollout."""
+    """Hold, resume, cancel, switch or roll back a rollout."""
 
     async def send(site: Operator, typed: Typed) -> str:
         request = ReasonRequest(reason=typed["reason"].strip())

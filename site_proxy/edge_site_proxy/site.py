@@ -48,6 +48,7 @@ from edge_site_proxy.rollout.desk import Desk
 from edge_site_proxy.rollout.leases import Leases
 from edge_site_proxy.rollout.reconciler import Reconciler
 from edge_site_proxy.rollout.records import AlarmCall, Arrived
+from edge_site_proxy.rollout.strategies import check as check_strategy
 from edge_site_proxy.rollout.timezones import tzdata_version
 from edge_site_proxy.rollout.windows import check_zones
 from edge_site_proxy.rollout.world import Clocks, Plant, SiteSettings, World
@@ -160,6 +161,7 @@ class Site:
             StoreUnavailableError: the disk refuses.
         """
         check_zones(settings.policy)
+        check_strategy(settings.policy)
         notary = Notary(store, load_signer(key_file, _origin(settings, inventory)))
         await notary.check_history()
         plant = Plant.of(inventory)

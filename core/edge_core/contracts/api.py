@@ -7,7 +7,7 @@ Paths (JSON; `GET` unless said; every change carries If-Match with the etag the 
     /v1/gateways, /v1/gateways/{serial}     GatewayView
     /v1/rollouts, /v1/rollouts/{id}         RolloutView
     POST /v1/rollouts/{id}/approve          ApproveRequest      -> RolloutView
-    POST /v1/rollouts/{id}/{hold,resume,cancel,rollback}  ReasonRequest -> RolloutView
+    POST /v1/rollouts/{id}/{hold,resume,cancel,rollback,switch}  ReasonRequest -> RolloutView
     POST /v1/gateways/{serial}/rollback     ReasonRequest       -> GatewayView
     POST /v1/safe-mode                      SafeModeRequest     -> list of GatewayView
     POST /v1/gateways/{serial}/snapshot     ReasonRequest       -> Snapshot
@@ -68,6 +68,7 @@ class Action(StrEnum):
     ACK = "ack"
     SHELVE = "shelve"
     ENROL = "enrol"
+    SWITCH = "switch"
 
 
 ALLOWED: dict[Action, frozenset[Role]] = {
@@ -82,6 +83,7 @@ ALLOWED: dict[Action, frozenset[Role]] = {
     Action.ACK: frozenset({Role.OPERATOR, Role.APPROVER, Role.ADMIN}),
     Action.SHELVE: frozenset({Role.OPERATOR, Role.APPROVER, Role.ADMIN}),
     Action.ENROL: frozenset({Role.ADMIN}),
+    Action.SWITCH: frozenset({Role.OPERATOR, Role.APPROVER, Role.ADMIN}),
 }
 
 

@@ -114,12 +114,14 @@ class ChangeWindow(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 class Policy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How this site rolls out: part of the site's configuration, copied into each plan.
 
+    Either `cohorts` or `strategy` is given; a plan bears the rules that its strategy came to.
+
     Attributes:
         windows: when a safety-classified model may move.
         download_windows: when bytes may be fetched from upstream; empty is at any time.
     """
 
-    cohorts: Annotated[list[CohortRule], Meta(min_length=1, max_length=8)]
+    cohorts: Annotated[list[CohortRule], Meta(max_length=8)] = []
     gate: GateLimits = GateLimits()
     trial: TrialPolicy = TrialPolicy()
     permit_valid_s: Annotated[float, Meta(gt=0)] = 60.0
@@ -130,6 +132,13 @@ class Policy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     approvals: Annotated[int, Meta(ge=1, le=5)] = 1
     windows: list[ChangeWindow] = []
     download_windows: list[ChangeWindow] = []
+    # A pattern in a union with a list makes msgspec 0.22 crash, so `strategies.check` has it.
+    strategy: str | list[Share] | None = None
+
+    def __post_init__(self) -> None:
+        """Somebody must say in which steps."""
+        if not self.cohorts and self.strategy is None:
+            raise ValueError("expected `strategy` or `cohorts`, found neither")
 
 
 class Cohort(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

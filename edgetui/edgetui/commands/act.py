@@ -44,7 +44,7 @@ async def approve(context: Context) -> int:
 
 
 async def on_rollout(context: Context) -> int:
-    """Hold, resume or cancel a rollout."""
+    """Hold, resume, cancel or switch a rollout."""
     return await _rollout_action(context, context.chosen.command)
 
 

@@ -62,6 +62,7 @@ ROLLOUT_HELP = {
     "hold": "Hold a rollout: no more permits are granted until it is resumed.",
     "resume": "Resume a rollout: take the operator's hold away; other holds stay.",
     "cancel": "Cancel a rollout: no gateway is moved any more; who has committed stays.",
+    "switch": "Switch a blue-green rollout: what is staged beside the present model takes over.",
 }
 
 

@@ -185,6 +185,17 @@ REGISTRY: Final[tuple[Bound, ...]] = (
         armed=True,
     ),
     Bound(
+        "switch",
+        "W",
+        "W",
+        "switch…",
+        "Blue-green: let what is staged take over.",
+        screens=_on("rollout", "rollouts"),
+        action=Action.SWITCH,
+        armed=True,
+        footer=False,
+    ),
+    Bound(
         "safe_mode",
         "S",
         "S",

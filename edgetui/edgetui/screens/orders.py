@@ -11,7 +11,7 @@ from edgetui.widgets.dialog import OrderDialog
 
 
 class RolloutOrders:
-    """Approve, hold, resume, cancel, roll back."""
+    """Approve, hold, resume, cancel, switch, roll back."""
 
     def __init__(self, board: Board, chosen: Callable[[], RolloutView | None]) -> None:
         self._board = board
@@ -40,6 +40,10 @@ class RolloutOrders:
     def do_rollback(self) -> None:
         """Take the model back everywhere."""
         self._ask("rollback")
+
+    def do_switch(self) -> None:
+        """Let green take over."""
+        self._ask("switch")
 
     def _ask(self, verb: str) -> None:
         view = self._chosen()

@@ -54,6 +54,7 @@ review_budget = 20
 
 [rollout.policy]
 approvals = 1
+# Instead of the cohorts below: strategy = "1/9/90", "10/30/100" or "blue-green"
 
 [[rollout.policy.cohorts]]
 name = "canary"

@@ -9,6 +9,7 @@ import hashlib
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from fractions import Fraction
 
 from edge_core.contracts.plant import GatewayPlace, Inventory, SafetyClass
 from edge_core.contracts.rollout import Cohort, CohortRule
@@ -82,11 +83,13 @@ def _plain(
     for position, rule in enumerate(rules[:-1]):
         if not left:
             break
-        quota = max(rule.least, math.ceil(rule.share * total))
+        quota = max(rule.least, _ceil(rule.share, total))
         # A plant smaller than the sum of its cohorts ends early; the canary is never short.
         if position and quota > len(left):
             break
         chosen = _fill(left, quota, before, one_a_line=position == 0)
+        if quota == 1 and not chosen:
+            break  # one at a time, and only partners are left: they are in the waves of the rest
         if len(chosen) < quota:
             raise UnplannableError(_short(rollout, rule, quota, chosen, left))
         made.append(Cohort(name=rule.name, members=[place.serial for place in chosen]))
@@ -94,6 +97,11 @@ def _plain(
         taken = {place.serial for place in chosen}
         left = [place for place in left if place.serial not in taken]
     return [*made, *_rest(rules[-1].name, [*left, *unheard], before)]
+
+
+def _ceil(share: float, total: int) -> int:
+    """*share* of *total*, rounded up; 0.07 of 100 is 7, whatever binary fractions make of it."""
+    return math.ceil(Fraction(str(share)) * total)
 
 
 def _fill(

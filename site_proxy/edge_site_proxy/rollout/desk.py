@@ -7,7 +7,7 @@ from edge_core.contracts.api import ApproveRequest
 from edge_core.contracts.gateway import RollbackOrder
 from edge_core.contracts.rollout import Plan, RolloutState
 from edge_site_proxy.audit.events import Event, Facts
-from edge_site_proxy.rollout import orders, tables
+from edge_site_proxy.rollout import orders, outlook, tables
 from edge_site_proxy.rollout.errors import NoSuchRolloutError, OrderRefusedError
 from edge_site_proxy.rollout.orders import Sender
 from edge_site_proxy.rollout.planner import current_rollout, rollout_id
@@ -140,6 +140,16 @@ class Desk:
         """End what has not begun. Raises what `orders.cancel` raises."""
         async with self._world.lock:
             step = orders.cancel(self.rollout(name), reason, sender, self._world.clocks.now())
+            await self._reconciler.carry_out(sender.who, [step])
+            return step.rollout
+
+    async def switch(self, name: str, reason: str, sender: Sender) -> Rollout:
+        """Let green take over. Raises what `orders.switch` raises."""
+        world = self._world
+        async with world.lock:
+            rollout = self.rollout(name)
+            facts = outlook.facts(world, rollout)
+            step = orders.switch(rollout, facts, reason, sender, world.clocks.now())
             await self._reconciler.carry_out(sender.who, [step])
             return step.rollout
 

@@ -140,6 +140,18 @@ def pairs_undecided(report: GateReport | None) -> bool:
     return any(row.gate == PAIRED_GATE and row.verdict is Verdict.INCONCLUSIVE for row in rows)
 
 
+def green_waiting(rollout: Rollout, facts: Facts) -> list[str]:
+    """Members of a blue-green plan that are heard and not yet ready to take over."""
+    members = (serial for part in rollout.plan.cohorts for serial in part.members)
+    return [
+        serial
+        for serial in members
+        if (standing := facts.standing(serial)).reachable
+        and standing.state not in FAILED
+        and not staged(rollout, standing)
+    ]
+
+
 def committed(standing: Standing) -> bool:
     """Whether this attempt ended with the new release in charge."""
     return standing.state is UpdateState.COMMITTED or (

@@ -24,6 +24,7 @@ from edge_site_proxy.rollout.facts import (
 )
 from edge_site_proxy.rollout.holds import gate_failed, gate_key, numbers, own_holds
 from edge_site_proxy.rollout.records import MOVING, AlarmCall, Rollout, Step, moved, plan_digest
+from edge_site_proxy.rollout.strategies import blue_green
 
 
 def step(rollout: Rollout, facts: Facts, now: datetime) -> Step | None:
@@ -122,6 +123,8 @@ def _stage(rollout: Rollout, facts: Facts, now: datetime) -> Step | None:
     report = facts.gates.get(rollout.header.cohort)
     watched = looks_bad(report) or (pairs_undecided(report) and not overdue)
     if watched and rollout.header.cohort not in rollout.header.waived:
+        return None
+    if blue_green(rollout.plan) and not rollout.header.switched:
         return None
     if enough and (overdue or not reachable):
         late = [*rollout.header.late, *waiting]

@@ -1,4 +1,4 @@
-"""What people order: approve, hold, resume, cancel, roll back; each is checked, then a step; pure.
+"""What people order: approve, hold, resume, cancel, switch, roll back; checked, then a step; pure.
 
 Every order carries the digest of what its sender saw. If that has changed nothing is done.
 """
@@ -17,8 +17,9 @@ from edge_site_proxy.rollout.errors import (
     RolloutChangedError,
     TooLateError,
 )
-from edge_site_proxy.rollout.facts import current
+from edge_site_proxy.rollout.facts import Facts, current, green_waiting
 from edge_site_proxy.rollout.records import IN_PROGRESS, Rollout, Step, etag_of, moved
+from edge_site_proxy.rollout.strategies import blue_green
 from edge_site_proxy.rollout.windows import describe, open_span
 
 BY_HAND = frozenset(
@@ -268,6 +269,34 @@ def roll_back(rollout: Rollout, reason: str, sender: Sender, epoch: int, now: da
         rollback_reason=reason,
         why=f"{sender.who}: {reason}",
     )
+
+
+def switch(rollout: Rollout, facts: Facts, reason: str, sender: Sender, now: datetime) -> Step:
+    """Green takes over, under the same permits as ever; blue stays as the way back.
+
+    Raises:
+        OrderRefusedError: the plan is not blue-green, is held, or green is not ready.
+        TooLateError: it is not being staged, or was switched already.
+        RolloutChangedError: it is not what they saw.
+    """
+    if not blue_green(rollout.plan):
+        raise OrderRefusedError(f"rollout {rollout.id}: expected a blue-green plan to switch")
+    if rollout.state is not RolloutState.STAGING or rollout.header.switched:
+        found = "switched already" if rollout.header.switched else rollout.state.value
+        raise TooLateError(f"rollout {rollout.id}: expected one that is staged, found {found}")
+    check_seen(rollout, sender)
+    if rollout.header.holds:
+        held = ", ".join(sorted(rollout.header.holds))
+        raise OrderRefusedError(f"rollout {rollout.id}: expected no hold, found {held}")
+    waiting = green_waiting(rollout, facts)
+    if waiting:
+        named = ", ".join(waiting[:5])
+        raise OrderRefusedError(
+            f"rollout {rollout.id}: expected every gateway that is heard staged, smoked and seen "
+            f"beside the present release, found {len(waiting)} that are not: {named}"
+        )
+    event = Event("rollout.switched", rollout.id, {"reason": reason})
+    return moved(rollout, now, event, switched=True, why=f"{sender.who}: {reason}")
 
 
 def revoke(rollout: Rollout, who: str, reason: str, now: datetime) -> Step:

@@ -12,6 +12,7 @@ from edge_site_proxy.rollout.gate import Case, Control, History, Subject, judge
 from edge_site_proxy.rollout.permits import Ask, Neighbour, lease_s
 from edge_site_proxy.rollout.planner import prospect, waits_for
 from edge_site_proxy.rollout.records import MOVING, PENDING, Rollout
+from edge_site_proxy.rollout.strategies import blue_green
 from edge_site_proxy.rollout.wanted import assigned, rollback_owed
 from edge_site_proxy.rollout.world import World
 
@@ -68,10 +69,11 @@ def standing(world: World, rollout: Rollout, serial: str) -> Standing:
 
 
 def gates(world: World, rollout: Rollout) -> dict[int, GateReport]:
-    """The report of every cohort that has begun."""
+    """The report of every cohort that has begun; of a blue-green plan all have."""
     if rollout.state not in MOVING:
         return {}
-    begun = range(rollout.header.cohort + 1)
+    reached = len(rollout.plan.cohorts) if blue_green(rollout.plan) else rollout.header.cohort + 1
+    begun = range(reached)
     return {number: judge(case(world, rollout, number)) for number in begun}
 
 

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 
 from edge_core.contracts.artefact import ReleaseRef
 from edge_core.contracts.plant import GatewayPlace
-from edge_core.contracts.rollout import Cohort, Plan, RolloutState
+from edge_core.contracts.rollout import Cohort, Plan, Policy, RolloutState
 from edge_site_proxy.rollout.cohorts import cohorts
 from edge_site_proxy.rollout.errors import UnplannableError
 from edge_site_proxy.rollout.records import IN_PROGRESS, Arrived, Rollout
+from edge_site_proxy.rollout.strategies import expand
 from edge_site_proxy.rollout.world import World
 
 
@@ -35,8 +36,9 @@ def prospect(world: World, rollout: Rollout) -> Prospect:
     serving = back is not None or any(
         _effective(world, place.serial) is not None for place in places
     )
+    policy = expand(world.settings.policy, len(places))
     try:
-        parts = _parts(world, rollout, places, serving=serving)
+        parts = _parts(world, rollout, places, policy, serving=serving)
     except UnplannableError as error:
         return Prospect(refusal=str(error))
     return Prospect(
@@ -46,7 +48,7 @@ def prospect(world: World, rollout: Rollout) -> Prospect:
             rollback_to=back,
             author=arrived.author,
             created=rollout.header.created,
-            policy=world.settings.policy,
+            policy=policy,
             cohorts=parts,
             excluded=excluded,
             maintenance={
@@ -59,7 +61,7 @@ def prospect(world: World, rollout: Rollout) -> Prospect:
 
 
 def _parts(
-    world: World, rollout: Rollout, places: list[GatewayPlace], *, serving: bool
+    world: World, rollout: Rollout, places: list[GatewayPlace], policy: Policy, *, serving: bool
 ) -> list[Cohort]:
     """The cohorts, with silent gateways last where the rules allow that."""
     # At the first start nobody was heard yet; that is not the same as silent.
@@ -68,7 +70,7 @@ def _parts(
         for place in places
         if place.serial in world.sightings and not world.reachable(place.serial)
     )
-    rules, safety = world.settings.policy.cohorts, world.plant.safety
+    rules, safety = policy.cohorts, world.plant.safety
     try:
         return cohorts(rollout.id, places, rules, safety=safety, serving=serving, silent=silent)
     except UnplannableError:

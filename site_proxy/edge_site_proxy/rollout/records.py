@@ -74,6 +74,7 @@ class Header(Struct, frozen=True, kw_only=True):
     plan_digest: Digest | None = None
     rollback_epoch: int | None = None
     rollback_reason: str = ""
+    switched: bool = False  # of a blue-green plan: somebody said that green may take over
 
 
 class Rollout(Struct, frozen=True, kw_only=True):
@@ -164,6 +165,7 @@ def etag_of(rollout: Rollout) -> str:
         "plan": rollout.plan_digest,
         "waived": header.waived,
         "attempts": header.attempts,
+        "switched": header.switched,
     }
     return f"sha256:{hashlib.sha256(canonical(seen)).hexdigest()}"
 

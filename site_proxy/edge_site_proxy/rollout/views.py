@@ -4,9 +4,11 @@ from edge_core.contracts.gateway import UpdateState
 from edge_core.contracts.rollout import TERMINAL, GateReport, Member, RolloutState, RolloutView
 from edge_site_proxy.fleet.sightings import IN_FLIGHT
 from edge_site_proxy.rollout import outlook
+from edge_site_proxy.rollout.facts import green_waiting
 from edge_site_proxy.rollout.orders import lines_of, touches_safety
 from edge_site_proxy.rollout.planner import waits_for
 from edge_site_proxy.rollout.records import PENDING, Rollout, etag_of
+from edge_site_proxy.rollout.strategies import blue_green
 from edge_site_proxy.rollout.world import World
 
 
@@ -84,4 +86,10 @@ def _why(world: World, rollout: Rollout) -> str:
         report = world.gates.get(rollout.id, {}).get(header.cohort)
         if report is not None and report.needs:
             return f"soaking, needs {report.needs}"
+    if rollout.state is RolloutState.STAGING and blue_green(rollout.plan) and not header.switched:
+        waiting = green_waiting(rollout, outlook.facts(world, rollout))
+        words = (
+            f"waits for {len(waiting)} gateways" if waiting else "all is ready: order the switch"
+        )
+        return f"blue-green, staged beside the present release; {words}"
     return header.why

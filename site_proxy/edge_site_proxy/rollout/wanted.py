@@ -11,6 +11,7 @@ from edge_core.contracts.rollout import RolloutState
 from edge_site_proxy.rollout.facts import STUCK
 from edge_site_proxy.rollout.planner import current_rollout
 from edge_site_proxy.rollout.records import MOVING, Rollout
+from edge_site_proxy.rollout.strategies import blue_green
 from edge_site_proxy.rollout.world import World
 
 _LEFT = frozenset(
@@ -53,9 +54,12 @@ def _refused(unwanted: RollbackOrder | None, rollout: Rollout) -> bool:
 
 def _in_progress(rollout: Rollout, number: int | None) -> Assigned | None:
     header = rollout.header
-    if number is None or number > header.cohort:
+    if number is None:
         return None
-    staging = rollout.state is RolloutState.STAGING and number == header.cohort
+    ahead = number > header.cohort
+    if ahead and not blue_green(rollout.plan):
+        return None
+    staging = ahead or (rollout.state is RolloutState.STAGING and number == header.cohort)
     shadow = rollout.plan.rollback_to is not None and number not in header.waived
     return Assigned(rollout, activate=not staging, shadow=shadow)
 

@@ -65,7 +65,8 @@ def test_no_key_is_one_that_others_take() -> None:
 
 def test_what_moves_a_model_is_a_capital_that_has_to_be_armed() -> None:
     """Approve, hold, resume, cancel, rollback, safe mode: capitals, armed, with a role."""
-    orders = {"approve", "hold", "resume", "cancel", "rollback", "safe_mode", "snapshot"}
+    orders = {"approve", "hold", "resume", "cancel", "switch"}
+    orders |= {"rollback", "safe_mode", "snapshot"}
     found = {b.id: b for b in REGISTRY if b.id in orders}
     assert set(found) == orders
     assert all(b.key.isupper() and b.armed and b.action for b in found.values())

@@ -62,6 +62,7 @@ OPERATIONS = (
     Operation(f"{_ROLLOUT}/resume", RolloutView, ReasonRequest, matched=True),
     Operation(f"{_ROLLOUT}/cancel", RolloutView, ReasonRequest, matched=True),
     Operation(f"{_ROLLOUT}/rollback", RolloutView, ReasonRequest),
+    Operation(f"{_ROLLOUT}/switch", RolloutView, ReasonRequest, matched=True),
     Operation("/v1/queue", list[ReviewItem], query=("state", "line", "asset", "limit")),
     Operation("/v1/queue/summary", QueueSummary),
     Operation("/v1/queue/export", None, media="application/jsonl"),

@@ -28,6 +28,7 @@ class RolloutCalls:
             ("resume", self.resume),
             ("cancel", self.cancel),
             ("rollback", self.rollback),
+            ("switch", self.switch),
         )
         return [
             Route("/v1/rollouts", self.rollouts),
@@ -89,6 +90,13 @@ class RolloutCalls:
         rollout = await self._site.desk.roll_back(name, order.reason, sender)
         await self._site.reconcile()
         return self._shown(request, self._site.world.rollouts[rollout.id])
+
+    async def switch(self, request: Request) -> Response:
+        """Green takes over from blue."""
+        sender = await self._desk.sender(request, Action.SWITCH)
+        order = await body_of(request, ReasonRequest)
+        name = request.path_params["rollout"]
+        return self._shown(request, await self._site.desk.switch(name, order.reason, sender))
 
     def _shown(self, request: Request, rollout: Rollout) -> Response:
         return answer(request, view(self._site.world, rollout))

@@ -148,7 +148,7 @@ class Desk:
         world = self._world
         async with world.lock:
             rollout = self.rollout(name)
-            facts = outlook.facts(world, rollout)
+            facts = outlook.facts(world, rollout, outlook.gates(world, rollout))
             step = orders.switch(rollout, facts, reason, sender, world.clocks.now())
             await self._reconciler.carry_out(sender.who, [step])
             return step.rollout

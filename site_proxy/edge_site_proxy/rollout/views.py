@@ -87,7 +87,9 @@ def _why(world: World, rollout: Rollout) -> str:
         if report is not None and report.needs:
             return f"soaking, needs {report.needs}"
     if rollout.state is RolloutState.STAGING and blue_green(rollout.plan) and not header.switched:
-        waiting = green_waiting(rollout, outlook.facts(world, rollout))
+        waiting = green_waiting(
+            rollout, outlook.facts(world, rollout, world.gates.get(rollout.id, {}))
+        )
         words = (
             f"waits for {len(waiting)} gateways" if waiting else "all is ready: order the switch"
         )

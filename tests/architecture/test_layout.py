@@ -10,6 +10,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 PARTS = ("core", "packaging", "site_proxy", "runtime", "edgetui", "fixtures", "bench")
 LINES_MAX = 400
+WHOLE = {"verify_audit.py"}  # goes to auditors alone, who read one file and import none of ours
 VAGUE = {"utils", "util", "helpers", "common", "misc", "base"}
 
 
@@ -35,7 +36,8 @@ def test_every_test_folder_is_a_package() -> None:
 def test_a_module_has_one_duty(path: Path) -> None:
     """A module opens with its duty, stays under 400 lines and is not called after nothing."""
     text = path.read_text(encoding="utf-8")
-    assert len(text.splitlines()) <= LINES_MAX, f"{path.name} is too long: split it by duty"
+    within = len(text.splitlines()) <= LINES_MAX or path.name in WHOLE
+    assert within, f"{path.name} is too long: split it by duty"
     assert path.stem not in VAGUE, f"{path.name} says nothing: name it for what it does"
     assert ast.get_docstring(ast.parse(text)) or not text.strip()
 

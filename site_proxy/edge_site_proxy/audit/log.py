@@ -5,7 +5,7 @@ SHA-256 of the leaf before it, so a plain `sha256sum` can walk the log without a
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -128,6 +128,43 @@ def events_about(db: Database, noun: str, subject: str) -> list[AuditEvent]:
         "SELECT leaf FROM audit_events WHERE kind >= ? AND kind < ? AND subject = ?"
         " ORDER BY sequence",
         [f"{noun}.", f"{noun}/", subject],
+    ).fetchall()
+    return [parse(bytes(row[0])) for row in rows]
+
+
+def hashes_from(db: Database, first: int, end: int) -> Iterator[bytes]:
+    """The leaf hashes of the entries from *first* up to *end*, as the tree has them."""
+    rows = db.execute(
+        "SELECT hash FROM audit_nodes WHERE level = 0 AND position >= ? AND position < ?"
+        " ORDER BY position",
+        [first, end],
+    )
+    return (bytes(row[0]) for row in rows)
+
+
+def leaves_from(db: Database, first: int, end: int) -> Iterator[bytes]:
+    """The leaves of the entries from *first* up to *end*, in order."""
+    rows = db.execute(
+        "SELECT leaf FROM audit_events WHERE sequence >= ? AND sequence < ? ORDER BY sequence",
+        [first, end],
+    )
+    return (bytes(row[0]) for row in rows)
+
+
+def peaks(db: Database, size: int) -> tuple[bytes, ...]:
+    """Hashes of the complete subtrees of the first *size* leaves, the largest first."""
+    look, start, found = lookup(db), 0, []
+    for level in range(size.bit_length() - 1, -1, -1):
+        if size >> level & 1:
+            found.append(look(level, start >> level))
+            start += 1 << level
+    return tuple(found)
+
+
+def events_of(db: Database, kind: str) -> list[AuditEvent]:
+    """Every event of one kind, in order."""
+    rows = db.execute(
+        "SELECT leaf FROM audit_events WHERE kind = ? ORDER BY sequence", [kind]
     ).fetchall()
     return [parse(bytes(row[0])) for row in rows]
 

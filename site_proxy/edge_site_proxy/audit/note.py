@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from edge_site_proxy.audit.errors import LogBrokenError, LogKeyError
 
 _ED25519 = b"\x01"  # signature type in C2SP signed-note
 _DASH = "\u2014 "
+NUMBER = re.compile("0|[1-9][0-9]{0,15}")  # as C2SP writes one
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,10 +46,13 @@ class Signer:
     def sign(self, state: Root) -> str:
         """The checkpoint of *state*."""
         text = f"{self.origin}\n{state.size}\n{base64.b64encode(state.root).decode()}\n"
-        signature = self.key.sign(text.encode())
+        return f"{text}\n{self.signature(text)}"
+
+    def signature(self, text: str) -> str:
+        """The line that vouches for *text*, which ends with a newline."""
         public = self.key.public_key().public_bytes_raw()
-        stamp = base64.b64encode(_key_id(self.origin, public) + signature).decode()
-        return f"{text}\n{_DASH}{self.origin} {stamp}\n"
+        stamp = _key_id(self.origin, public) + self.key.sign(text.encode())
+        return f"{_DASH}{self.origin} {base64.b64encode(stamp).decode()}\n"
 
 
 def load_signer(path: Path, origin: str) -> Signer:
@@ -81,23 +86,63 @@ def open_note(note: str, public: str) -> Root:
     Raises:
         LogBrokenError: the note is not one, or *public* did not sign it.
     """
+    state = state_of(note)
+    found, origin = note.partition("\n")[0], public.partition("+")[0]
+    if found != origin:
+        raise LogBrokenError(f"checkpoint: expected one of {origin}, found {found[:80]!r}")
+    if not signed_by(note, public):
+        raise LogBrokenError(f"checkpoint of {state.size}: expected a signature of {public}")
+    return state
+
+
+def state_of(note: str) -> Root:
+    """What *note* says; whether somebody signed it is asked of `signed_by`.
+
+    Raises:
+        LogBrokenError: it is no checkpoint.
+    """
+    lines = note.partition("\n\n")[0].split("\n")
+    if len(lines) < 3 or not NUMBER.fullmatch(lines[1]):
+        raise LogBrokenError(f"checkpoint: expected name, size and root, found {lines[0][:80]!r}")
+    root = decoded(lines[2])
+    if len(root) != 32:
+        raise LogBrokenError(f"checkpoint of {lines[1]}: expected a root of 32 bytes in base64")
+    return Root(int(lines[1]), root)
+
+
+def signed_by(note: str, public: str) -> bool:
+    """Whether a signature line of *note* is by *public*, and good.
+
+    Raises:
+        LogBrokenError: *public* is no verifier key, its signature does not verify, or what
+            follows the text is no list of signatures.
+    """
     origin, key = _read_public(public)
-    text, _, signatures = note.partition("\n\n")
-    lines = text.split("\n")
-    if len(lines) < 3 or lines[0] != origin or not (lines[1].isascii() and lines[1].isdigit()):
-        raise LogBrokenError(f"checkpoint: expected one of {origin}, found {lines[0][:80]!r}")
+    text, gap, signatures = note.partition("\n\n")
+    lines = signatures.removesuffix("\n").split("\n")
+    if not gap or not all(line.startswith(_DASH) for line in lines):
+        raise LogBrokenError("note: expected signature lines after the text, found another")
     wanted = _key_id(origin, key.public_bytes_raw())
-    for line in signatures.splitlines():
+    for line in lines:
         name, _, stamp = line.removeprefix(_DASH).partition(" ")
-        raw = _decoded(stamp)
-        if not line.startswith(_DASH) or name != origin or raw[:4] != wanted:
+        raw = decoded(stamp)
+        if name != origin or raw[:4] != wanted:
             continue
         try:
             key.verify(raw[4:], f"{text}\n".encode())
         except InvalidSignature as error:
-            raise LogBrokenError("checkpoint: its signature does not verify") from error
-        return Root(int(lines[1]), _decoded(lines[2]))
-    raise LogBrokenError(f"checkpoint: expected a signature of {origin}, found none")
+            raise LogBrokenError("note: its signature does not verify") from error
+        return True
+    return False
+
+
+def decoded(text: str) -> bytes:
+    """The bytes of *text*, nothing where it is not base64 as it would be written."""
+    try:
+        raw = base64.b64decode(text, validate=True)
+    except ValueError:
+        return b""
+    return raw if base64.b64encode(raw).decode() == text else b""
 
 
 def _create(path: Path) -> None:
@@ -130,14 +175,7 @@ def _written(name: str, key: Ed25519PublicKey) -> str:
 def _read_public(text: str) -> tuple[str, Ed25519PublicKey]:
     name, _, rest = text.strip().partition("+")
     number, _, encoded = rest.partition("+")
-    raw = _decoded(encoded)
+    raw = decoded(encoded)
     if len(raw) != 33 or raw[:1] != _ED25519 or _key_id(name, raw[1:]).hex() != number:
         raise LogBrokenError(f"verifier key {text[:80]!r}: expected name+id+key of an Ed25519 key")
     return name, Ed25519PublicKey.from_public_bytes(raw[1:])
-
-
-def _decoded(text: str) -> bytes:
-    try:
-        return base64.b64decode(text, validate=True)
-    except ValueError:
-        return b""

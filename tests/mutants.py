@@ -91,7 +91,10 @@ AIMS: dict[str, Aim] = {
     ),
     f"{ROLLOUT}/windows.py": Aim(("site_proxy/rollout/test_windows.py",)),
     f"{SITE}/audit/tree.py": Aim(("site_proxy/audit/test_tree.py",)),
-    f"{SITE}/audit/verify.py": Aim(("site_proxy/audit/test_verify.py",)),
+    f"{SITE}/audit/verify.py": Aim(
+        ("site_proxy/audit/test_verify.py", "site_proxy/audit/test_verify_audit.py")
+    ),
+    f"{SITE}/audit/keys.py": Aim(("site_proxy/audit/test_verify_audit.py",)),
     f"{CORE}/features/window.py": Aim(("features/test_window.py",)),
     f"{CORE}/features/stream.py": Aim(("features/test_stream.py",)),
     f"{CORE}/features/recording.py": Aim(("features/test_recording.py",)),

@@ -81,8 +81,25 @@ def _audit(made: Commands) -> None:
     verifying = _configured(_command(commands, "verify", audit.verify, "check the log"))
     verifying.add_argument("export", type=Path, nargs="?", metavar="EXPORT", help="of the log")
     verifying.add_argument("--key", type=Path, metavar="FILE", help="verifier key you trust")
+    verifying.add_argument(
+        "--witness",
+        type=Path,
+        nargs="+",
+        default=[],
+        metavar="FILE",
+        help="checkpoints that gateways kept (`edge-gateway status --json`), or others",
+    )
     exporting = _configured(_command(commands, "export", audit.export, "write the log to files"))
     exporting.add_argument("to", type=Path, metavar="DIR")
+    proving = _configured(_command(commands, "prove", audit.prove, "prove one event"))
+    proving.add_argument("--event", type=int, required=True, metavar="N", help="its number")
+    proving.add_argument("--to", type=Path, metavar="DIR", help="event, proof, key and verifier")
+    growing = _configured(
+        _command(commands, "consistency", audit.consistency, "prove that nothing was rewritten")
+    )
+    growing.add_argument("checkpoint", type=Path, metavar="CHECKPOINT", help="an older one")
+    renewing = _configured(_command(commands, "rotate-key", audit.rotate_key, "make a new key"))
+    renewing.add_argument("--reason", required=True, metavar="TEXT", help="goes into the log")
     asking = _configured(_command(commands, "what-ran", audit.what_ran, "what ran, and why"))
     asking.add_argument("--asset", required=True, metavar="ASSET")
     asking.add_argument("--at", required=True, metavar="INSTANT", help="2026-03-02T14:05:00Z")

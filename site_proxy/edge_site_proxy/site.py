@@ -36,8 +36,7 @@ from edge_site_proxy.alarms import book as alarm_book
 from edge_site_proxy.alarms.book import AlarmBook
 from edge_site_proxy.alarms.pager import Pager, Webhook
 from edge_site_proxy.audit.events import Event
-from edge_site_proxy.audit.notary import Notary
-from edge_site_proxy.audit.note import load_signer
+from edge_site_proxy.audit.notary import SOFTWARE, Notary
 from edge_site_proxy.fleet.errors import IdentityMismatchError
 from edge_site_proxy.fleet.intake import Intake
 from edge_site_proxy.fleet.watch import Watch
@@ -162,8 +161,7 @@ class Site:
         """
         check_zones(settings.policy)
         check_strategy(settings.policy)
-        notary = Notary(store, load_signer(key_file, _origin(settings, inventory)))
-        await notary.check_history()
+        notary = await Notary.open(store, key_file, _origin(settings, inventory), inventory.site)
         plant = Plant.of(inventory)
         world = await store.read(lambda db: World.load(db, plant, settings, clocks))
         world.tzdata = await asyncio.to_thread(tzdata_version)
@@ -239,7 +237,8 @@ class Site:
             UnknownGatewayError: not in the inventory.
             StoreUnavailableError: the grant could not be kept, so there is none.
         """
-        return await self.leases.permit(serial, request)
+        reply = await self.leases.permit(serial, request)
+        return msgspec.structs.replace(reply, checkpoint=self.checkpoint())
 
     async def take_window(self, serial: str, window: SuspectWindow) -> bool:
         """Put a suspect window into the review queue; False if it is there already.
@@ -301,14 +300,15 @@ class Site:
         while True:
             try:
                 await self.notary.sign()
-            except StoreUnavailableError as error:
+                await self.notary.rotate_if_asked()
+            except (StoreUnavailableError, OSError) as error:
                 log.warning("checkpoint.waited", reason=str(error))
             await asyncio.sleep(CHECKPOINT_S)
 
 
 async def _begin_epoch(store: Store, world: World) -> None:
     epoch = world.epoch + 1
-    facts = {"epoch": epoch, "site": world.plant.inventory.site}
+    facts = {"epoch": epoch, "site": world.plant.inventory.site, "software": SOFTWARE}
     event = Event("site.started", str(epoch), facts)
     await store.change(SITE, [event], lambda tx: tables.save_number(tx, "epoch", epoch, event))
     world.epoch = epoch

@@ -234,6 +234,7 @@ class PermitReply(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     valid_s: Annotated[float, Meta(ge=0)] = 0.0
     reason: Reason = ""
     retry_after_s: Annotated[float, Meta(ge=0)] = 0.0
+    checkpoint: Checkpoint | None = None
 
 
 class Enrolled(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

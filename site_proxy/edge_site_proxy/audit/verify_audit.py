@@ -38,6 +38,7 @@ import sys
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -147,6 +148,7 @@ def from_base64(text: str) -> bytes:
     return raw if base64.b64encode(raw).decode() == text else b""
 
 
+@lru_cache
 def read_key(text: str) -> tuple[str, bytes, Ed25519PublicKey]:
     """Name, number and key of a verifier key, name+number+base64."""
     name, _, rest = text.partition("+")

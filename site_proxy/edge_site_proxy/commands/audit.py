@@ -1,24 +1,34 @@
-"""`site-proxy audit`: verify the log, export it, and ask it what ran; also without the daemon."""
+"""`site-proxy audit`: verify, export and prove the log, and ask it; also without the daemon."""
 
 import argparse
 import datetime as dt
+import sys
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import msgspec
+from sqlite_utils import Database
 
 from edge_core.command import emit, tell
 from edge_core.contracts.errors import NotFoundError, UsageError
 from edge_site_proxy import config
 from edge_site_proxy.audit import log as audit_log
+from edge_site_proxy.audit import rotation
 from edge_site_proxy.audit.errors import LogBrokenError
 from edge_site_proxy.audit.export import (
     export_log,
+    handovers_of,
+    notes_in,
     open_read_only,
+    public_of,
     verify_database,
     verify_folder,
     what_ran_there,
 )
-from edge_site_proxy.audit.note import load_signer
+from edge_site_proxy.audit.keys import chain, signer_of
+from edge_site_proxy.audit.note import load_signer, state_of
+from edge_site_proxy.audit.proofs import consistency_proof, inclusion_proof, write_proofs
 from edge_site_proxy.audit.verify import Verified
 from edge_site_proxy.commands.words import say
 from edge_site_proxy.paths import StatePaths
@@ -27,12 +37,13 @@ from edge_site_proxy.paths import StatePaths
 def verify(chosen: argparse.Namespace) -> int:
     """Check the log, or an export of it; 3 with the first bad entry if it does not verify."""
     try:
+        key = None if chosen.key is None else _key(chosen.key)
+        witnesses = [note for path in chosen.witness for note in notes_in(path)]
         if chosen.export is not None:
-            key = None if chosen.key is None else _key(chosen.key)
-            found = verify_folder(chosen.export, key)
+            found = verify_folder(chosen.export, key, witnesses)
         else:
-            paths = _paths(chosen)
-            found = verify_database(open_read_only(paths.database), _public(paths))
+            with _log(chosen) as (db, public):
+                found = verify_database(db, key or public, witnesses)
     except LogBrokenError as error:
         if chosen.json:
             emit({"verified": False, "reason": str(error), "first_bad": error.first_bad})
@@ -42,18 +53,62 @@ def verify(chosen: argparse.Namespace) -> int:
 
 
 def export(chosen: argparse.Namespace) -> int:
-    """Write the log, its checkpoints and the verifier key into a folder."""
-    paths = _paths(chosen)
-    count = export_log(open_read_only(paths.database), chosen.to, _public(paths))
+    """Write the log, and what it takes to check it without us, into a folder."""
+    with _log(chosen) as (db, public):
+        count = export_log(db, chosen.to, public)
     if chosen.json:
         emit({"events": count, "folder": str(chosen.to)})
     tell("site-proxy", f"wrote {count} events to {chosen.to}")
     return 0
 
 
+def prove(chosen: argparse.Namespace) -> int:
+    """Prove that one event is in the log: a C2SP tlog-proof, or a folder that checks itself."""
+    with _log(chosen) as (db, public):
+        note = _newest(db)
+        if chosen.to is not None:
+            write_proofs(db, chosen.to, [chosen.event], note, public)
+            tell("site-proxy", f"wrote event {chosen.event} and its proof to {chosen.to}")
+            return 0
+        proof = inclusion_proof(db, chosen.event, note)
+    if chosen.json:
+        emit({"event": chosen.event, "proof": proof})
+    else:
+        sys.stdout.write(proof)
+    return 0
+
+
+def consistency(chosen: argparse.Namespace) -> int:
+    """Prove that the log begins with that of an older checkpoint; 3 where it does not."""
+    with _log(chosen) as (db, public):
+        keys = chain(handovers_of(db), public)
+        proofs = []
+        for note in notes_in(chosen.checkpoint):
+            signer_of(note, keys)
+            proofs.append(consistency_proof(db, state_of(note), _newest(db)))
+    if chosen.json:
+        emit({"consistent": True, "proofs": proofs})
+    else:
+        sys.stdout.write("".join(proofs))
+    return 0
+
+
+def rotate_key(chosen: argparse.Namespace) -> int:
+    """Ask for a new key of the log; the daemon makes it, and both keys sign that."""
+    if not 3 <= len(chosen.reason) <= 500:
+        raise UsageError(f"--reason: expected 3 to 500 characters, found {len(chosen.reason)}")
+    paths = _paths(chosen)
+    rotation.ask(paths.audit_key, chosen.reason)
+    if chosen.json:
+        emit({"asked": True})
+    tell("site-proxy", "the log gets a new key once the daemon has seen it; export that key then")
+    return 0
+
+
 def what_ran(chosen: argparse.Namespace) -> int:
     """What decided about an asset at an instant, and on whose word."""
-    answer = what_ran_there(open_read_only(_paths(chosen).database), chosen.asset, _at(chosen.at))
+    with closing(open_read_only(_paths(chosen).database)) as db:
+        answer = what_ran_there(db, chosen.asset, instant("--at", chosen.at))
     if chosen.json:
         emit(answer)
         return 0
@@ -79,11 +134,23 @@ def _paths(chosen: argparse.Namespace) -> StatePaths:
     return paths
 
 
-def _public(paths: StatePaths) -> str:
-    """The verifier key of this site, under the name that its checkpoints bear."""
-    note = audit_log.newest_note(open_read_only(paths.database))
+@contextmanager
+def _log(chosen: argparse.Namespace) -> Iterator[tuple[Database, str]]:
+    """The site's log, and the verifier key under the name that its checkpoints bear."""
+    paths = _paths(chosen)
+    with closing(open_read_only(paths.database)) as db:
+        yield db, public_of(db) or _public(paths, _newest(db))
+
+
+def _newest(db: Database) -> str:
+    note = audit_log.newest_note(db)
     if note is None:
-        raise NotFoundError(f"{paths.database}: expected a checkpoint, found none yet")
+        raise NotFoundError("audit log: expected a checkpoint, found none yet")
+    return note
+
+
+def _public(paths: StatePaths, note: str) -> str:
+    """Of the key file: a log from before it named its key."""
     if not paths.audit_key.exists():
         raise NotFoundError(f"{paths.audit_key}: expected the audit log's key, found none")
     return load_signer(paths.audit_key, note.partition("\n")[0]).public
@@ -96,15 +163,20 @@ def _key(path: Path) -> str:
         raise UsageError(f"--key {path}: expected a verifier key, found: {error}") from None
 
 
-def _at(text: str) -> dt.datetime:
+def instant(option: str, text: str) -> dt.datetime:
+    """An instant with its zone, as somebody typed it after *option*.
+
+    Raises:
+        UsageError: it is none.
+    """
     try:
         at = msgspec.convert(text, type=dt.datetime)
     except msgspec.ValidationError:
         raise UsageError(
-            f"--at: expected an instant such as 2026-03-02T14:05:00Z, found {text[:40]!r}"
+            f"{option}: expected an instant such as 2026-03-02T14:05:00Z, found {text[:40]!r}"
         ) from None
     if at.tzinfo is None:
-        raise UsageError(f"--at: expected a zone, such as Z for UTC, found {text[:40]!r}")
+        raise UsageError(f"{option}: expected a zone, such as Z for UTC, found {text[:40]!r}")
     return at
 
 

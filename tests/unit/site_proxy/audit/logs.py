@@ -42,7 +42,9 @@ def grow(db: Database, count: int, noted: tuple[int, ...]) -> None:
     """Append up to *count* events, with checkpoints after so many of them."""
     for number in range(audit_log.size_of(db), count):
         at = START + timedelta(seconds=number)
-        audit_log.append(db, event_at(number), who="ana", at=at, clock_synchronised=True)
+        audit_log.append(
+            db, event_at(number), audit_log.Mark("ana", at, clock_synchronised=True), {}
+        )
         if number + 1 in noted:
             note_now(db)
 

@@ -56,6 +56,7 @@ from edge_runtime.update.store import RecordStore
 from edge_runtime.watchers import Review, Watchers
 from edge_runtime.wear import WearBudget
 from edge_runtime.windows import WindowStream
+from edge_runtime.witness import WITNESS, Witness
 
 REVIEW_BUDGET = 20  # until the site has said otherwise
 HEALTH_WINDOW_S = 300.0  # likewise
@@ -126,6 +127,7 @@ class Gateway:
     folders: Folders
     agent: Agent
     link: SiteLink
+    witness: Witness
     heart: Heart
     spool: HealthSpool
     outbox: Outbox
@@ -193,7 +195,8 @@ async def assemble(
             reserve_bytes=config.disk.reserve_bytes,
         )
         identity = IdentityFolder(folders.identity, config.serial)
-        link = SiteLink(config.proxy, identity, utc_now)
+        witness = Witness(config.data / WITNESS, keeper, time.monotonic)
+        link = SiteLink(config.proxy, identity, utc_now, witness)
         scorer = Scorer(config.serial, keeper.record.boot_epoch + 1, time.monotonic)
         loader = Loader(engine, store, config.units, config.inference)
         lineup = Lineup(loader, scorer)
@@ -258,6 +261,7 @@ async def assemble(
             folders=folders,
             agent=agent,
             link=link,
+            witness=witness,
             heart=heart,
             spool=spool,
             outbox=outbox,

@@ -157,7 +157,8 @@ def _answer(gateway: Gateway, asked: Asked) -> dict[str, Any]:  # Any: JSON valu
         return {"ordered": True, "target": target}
     status: dict[str, Any] = msgspec.to_builtins(gateway.status())  # Any: JSON values
     pictures = msgspec.to_builtins(gateway.frames.shown())
-    return {"daemon": True, **status, "pictures": pictures}
+    seen = msgspec.to_builtins(gateway.witness.seen)
+    return {"daemon": True, **status, "pictures": pictures, **seen}
 
 
 class _Runs(Protocol):

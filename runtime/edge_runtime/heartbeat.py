@@ -14,7 +14,6 @@ import structlog
 from edge_core.contracts.artefact import Digest
 from edge_core.contracts.errors import EdgeError
 from edge_core.contracts.gateway import (
-    Checkpoint,
     Desired,
     DriftNotice,
     HealthWindow,
@@ -64,7 +63,6 @@ class Heart:
     """Beats for one gateway.
 
     Attributes:
-        checkpoint: the last audit checkpoint that the site showed; we are its witness.
         answered: heartbeats that the site answered.
     """
 
@@ -88,7 +86,6 @@ class Heart:
         self._desired: Desired | None = None
         self._drift: list[DriftNotice] = []
         self._failures = 0
-        self.checkpoint: Checkpoint | None = None
         self.answered = 0
 
     def every(self, heartbeat_s: float) -> None:
@@ -145,8 +142,6 @@ class Heart:
         )
 
     async def _read(self, site: Site, reply: StatusReply, told: UpdateReport | None) -> None:
-        if reply.checkpoint is not None:
-            self.checkpoint = reply.checkpoint
         if self._desired is None or reply.desired_etag != self._etag:
             self._desired = await site.desired()
             self._etag = reply.desired_etag

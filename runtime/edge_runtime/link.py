@@ -26,6 +26,7 @@ from edge_runtime.enrolment import enrol_once, renew_once
 from edge_runtime.errors import SiteUnreachableError
 from edge_runtime.identity import IdentityFolder
 from edge_runtime.site import SiteClient, connect
+from edge_runtime.witness import Witness
 
 log = structlog.get_logger(__name__)
 
@@ -38,11 +39,16 @@ class SiteLink:
     """The site proxy, when it can be spoken to."""
 
     def __init__(
-        self, config: ProxyConfig, identity: IdentityFolder, now: Callable[[], datetime]
+        self,
+        config: ProxyConfig,
+        identity: IdentityFolder,
+        now: Callable[[], datetime],
+        witness: Witness,
     ) -> None:
         self._config = config
         self._identity = identity
         self._now = now
+        self._witness = witness
         self._client: SiteClient | None = None
 
     async def run(self) -> None:
@@ -56,16 +62,22 @@ class SiteLink:
                 self._client = None
 
     async def status(self, report: StatusReport) -> StatusReply:
-        """The heartbeat."""
-        return await self._site.status(report)
+        """The heartbeat; its checkpoint is witnessed."""
+        floor = self._witness.floor
+        reply = await self._site.status(report)
+        await self._witness.take(reply.checkpoint, floor, at_once=False)
+        return reply
 
     async def desired(self) -> Desired:
         """What the site wants of us."""
         return await self._site.desired()
 
     async def permit(self, request: PermitRequest) -> PermitReply:
-        """May I activate?"""
-        return await self._site.permit(request)
+        """May I activate? Whatever the answer, its checkpoint is on disk before it is used."""
+        floor = self._witness.floor
+        reply = await self._site.permit(request)
+        await self._witness.take(reply.checkpoint, floor, at_once=True)
+        return reply
 
     async def telemetry(self, signal: Signal, batch: BatchId, crc32c: int, body: bytes) -> None:
         """Hand over one OTLP batch."""

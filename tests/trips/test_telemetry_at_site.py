@@ -3,6 +3,7 @@
 import asyncio
 import gzip
 import json
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import UTC, datetime
@@ -32,6 +33,8 @@ from edge_runtime.series import resource, series
 from edge_runtime.sitelog import SiteLog
 from edge_runtime.telemetry import Levels, Meters
 from edge_runtime.traces import Clocks, Traces
+from edge_runtime.witness import Witness
+from tests.unit.runtime.heard import Heard
 from tests.unit.runtime.test_health import FIRST, LEAK, NORMAL, SECOND, opinion, window
 from tests.unit.runtime.test_telemetry import timed
 from tests.unit.site_proxy.commands.sites import SiteFolder
@@ -85,7 +88,8 @@ async def linked(
         ca=next(site.folder.rglob("ca.pem")),
         token=folder / "token",
     )
-    link = SiteLink(config, IdentityFolder(folder / "identity", SERIAL), now)
+    witness = Witness(folder / "witness.json", Heard(), time.monotonic)
+    link = SiteLink(config, IdentityFolder(folder / "identity", SERIAL), now, witness)
     async with asyncio.TaskGroup() as group:
         job = group.create_task(link.run())
         try:

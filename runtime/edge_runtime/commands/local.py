@@ -92,8 +92,11 @@ def _asked(config: Config, asked: Asked) -> dict[str, Any]:  # Any: JSON values
 def _from_disk(config: Config) -> dict[str, Any]:  # Any: JSON values
     """What the record says while no daemon runs."""
     from edge_runtime.update.store import RecordStore  # noqa: PLC0415 - only when it is needed
+    from edge_runtime.witness import WITNESS  # noqa: PLC0415 - likewise
+    from edge_runtime.witness import load as load_seen  # noqa: PLC0415 - likewise
 
     record = RecordStore(config.data / "record").record
+    seen = load_seen(config.data / WITNESS)
     found: dict[str, Any] = {  # Any: JSON values
         "daemon": False,
         "serial": config.serial,
@@ -101,6 +104,7 @@ def _from_disk(config: Config) -> dict[str, Any]:  # Any: JSON values
         "effective": record.slots.effective,
         "running": None,
         "boot_epoch": record.boot_epoch,
+        **msgspec.to_builtins(seen),
     }
     return found
 
@@ -137,6 +141,11 @@ def _words(status: dict[str, Any]) -> list[str]:  # Any: JSON values
     windows = status.get("windows")
     if windows:
         lines.append("windows     " + " ".join(f"{key} {value}" for key, value in windows.items()))
+    witnessed = status.get("checkpoint")
+    if witnessed:
+        lines.append(f"witnessed   {witnessed.get('size')} entries of the site's audit log")
+    if status.get("contradiction"):
+        lines.append("witnessed   two audit logs that contradict each other: see --json")
     lines += [f"pictures    {pictures(each)}" for each in status.get("pictures") or []]
     lines += [f"fault       {fault}" for fault in status.get("faults") or []]
     return lines

@@ -1,5 +1,6 @@
 """Certificates: enrolled once, renewed in time, and the old kept until the new has worked."""
 
+import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -12,8 +13,10 @@ from edge_runtime.errors import SiteRefusedError, SiteUnreachableError
 from edge_runtime.identity import IdentityFolder, client_context, issued, signing_request
 from edge_runtime.link import SiteLink
 from edge_runtime.site import connect
+from edge_runtime.witness import Witness
 from edge_site_proxy.identity.authority import Authority, make_root
 from tests.unit.runtime.gateways import SERIAL, Rig
+from tests.unit.runtime.heard import Heard
 
 pytestmark = pytest.mark.anyio
 
@@ -25,11 +28,17 @@ def folder(rig: Rig) -> IdentityFolder:
     return IdentityFolder(rig.folder / "identity", SERIAL)
 
 
+def linked(rig: Rig) -> SiteLink:
+    """The link of the rig's gateway."""
+    witness = Witness(rig.folder / "witness.json", Heard(), time.monotonic)
+    return SiteLink(rig.config().proxy, folder(rig), lambda: datetime.now(UTC), witness)
+
+
 async def test_renewal(rig: Rig) -> None:
     """A link renews what is due, and goes on with the new pair."""
     rig.site.life = SHORT
     identity = folder(rig)
-    link = SiteLink(rig.config().proxy, identity, lambda: datetime.now(UTC))
+    link = linked(rig)
     async with anyio.create_task_group() as group:
         group.start_soon(link.run)
         with anyio.fail_after(10):
@@ -65,7 +74,7 @@ async def test_wrong_token(rig: Rig) -> None:
 
 async def test_not_enrolled(rig: Rig) -> None:
     """Before there is a certificate the site is simply not there."""
-    link = SiteLink(rig.config().proxy, folder(rig), lambda: datetime.now(UTC))
+    link = linked(rig)
     with pytest.raises(SiteUnreachableError):
         await link.desired()
 

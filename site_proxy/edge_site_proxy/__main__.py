@@ -11,7 +11,7 @@ from edge_core.command import Parser, end
 
 try:
     from edge_site_proxy import logs
-    from edge_site_proxy.commands import audit, bundle, check, init, run, token, wal
+    from edge_site_proxy.commands import audit, bundle, check, init, report, run, token, wal
 except ModuleNotFoundError as missing:
     sys.exit(f"site-proxy needs {missing.name}: pip install 'edge-mlops[site]'")
 
@@ -100,6 +100,19 @@ def _audit(made: Commands) -> None:
     growing.add_argument("checkpoint", type=Path, metavar="CHECKPOINT", help="an older one")
     renewing = _configured(_command(commands, "rotate-key", audit.rotate_key, "make a new key"))
     renewing.add_argument("--reason", required=True, metavar="TEXT", help="goes into the log")
+    reporting = _configured(
+        _command(commands, "report", report.body, "write what auditors ask for, with its proof")
+    )
+    reporting.add_argument("report", choices=report.REPORTS, metavar="|".join(report.REPORTS))
+    reporting.add_argument("to", type=Path, metavar="DIR")
+    reporting.add_argument("--since", metavar="INSTANT", help="the period begins with it")
+    reporting.add_argument("--until", metavar="INSTANT", help="the period ends before it")
+    reporting.add_argument("--at", metavar="INSTANT", help="of an inventory; the newest event's")
+    reporting.add_argument("--change", metavar="ID", help="a rollout, for the report `change`")
+    reporting.add_argument(
+        "--log", type=Path, metavar="EXPORT", help="ask an exported log instead"
+    )
+    reporting.add_argument("--key", type=Path, metavar="FILE", help="verifier key of that export")
     asking = _configured(_command(commands, "what-ran", audit.what_ran, "what ran, and why"))
     asking.add_argument("--asset", required=True, metavar="ASSET")
     asking.add_argument("--at", required=True, metavar="INSTANT", help="2026-03-02T14:05:00Z")

@@ -37,12 +37,12 @@ from edge_site_proxy.paths import StatePaths
 def verify(chosen: argparse.Namespace) -> int:
     """Check the log, or an export of it; 3 with the first bad entry if it does not verify."""
     try:
-        key = None if chosen.key is None else _key(chosen.key)
+        key = None if chosen.key is None else verifier_key(chosen.key)
         witnesses = [note for path in chosen.witness for note in notes_in(path)]
         if chosen.export is not None:
             found = verify_folder(chosen.export, key, witnesses)
         else:
-            with _log(chosen) as (db, public):
+            with opened_log(chosen) as (db, public):
                 found = verify_database(db, key or public, witnesses)
     except LogBrokenError as error:
         if chosen.json:
@@ -54,7 +54,7 @@ def verify(chosen: argparse.Namespace) -> int:
 
 def export(chosen: argparse.Namespace) -> int:
     """Write the log, and what it takes to check it without us, into a folder."""
-    with _log(chosen) as (db, public):
+    with opened_log(chosen) as (db, public):
         count = export_log(db, chosen.to, public)
     if chosen.json:
         emit({"events": count, "folder": str(chosen.to)})
@@ -64,7 +64,7 @@ def export(chosen: argparse.Namespace) -> int:
 
 def prove(chosen: argparse.Namespace) -> int:
     """Prove that one event is in the log: a C2SP tlog-proof, or a folder that checks itself."""
-    with _log(chosen) as (db, public):
+    with opened_log(chosen) as (db, public):
         note = _newest(db)
         if chosen.to is not None:
             write_proofs(db, chosen.to, [chosen.event], note, public)
@@ -80,7 +80,7 @@ def prove(chosen: argparse.Namespace) -> int:
 
 def consistency(chosen: argparse.Namespace) -> int:
     """Prove that the log begins with that of an older checkpoint; 3 where it does not."""
-    with _log(chosen) as (db, public):
+    with opened_log(chosen) as (db, public):
         keys = chain(handovers_of(db), public)
         proofs = []
         for note in notes_in(chosen.checkpoint):
@@ -135,7 +135,7 @@ def _paths(chosen: argparse.Namespace) -> StatePaths:
 
 
 @contextmanager
-def _log(chosen: argparse.Namespace) -> Iterator[tuple[Database, str]]:
+def opened_log(chosen: argparse.Namespace) -> Iterator[tuple[Database, str]]:
     """The site's log, and the verifier key under the name that its checkpoints bear."""
     paths = _paths(chosen)
     with closing(open_read_only(paths.database)) as db:
@@ -156,7 +156,12 @@ def _public(paths: StatePaths, note: str) -> str:
     return load_signer(paths.audit_key, note.partition("\n")[0]).public
 
 
-def _key(path: Path) -> str:
+def verifier_key(path: Path) -> str:
+    """The key in a file.
+
+    Raises:
+        UsageError: there is none.
+    """
     try:
         return path.read_text("utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:

@@ -58,3 +58,33 @@ async def test_rotate_key(site: SiteFolder) -> None:
         while before == (site.folder / "state" / "audit.key").read_bytes():  # noqa: ASYNC110 - a file
             await asyncio.sleep(0.01)
     assert site.on("audit", "verify").code == 0
+
+
+REPORTS = {
+    "the changes of a period": (("changes", "DIR", "--since", "2026-01-01T00:00:00Z"), 0),
+    "an inventory": (("inventory", "DIR", "--at", "2126-01-01T00:00:00Z"), 0),
+    "the access log": (("access", "DIR"), 0),
+    "no such change": (("change", "DIR", "--change", "r"), 4),
+    "a change without its id": (("change", "DIR"), 2),
+    "an id without a change": (("changes", "DIR", "--change", "r"), 2),
+    "a time without a zone": (("changes", "DIR", "--since", "2026-01-01T00:00:00"), 2),
+    "no such report": (("weather", "DIR"), 2),
+    "an export that is none": (("changes", "DIR", "--log", "/nowhere"), 3),
+}
+
+
+@pytest.mark.parametrize(("arguments", "code"), REPORTS.values(), ids=REPORTS.keys())
+async def test_report(
+    site: SiteFolder, tmp_path: Path, arguments: tuple[str, ...], code: int
+) -> None:
+    """A report is written, or one line says what is wrong with the question."""
+    await ran(site)
+    folder = tmp_path / "report"
+    chosen = [str(folder) if each == "DIR" else each for each in arguments]
+    said = site.on("audit", "report", *chosen, "--json")
+    assert said.code == code
+    assert "Traceback" not in said.err
+    if code == 0:
+        assert json.loads(said.out)["report"] == arguments[0]
+        assert (folder / f"{arguments[0]}.csv").exists()
+        assert site.on("audit", "verify", str(folder)).code == 0

@@ -158,12 +158,8 @@ def check_state(db: Database) -> None:
     Raises:
         LogBrokenError: names the first row that differs.
     """
-    said, found = (
-        fold(
-            audit_log.parse(leaf) for leaf in audit_log.leaves_from(db, 0, audit_log.size_of(db))
-        ),
-        every(db),
-    )
+    leaves = audit_log.leaves_from(db, 0, audit_log.size_of(db))
+    said, found = fold(map(audit_log.parse, leaves)), every(db)
     for name in sorted(said.keys() | found.keys()):
         if said.get(name) != found.get(name):
             raise LogBrokenError(

@@ -25,6 +25,7 @@ from edge_core.journal.layout import crc32c
 QUIET_S: Final = 30.0
 JITTER: Final = 0.2
 RETRIES_MAX: Final = 50
+FETCH: Final = request("GET", "/gateway/v1/desired")
 BATCH_BYTES: Final = 9_000  # of one OTLP request before gzip, about a third of it after
 
 
@@ -75,8 +76,8 @@ class Crowd:
 
         async def one(gateway: Gateway) -> None:
             assert gateway.link is not None
-            await gateway.link.open(self.daemon.port)
-            await self.fetch(gateway)
+            answer = await gateway.link.open(self.daemon.port, FETCH)
+            assert answer.status == 200, answer
 
         await self.all_at_once(one)
 
@@ -133,7 +134,7 @@ class Crowd:
 
     async def fetch(self, gateway: Gateway) -> Desired:
         """What the site wants."""
-        answer = await self.send(gateway, request("GET", "/gateway/v1/desired"))
+        answer = await self.send(gateway, FETCH)
         return msgspec.json.decode(answer.body, type=Desired)
 
     async def ship(self, gateway: Gateway) -> None:

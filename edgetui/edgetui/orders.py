@@ -28,6 +28,7 @@ from edgetui.present.rollout_page import (
     ladder,
     state_tone,
     state_words,
+    takes,
     way_back,
 )
 from edgetui.present.words import VERDICT_WORDS, named, number
@@ -139,6 +140,7 @@ def approval_facts(view: RolloutView, cells: int) -> list[Line]:
         say(f"changes   {change(view)}, {moving} gateways, {', '.join(view.lines)}", cells),
         *whole("release   ", view.release.digest, cells),
         say(f"cohorts   {ladder(view)}", cells),
+        *takes(view, cells),
         join((("state     ", Tone.PLAIN), (state_words(view), state_tone(view))), cells),
         *_gates_now(view, cells),
         say(f"way back  {way_back(view)}", cells),

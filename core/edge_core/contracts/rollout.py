@@ -210,6 +210,34 @@ class Approval(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     plan_digest: Digest
 
 
+class Leg(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How long one cohort takes at least, and which line sets that.
+
+    `waves` follow one another on `line`: its cells one at a time, a redundancy group's members
+    one after the other. `windows` is how many change windows that fills, 0 where none is needed.
+    """
+
+    cohort: str
+    line: str
+    cells: Count
+    waves: Count
+    windows: Count
+    staging_s: float
+    activating_s: float
+    soaking_s: float
+    ends: Instant | None
+    why: Reason
+
+
+class Eta(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """When a rollout ends if nothing is held and everybody is heard; None where it never does."""
+
+    at: Instant
+    ends: Instant | None
+    why: Reason
+    legs: list[Leg]
+
+
 class RolloutView(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A rollout as people see it; `etag` is the digest an action must carry in If-Match."""
 
@@ -232,3 +260,5 @@ class RolloutView(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     created: Instant
     changed: Instant
     plan_digest: Digest
+    excluded: dict[str, str] = {}  # who takes no part, and why
+    eta: Eta | None = None

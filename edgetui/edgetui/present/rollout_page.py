@@ -154,6 +154,27 @@ def way_back(view: RolloutView) -> str:
     return f"{view.rollback_to.version}  {short(view.rollback_to.digest)}"
 
 
+def takes(view: RolloutView, cells: int) -> list[Line]:
+    """When it ends at best, and what sets that."""
+    eta = view.eta
+    if eta is None:
+        return []
+    ends = f"until {instant(eta.ends)} at best" if eta.ends is not None else "it would not end"
+    return folded("takes     ", f"{ends}; longest: {eta.why}", cells)
+
+
+def left_out(view: RolloutView, cells: int) -> list[Line]:
+    """Gateways that take no part, each with its reason."""
+    if not view.excluded:
+        return []
+    rows = [
+        line
+        for serial, why in sorted(view.excluded.items())
+        for line in folded(f"  {serial}  ", why, cells)
+    ]
+    return [BLANK, say("left out", cells, Tone.TITLE), *rows]
+
+
 def rollout_page(view: RolloutView, cells: int) -> list[Line]:
     """One rollout: where it stands, its gates, its gateways, who approved it."""
     approvals = [
@@ -164,6 +185,7 @@ def rollout_page(view: RolloutView, cells: int) -> list[Line]:
         say(ladder(view), cells),
         join((("state     ", Tone.PLAIN), (state_words(view), state_tone(view))), cells),
         *folded("why       ", view.why, cells),
+        *takes(view, cells),
         say(f"way back  {way_back(view)}", cells),
         say(f"lines     {', '.join(view.lines) or '-'}", cells),
         *whole("release   ", view.release.digest, cells),
@@ -172,6 +194,7 @@ def rollout_page(view: RolloutView, cells: int) -> list[Line]:
         *gates_page(view.gates, cells),
         BLANK,
         *table(MEMBER_COLUMNS, view.members, cells, lambda m: Target("gateway", m.serial)),
+        *left_out(view, cells),
         BLANK,
         say("approved by" if view.approvals else "approvals", cells, Tone.TITLE),
         *approvals,

@@ -12,7 +12,7 @@ from datetime import datetime
 
 from edge_core.contracts.gateway import PermitRequest, UpdateReport, UpdateState
 from edge_core.contracts.plant import GatewayPlace
-from edge_core.contracts.rollout import Approval, RolloutState
+from edge_core.contracts.rollout import Approval, Policy, RolloutState
 from edge_site_proxy.fleet.sightings import IN_FLIGHT
 from edge_site_proxy.rollout.facts import FAILED
 from edge_site_proxy.rollout.records import Grant, Rollout
@@ -89,7 +89,7 @@ def decide(ask: Ask) -> Granted | Deferred:
         return Deferred("this release is not assigned to the gateway", 30.0)
     reason = _refusal(ask, rollout)
     if reason is not None:
-        return Deferred(f"DEFER: {reason}"[:500], _retry_s(rollout))
+        return Deferred(f"DEFER: {reason}"[:500], retry_s(rollout.plan.policy))
     if ask.grant is not None:
         if _same(ask.grant, ask.request) and ask.left_s >= USEFUL_S:
             return Granted(ask.left_s, renewed=True)
@@ -185,8 +185,9 @@ def _line(ask: Ask) -> str | None:
     return None
 
 
-def _retry_s(rollout: Rollout) -> float:
-    return min(30.0, max(1.0, rollout.plan.policy.permit_valid_s / 4))
+def retry_s(policy: Policy) -> float:
+    """How soon a gateway that was deferred asks again."""
+    return min(30.0, max(1.0, policy.permit_valid_s / 4))
 
 
 def lease_s(grant: Grant) -> float:

@@ -1,13 +1,22 @@
 """A rollout as people see it."""
 
 from edge_core.contracts.gateway import UpdateState
-from edge_core.contracts.rollout import TERMINAL, GateReport, Member, RolloutState, RolloutView
+from edge_core.contracts.rollout import (
+    TERMINAL,
+    Eta,
+    GateReport,
+    Member,
+    Plan,
+    RolloutState,
+    RolloutView,
+)
 from edge_site_proxy.fleet.sightings import IN_FLIGHT
 from edge_site_proxy.rollout import outlook
+from edge_site_proxy.rollout.eta import Outlook, estimate
 from edge_site_proxy.rollout.facts import green_waiting
 from edge_site_proxy.rollout.orders import lines_of, touches_safety
 from edge_site_proxy.rollout.planner import waits_for
-from edge_site_proxy.rollout.records import PENDING, Rollout, etag_of
+from edge_site_proxy.rollout.records import MOVING, PENDING, Rollout, etag_of
 from edge_site_proxy.rollout.strategies import blue_green
 from edge_site_proxy.rollout.world import World
 
@@ -41,6 +50,43 @@ def view(world: World, rollout: Rollout) -> RolloutView:
         created=header.created,
         changed=header.changed,
         plan_digest=rollout.plan_digest,
+        excluded={**plan.excluded, **_maintenance(world, plan)},
+        eta=_eta(world, rollout),
+    )
+
+
+def _maintenance(world: World, plan: Plan) -> dict[str, str]:
+    """Who is out: when the plan was made, or of its members now."""
+    members = {serial for part in plan.cohorts for serial in part.members}
+    now = {serial: why for serial, why in world.plant.maintenance.items() if serial in members}
+    return {serial: f"maintenance: {why}" for serial, why in {**plan.maintenance, **now}.items()}
+
+
+def _eta(world: World, rollout: Rollout) -> Eta | None:
+    """When it ends at best; None where that is over, or nothing is planned yet."""
+    moving = rollout.state in MOVING
+    if not (moving or rollout.state in PENDING) or not rollout.plan.cohorts:
+        return None
+    through = rollout.state in {RolloutState.GATED, RolloutState.SAFETY_LAG}
+    first = rollout.header.cohort + through if moving else 0
+    members = [serial for part in rollout.plan.cohorts for serial in part.members]
+    if not all(serial in world.plant.places for serial in members):
+        return None  # somebody has left the inventory, and with that the lines it counted on
+    done = frozenset(
+        serial
+        for serial in members
+        if moving
+        and (serial in rollout.header.late or outlook.standing(world, rollout, serial).done)
+    )
+    return estimate(
+        rollout.plan,
+        Outlook(
+            places=world.plant.places,
+            now=world.clocks.now(),
+            health_window_s=world.settings.health_window_s,
+            cohort=first,
+            done=done,
+        ),
     )
 
 

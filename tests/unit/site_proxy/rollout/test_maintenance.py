@@ -8,6 +8,7 @@ import pytest
 from edge_core.contracts.gateway import PermitRequest
 from edge_core.contracts.plant import GatewayPlace, Inventory, Line
 from edge_core.contracts.rollout import RolloutState
+from edge_site_proxy.rollout.views import view
 from tests.unit.site_proxy.plant.plant import INVENTORY, V1, V2, plant
 
 pytestmark = pytest.mark.anyio
@@ -48,6 +49,11 @@ async def test_a_whole_line(tmp_path: Path) -> None:
     async with plant(tmp_path, inventory=inventory) as here:
         rollout = await here.arrive(V1)
         assert rollout.plan.maintenance == dict.fromkeys(["g3", "g4", "g5"], "line L2: new belt")
+        shown = view(here.site.world, rollout)
+        assert shown.excluded["g4"] == "maintenance: line L2: new belt"
+        assert shown.eta is not None
+        assert shown.eta.ends is not None
+        assert shown.eta.why.startswith("cohort install: 2 cells of line L1")
 
 
 async def test_out_in_the_middle_of_a_rollout(tmp_path: Path) -> None:

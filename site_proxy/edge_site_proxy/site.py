@@ -47,6 +47,7 @@ from edge_site_proxy.rollout.desk import Desk
 from edge_site_proxy.rollout.leases import Leases
 from edge_site_proxy.rollout.reconciler import Reconciler
 from edge_site_proxy.rollout.records import AlarmCall, Arrived
+from edge_site_proxy.rollout.shifts import zone_of
 from edge_site_proxy.rollout.strategies import check as check_strategy
 from edge_site_proxy.rollout.timezones import tzdata_version
 from edge_site_proxy.rollout.windows import check_zones
@@ -155,12 +156,13 @@ class Site:
             clocks: wall, monotonic, and the quality of the first.
 
         Raises:
-            ConfigurationError: a change window's zone, or the key file.
+            ConfigurationError: a change window's zone, the shifts' zone, or the key file.
             LogBrokenError: the audit log is not what its last checkpoint says.
             StoreUnavailableError: the disk refuses.
         """
         check_zones(settings.policy)
         check_strategy(settings.policy)
+        zone_of(settings.policy.gate.shift_zone)
         notary = await Notary.open(store, key_file, _origin(settings, inventory), inventory.site)
         plant = Plant.of(inventory)
         world = await store.read(lambda db: World.load(db, plant, settings, clocks))

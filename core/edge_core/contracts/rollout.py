@@ -14,6 +14,8 @@ from edge_core.contracts.gateway import Count, Outcome, Reason, Share, TrialPoli
 from edge_core.contracts.plant import Instant, Serial
 
 RolloutId = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9._-]{0,79}$")]
+ClockTime = Annotated[str, Meta(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$")]
+Regime = Annotated[str, Meta(min_length=1, max_length=40)]
 Ticket = Annotated[str, Meta(pattern=r"^[A-Z][A-Z0-9]{1,9}-[0-9]{1,10}$")]
 
 
@@ -84,7 +86,19 @@ class CohortRule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class GateLimits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What a cohort must show; frozen when the plan is approved. Durations are exposure."""
+    """What a cohort must show; frozen when the plan is approved. Durations are exposure.
+
+    A health window is bad when a share in it is over its limit, or its latency is. `ratio_*`
+    compare bad windows with what each gateway's own history says, and with who did not change:
+    proved above `ratio_fail` fails, proved below `ratio_pass` passes, and no single gateway may
+    be proved `ratio_worst` times worse than itself. A history is of at most `history_days_max`
+    days, and is none with fewer than `history_days_min` or `history_windows_min`.
+
+    Each regime in `regimes` must be seen in so many windows. Shifts begin at `shifts`, local
+    HH:MM in `shift_zone`, and `shifts_min` whole ones must be soaked through. `kpi_min` and
+    `kpi_max` bound the mean of the line's KPI in a window. Operators are listened to for the
+    first hour: so many overrides, at more than `ratio_worst` times the usual rate, page.
+    """
 
     windows_min: Annotated[int, Meta(ge=1)] = 288
     inferences_min: Annotated[int, Meta(ge=1)] = 500
@@ -97,6 +111,27 @@ class GateLimits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     out_of_domain_share_max: Share = 0.20
     alpha_fail: Annotated[float, Meta(gt=0, lt=1)] = 0.01
     alpha_pass: Annotated[float, Meta(gt=0, lt=1)] = 0.05
+    bad_windows_max: Annotated[float, Meta(gt=0, lt=1)] = 0.10
+    ratio_fail: Annotated[float, Meta(ge=1)] = 1.1
+    ratio_pass: Annotated[float, Meta(gt=1)] = 1.5
+    ratio_worst: Annotated[float, Meta(ge=1)] = 3.0
+    restarts_per_day_max: Annotated[float, Meta(gt=0)] = 1.0
+    anomaly_share_max: Share | None = None
+    kpi_min: float | None = None
+    kpi_max: float | None = None
+    overrides_page_min: Annotated[int, Meta(ge=1)] = 3
+    history_days_min: Annotated[int, Meta(ge=0, le=14)] = 7
+    history_days_max: Annotated[int, Meta(ge=1, le=14)] = 14
+    history_windows_min: Annotated[int, Meta(ge=1)] = 24
+    regimes: Annotated[list[Regime], Meta(max_length=16)] = []
+    regime_windows_min: Annotated[int, Meta(ge=1)] = 12
+    shifts: Annotated[tuple[ClockTime, ...], Meta(min_length=1, max_length=8)] = (
+        "06:00",
+        "14:00",
+        "22:00",
+    )
+    shift_zone: Annotated[str, Meta(max_length=64)] = "UTC"
+    shifts_min: Annotated[int, Meta(ge=0, le=21)] = 1
 
 
 class ChangeWindow(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -106,8 +141,8 @@ class ChangeWindow(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     """
 
     days: Annotated[list[Annotated[int, Meta(ge=1, le=7)]], Meta(min_length=1, max_length=7)]
-    start: Annotated[str, Meta(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$")]
-    end: Annotated[str, Meta(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$")]
+    start: ClockTime
+    end: ClockTime
     zone: Annotated[str, Meta(max_length=64)] = "UTC"
 
 
@@ -163,8 +198,28 @@ class Plan(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     maintenance: dict[str, str] = {}  # out for now, with the reason; they catch up
 
 
+class Stratum(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Bad windows of like gateways in like circumstances: four numbers that a test rests on.
+
+    `bad` are the canary's, `both` those of canary and control together; `expected` is what the
+    canary's own histories make of its exposure, `expected_control` likewise.
+    """
+
+    name: Annotated[str, Meta(max_length=200)]
+    bad: Count
+    both: Count
+    expected: float
+    expected_control: float
+
+
 class Measurement(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One gate: what was measured, against what, from how much, and what follows."""
+    """One gate: what was measured, against what, from how much, and what follows.
+
+    `log_e` is the evidence of harm, `log_e_good` that there is none, as natural logarithms.
+    `strata` and the two vectors are what the comparison with the control rests on: the
+    log-likelihood ratio at each step of the grid of alternatives, `worse` against `ratio_fail`
+    and `better` against `ratio_pass`. Vectors of several sites are pooled by adding.
+    """
 
     gate: Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_]{0,30}$")]
     verdict: Verdict
@@ -174,10 +229,19 @@ class Measurement(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     n: Count
     explanation: Reason = ""
     log_e: float | None = None
+    log_e_good: float | None = None
+    strata: list[Stratum] = []
+    worse: list[float] = []
+    better: list[float] = []
+    more_s: float | None = None
 
 
 class GateReport(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The verdict over one cohort; `by` names the gates that decided it."""
+    """The verdict over one cohort; `by` names the gates that decided it.
+
+    `device_hours` is how much more exposure an undecided gate still needs if all goes on as it
+    did, None where nobody can say. `more_s` of a measurement is its own part of that, in seconds.
+    """
 
     cohort: str
     verdict: Verdict
@@ -186,6 +250,7 @@ class GateReport(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     exposure_s: float = 0.0
     windows: Count = 0
     needs: Reason = ""
+    device_hours: float | None = None
 
 
 class Member(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

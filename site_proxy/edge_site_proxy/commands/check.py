@@ -7,6 +7,7 @@ from edge_core.trust import Trust
 from edge_site_proxy import config, outbound
 from edge_site_proxy.config import OtlpUpstream, RegistrySource
 from edge_site_proxy.identity.files import IdentityFiles
+from edge_site_proxy.rollout.shifts import zone_of
 from edge_site_proxy.rollout.strategies import check as check_strategy
 from edge_site_proxy.rollout.windows import check_zones
 
@@ -22,6 +23,7 @@ def body(chosen: argparse.Namespace) -> int:
     IdentityFiles(settings.identity.directory).authority()
     check_zones(settings.rollout.policy)
     check_strategy(settings.rollout.policy)
+    zone_of(settings.rollout.policy.gate.shift_zone)
     upstream = settings.telemetry.upstream
     if isinstance(upstream, OtlpUpstream):
         _check_upstream(upstream)

@@ -7,7 +7,7 @@ go with what is seen. An undecided gate waits for a person too.
 from datetime import datetime
 
 from edge_core.contracts.api import Priority
-from edge_core.contracts.rollout import GateReport, Hold, RolloutState, Verdict
+from edge_core.contracts.rollout import GateReport, Hold, Measurement, RolloutState, Verdict
 from edge_site_proxy.audit.events import Event
 from edge_site_proxy.rollout.facts import (
     FAILED,
@@ -161,16 +161,25 @@ def cleared(rollout: Rollout, now: datetime, hold: Hold) -> Step:
 
 
 def numbers(report: GateReport | None) -> list[dict[str, object]]:
-    """What the audit log keeps of a report: enough to see why, and no more."""
+    """What the audit log keeps of a report: all that the verdict can be worked out again from."""
     rows = report.measurements if report is not None else []
-    return [
-        {
-            "gate": row.gate,
-            "verdict": row.verdict.value,
-            "value": row.value,
-            "limit": row.limit,
-            "n": row.n,
-            "log_e": row.log_e,
-        }
-        for row in rows
-    ]
+    return [_number(row) for row in rows]
+
+
+def _number(row: Measurement) -> dict[str, object]:
+    found: dict[str, object] = {
+        "gate": row.gate,
+        "verdict": row.verdict.value,
+        "value": row.value,
+        "limit": row.limit,
+        "n": row.n,
+        "log_e": row.log_e,
+        "log_e_good": row.log_e_good,
+    }
+    if row.strata:
+        found["strata"] = [
+            [each.name, each.bad, each.both, each.expected, each.expected_control]
+            for each in row.strata
+        ]
+        found |= {"worse": row.worse, "better": row.better}
+    return found

@@ -6,17 +6,16 @@ from edge_core.contracts.gateway import Outcome, PermitRequest, UpdateState
 from edge_core.contracts.plant import GatewayPlace
 from edge_core.contracts.rollout import GateReport, RolloutState
 from edge_site_proxy.fleet.sightings import IN_FLIGHT
-from edge_site_proxy.rollout.evidence import EMPTY, Tally, pooled
+from edge_site_proxy.rollout.case import Case, Control, Subject
+from edge_site_proxy.rollout.evidence import EMPTY, History, Tally, history_of, pooled
 from edge_site_proxy.rollout.facts import ABSENT, STUCK, Facts, Standing
-from edge_site_proxy.rollout.gate import Case, Control, History, Subject, judge
+from edge_site_proxy.rollout.gate import judge
 from edge_site_proxy.rollout.permits import Ask, Neighbour, lease_s
 from edge_site_proxy.rollout.planner import prospect, waits_for
 from edge_site_proxy.rollout.records import MOVING, PENDING, Rollout
 from edge_site_proxy.rollout.strategies import blue_green
 from edge_site_proxy.rollout.wanted import assigned, rollback_owed
 from edge_site_proxy.rollout.world import World
-
-_UNTOUCHED = History(windows=0, bad=0)
 
 
 def facts(world: World, rollout: Rollout, judged: Mapping[int, GateReport]) -> Facts:
@@ -87,6 +86,8 @@ def case(world: World, rollout: Rollout, number: int) -> Case:
         subjects={serial: _subject(world, rollout, serial, baseline) for serial in cohort.members},
         controls=_controls(world, rollout, baseline),
         shadow_needed=plan.rollback_to is not None and plan.policy.shadow_pairs_min > 0,
+        window_s=world.settings.health_window_s,
+        confirm=rollout.state is RolloutState.SOAKING and number == rollout.header.cohort,
     )
 
 
@@ -200,48 +201,56 @@ def _subject(
 ) -> Subject:
     digest = rollout.digest
     running = pooled(_tally(world, serial, digest, role) for role in ("trial", "committed"))
-    heard = world.heard.get(serial, world.started)
-    silent_s = world.clocks.monotonic() - heard - world.settings.policy.silent_after_s
     now = standing(world, rollout, serial)
     return Subject(
         running=running,
         shadow=_tally(world, serial, digest, "shadow"),
         history=baseline.get(serial),
+        kind=_kind(world, serial),
         veto=veto_of(world, rollout, serial),
-        silent_s=max(0.0, silent_s),
+        silent_s=_silent_s(world, serial),
         activated=now.runs and serial not in rollout.header.late,
     )
 
 
+def _kind(world: World, serial: str) -> str:
+    place = world.plant.places[serial]
+    return f"{place.zone}, {place.hardware}"
+
+
+def _silent_s(world: World, serial: str) -> float:
+    heard = world.heard.get(serial, world.started)
+    return max(0.0, world.clocks.monotonic() - heard - world.settings.policy.silent_after_s)
+
+
 def _controls(world: World, rollout: Rollout, baseline: Mapping[str, History]) -> list[Control]:
     back = rollout.plan.rollback_to
-    if back is None or not baseline:
+    if back is None:
         return []
     canary = set(rollout.members_to(rollout.header.cohort))
-    found = []
-    for serial, history in baseline.items():
-        if serial in canary:
-            continue
-        tally = _tally(world, serial, back.digest, "committed")
-        meanwhile = History(
-            windows=tally.windows - history.windows, bad=tally.bad_windows - history.bad
+    return [
+        Control(
+            history=history,
+            tally=_tally(world, serial, back.digest, "committed"),
+            kind=_kind(world, serial),
+            silent=not world.reachable(serial),
         )
-        found.append(Control(history=history, meanwhile=meanwhile))
-    return found
+        for serial, history in baseline.items()
+        if serial not in canary
+    ]
 
 
 def snapshot(world: World, rollout: Rollout) -> dict[str, History]:
     """Every member's history on the present release, to be frozen as a baseline."""
-    back = rollout.plan.rollback_to
+    back, limits, now = rollout.plan.rollback_to, rollout.plan.policy.gate, world.clocks.now()
     if back is None:
         return {}
-    found = {}
-    for part in rollout.plan.cohorts:
-        for serial in part.members:
-            tally = _tally(world, serial, back.digest, "committed")
-            if tally is not EMPTY:
-                found[serial] = History(windows=tally.windows, bad=tally.bad_windows)
-    return found
+    return {
+        serial: history_of(tally, limits, now)
+        for part in rollout.plan.cohorts
+        for serial in part.members
+        if (tally := _tally(world, serial, back.digest, "committed")) is not EMPTY
+    }
 
 
 def _tally(world: World, serial: str, digest: str, role: str) -> Tally:

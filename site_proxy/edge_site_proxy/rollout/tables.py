@@ -11,8 +11,7 @@ from edge_core.contracts.gateway import Desired, HealthWindow, RollbackOrder
 from edge_core.contracts.rollout import Plan
 from edge_site_proxy.audit.events import Event
 from edge_site_proxy.fleet.sightings import Sighting
-from edge_site_proxy.rollout.evidence import Tally
-from edge_site_proxy.rollout.gate import History
+from edge_site_proxy.rollout.evidence import History, Tally
 from edge_site_proxy.rollout.records import Arrived, Grant, Header, Rollout
 from edge_site_proxy.store import Tx
 from edge_site_proxy.store.rows import find, load
@@ -116,20 +115,17 @@ Baseline = dict[str, History]
 
 
 class _BaselineRow(msgspec.Struct, frozen=True, kw_only=True):
-    """One cohort's histories: serial -> windows, and how many of them were bad."""
+    """One cohort's histories: by serial."""
 
     rollout: str
     cohort: int
-    histories: dict[str, tuple[int, int]]
+    histories: Baseline
 
 
 def load_baselines(db: Database) -> dict[tuple[str, int], Baseline]:
     """Histories as they were when a cohort began to activate."""
     return {
-        (row.rollout, row.cohort): {
-            serial: History(windows=windows, bad=bad)
-            for serial, (windows, bad) in row.histories.items()
-        }
+        (row.rollout, row.cohort): row.histories
         for row in load(db, "baselines", _BaselineRow).values()
     }
 
@@ -138,8 +134,7 @@ def save_baseline(
     tx: Tx, rollout: str, cohort: int, baseline: Mapping[str, History], by: Event
 ) -> None:
     """Freeze the histories for one cohort."""
-    histories = {serial: (history.windows, history.bad) for serial, history in baseline.items()}
-    row = _BaselineRow(rollout=rollout, cohort=cohort, histories=histories)
+    row = _BaselineRow(rollout=rollout, cohort=cohort, histories=dict(baseline))
     tx.put("baselines", f"{rollout}/{cohort}", row, by=by)
 
 

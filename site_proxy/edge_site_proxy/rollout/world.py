@@ -20,9 +20,8 @@ from edge_site_proxy.fleet.errors import UnknownGatewayError
 from edge_site_proxy.fleet.sightings import Sighting, merge
 from edge_site_proxy.rollout import tables
 from edge_site_proxy.rollout.cohorts import safety_zones
-from edge_site_proxy.rollout.evidence import Tally
-from edge_site_proxy.rollout.gate import History
-from edge_site_proxy.rollout.records import Arrived, Grant, Rollout
+from edge_site_proxy.rollout.evidence import History, Tally
+from edge_site_proxy.rollout.records import MOVING, Arrived, Grant, Rollout
 from edge_site_proxy.rollout.tables import TallyKey, Wish
 from edge_site_proxy.rollout.timezones import UNKNOWN
 from edge_site_proxy.rollout.topology import out_of_service
@@ -232,9 +231,14 @@ class World:
         return known[1].get(serial)
 
     def limits(self, digest: str) -> GateLimits:
-        """What makes a window of *digest* bad: as approved, else as the site is configured."""
+        """What makes a window of *digest* bad: as approved, else as the site is configured.
+
+        While a rollout moves, the release that it replaces is measured by the same limits.
+        """
         for rollout in self.rollouts.values():
-            if rollout.open and rollout.digest == digest:
+            back = rollout.plan.rollback_to
+            compared = rollout.state in MOVING and back is not None and back.digest == digest
+            if compared or (rollout.open and rollout.digest == digest):
                 return rollout.plan.policy.gate
         return self.settings.policy.gate
 

@@ -8,10 +8,19 @@ import msgspec
 import pytest
 
 from edge_core.contracts.rollout import GateReport, Measurement, Verdict
-from edge_site_proxy.rollout.evidence import EMPTY, Tally
-from edge_site_proxy.rollout.gate import Case, Control, History, Subject, judge
-from edge_site_proxy.rollout.statistics import log_wealth_better
-from tests.unit.site_proxy.rollout.test_gate import GOOD, LIMITS, tally
+from edge_site_proxy.rollout.case import Case, Control, Subject
+from edge_site_proxy.rollout.evidence import EMPTY, Counts
+from edge_site_proxy.rollout.gate import judge
+from edge_site_proxy.rollout.statistics import (
+    Arms,
+    better_stakes,
+    growth,
+    log_wealth,
+    log_wealth_better,
+    ratio_better,
+    ratio_worse,
+)
+from tests.unit.site_proxy.rollout.test_gate import GOOD, LIMITS, RECIPE, past, ran, tally
 
 WANTED = math.log(20)  # at the alpha of a PASS
 PASS, WAIT, FAIL = Verdict.PASS, Verdict.INCONCLUSIVE, Verdict.FAIL
@@ -38,7 +47,9 @@ FIGURES: dict[str, tuple[float, float, str, int]] = {
     "errors": (0.0, 0.02, "1", 2400),
     "latency": (2000.0, 10_000.0, "us", 40),
     "domain": (0.0, 0.2, "1", 2700),
+    "overrides": (0.0, 0.1, "1", 40),
     "disagreement": (0.0, 0.1, "1", 300),
+    "restarts": (0.0, 1000.0, "1/d", 40),
 }
 
 
@@ -116,10 +127,10 @@ ROWS = {
         "40 of 40 windows over the limit",
     ),
     "not yet enough for the latency": Row(
-        replace(GOOD, running=tally(2)), "latency", WAIT, "more windows to trust the latency"
+        replace(GOOD, running=tally(2)), "latency", WAIT, "about 0.26 device-hours more"
     ),
     "errors far over the limit": Row(
-        replace(GOOD, running=tally(40, errors=12)), "errors", FAIL, "480 of 2400"
+        replace(GOOD, running=tally(40, errors=12)), "errors", FAIL, "480 of 2400 failed"
     ),
     "outside the domain": Row(
         replace(GOOD, running=tally(40, outside=60)),
@@ -137,7 +148,7 @@ ROWS = {
         replace(GOOD, shadow=tally(1, pairs=10, disagreed=1)),
         "disagreement",
         WAIT,
-        "1 of 10 is not below the limit (disagreement)",
+        "never at the present rate: it is not below the limit",
     ),
 }
 
@@ -172,35 +183,45 @@ def test_a_veto_is_counted_and_never_too_long() -> None:
     assert (row.value, row.n, len(row.explanation)) == (2.0, 2, 500)
 
 
+@pytest.mark.parametrize("errors", [0, 1])
+def test_how_much_more_it_takes(errors: int) -> None:
+    """If it goes on as it did, so much more exposure is just enough for both of its proofs."""
+    row = row_of(report_of(replace(GOOD, running=tally(2, errors=errors))), "errors")
+    grown = max(
+        growth(better_stakes(2 * errors, 120, 0.02), WANTED),
+        growth(better_stakes(0, 2, 0.1), WANTED),
+    )
+    assert row.verdict is WAIT
+    assert row.more_s == pytest.approx((grown - 1) * 60.0)
+    hours = float(row.explanation.removeprefix("about ").removesuffix(" device-hours more"))
+    assert hours == pytest.approx((grown - 1) * 60.0 / 3600, rel=0.05)
+
+
+def test_an_undecided_gate_says_how_long() -> None:
+    """The longest of what its measurements still need, at the rate of those that run it."""
+    some = replace(GOOD, running=tally(6))
+    report = report_of(some, some, Subject())
+    assert report.verdict is WAIT
+    slowest = max(row.more_s or 0.0 for row in report.measurements)
+    assert report.device_hours == pytest.approx(slowest / 3600, abs=1e-6)
+    assert report.needs.startswith("about ")
+    assert "h at the present rate of 2 gateways; " in report.needs
+    silent = report_of(replace(GOOD, running=tally(12), silent_s=1.0))
+    assert "device-hours more, no gateway runs it; windows: 8 more health" in silent.needs
+
+
+def test_a_gate_that_waits_for_no_exposure() -> None:
+    """Who is mute is waited for, and nobody can say how long; a decided gate waits for nothing."""
+    mute = report_of(GOOD, Subject(activated=True))
+    assert (mute.needs, mute.device_hours) == ("coverage: no health windows from g2", None)
+    assert report_of(GOOD).device_hours is None
+
+
 def test_latency_passes_with_just_enough_windows() -> None:
-    """One window fewer than the typical window takes to be trusted, and it waits."""
-    least = next(count for count in range(1, 100) if log_wealth_better(0, count, 0.5) >= WANTED)
+    """One window fewer than it takes to prove that few are slow, and it waits."""
+    least = next(count for count in range(1, 100) if log_wealth_better(0, count, 0.1) >= WANTED)
     for count, verdict in ((least - 1, WAIT), (least, PASS)):
         assert row_of(report_of(replace(GOOD, running=tally(count))), "latency").verdict is verdict
-
-
-@pytest.mark.parametrize("errors", [0, 1])
-def test_how_many_more_it_takes(errors: int) -> None:
-    """If it goes on as it did, so many more are enough, and half of them all would not be."""
-    row = row_of(report_of(replace(GOOD, running=tally(2, errors=errors))), "errors")
-    count, share = row.n, row.value
-    assert share is not None
-    assert row.verdict is WAIT
-    more = int(row.explanation.removeprefix("about ").split()[0])
-    total = count + more
-    assert row.explanation == f"about {more} more windows scored (errors)"
-    assert log_wealth_better(round(share * total), total, 0.02) >= WANTED
-    assert log_wealth_better(round(share * total / 2), total // 2, 0.02) < WANTED
-
-
-def bad(windows: int, count: int) -> Tally:
-    """So many windows, of which so many were bad, though never by much."""
-    return msgspec.structs.replace(tally(windows), bad_windows=count)
-
-
-BEFORE = History(windows=2000, bad=200)
-STEADY = Control(BEFORE, History(windows=1000, bad=100))
-CANARY = Subject(running=bad(400, 110), shadow=GOOD.shadow, history=BEFORE, activated=True)
 
 
 @dataclass(frozen=True)
@@ -212,53 +233,114 @@ class Arm:
     verdict: Verdict
 
 
+BEFORE = past(2000, 200)
+STEADY = Control(BEFORE, ran(1000, 100))
+CANARY = Subject(running=ran(400, 110), shadow=GOOD.shadow, history=BEFORE, activated=True)
+ELSEWHERE = msgspec.structs.replace(ran(1000), strata={"recipe B": Counts(1000, 100)})
 ARMS = {
     "worse than before, and the others are not: fail": Arm(CANARY, [STEADY] * 5, FAIL),
     "the others became worse as well: it is the plant": Arm(
-        CANARY, [Control(BEFORE, History(1000, 275))] * 5, PASS
+        CANARY, [Control(BEFORE, ran(1000, 275))] * 5, PASS
     ),
-    "no others to compare with": Arm(CANARY, [], PASS),
+    "no others to compare with": Arm(CANARY, [], WAIT),
     "others without a history say nothing": Arm(
-        CANARY, [Control(History(23, 2), History(1000, 100))] * 5, PASS
+        CANARY, [Control(past(23, 2), ran(1000, 100))] * 5, WAIT
     ),
-    "a day of history is one": Arm(CANARY, [Control(History(24, 2), History(5000, 500))], FAIL),
-    "others that are silent say nothing": Arm(CANARY, [Control(BEFORE, History(0, 0))], PASS),
-    "no history of its own": Arm(replace(CANARY, history=None), [STEADY] * 5, PASS),
+    "others with a history of too few days say nothing": Arm(
+        CANARY, [Control(past(2000, 200, days=6), ran(1000, 100))] * 5, WAIT
+    ),
+    "a week of history is one, if it has a few windows": Arm(
+        CANARY, [Control(past(24, 2, days=7), ran(5000, 500))], FAIL
+    ),
+    "others that are silent say nothing": Arm(CANARY, [Control(BEFORE, EMPTY)], WAIT),
+    "others in another recipe say nothing": Arm(CANARY, [Control(BEFORE, ELSEWHERE)] * 5, WAIT),
+    "others of another kind say nothing": Arm(
+        CANARY, [replace(STEADY, kind="boiler, generic")] * 5, WAIT
+    ),
+    "no history of its own": Arm(replace(CANARY, history=None), [STEADY] * 5, WAIT),
     "too short a history of its own": Arm(
-        replace(CANARY, history=History(23, 2)), [STEADY] * 5, PASS
+        replace(CANARY, history=past(23, 2)), [STEADY] * 5, WAIT
     ),
-    "as good as ever: pass": Arm(replace(CANARY, running=bad(400, 40)), [STEADY] * 5, PASS),
+    "as good as ever: pass": Arm(replace(CANARY, running=ran(400, 20)), [STEADY] * 5, PASS),
     "never bad before, and now often: fail": Arm(
-        replace(CANARY, history=History(24, 0), running=bad(100, 30)), [STEADY] * 5, FAIL
+        replace(CANARY, history=past(24, 0), running=ran(100, 30)), [STEADY] * 5, FAIL
     ),
-    "twice the windows are no harm": Arm(replace(CANARY, running=bad(4000, 400)), [STEADY], PASS),
+    "ten times the windows are no harm": Arm(
+        replace(CANARY, running=ran(4000, 400)), [STEADY] * 5, PASS
+    ),
+    "often bad, but no oftener than ever: pass, though the plan's own limit is not proved": Arm(
+        replace(CANARY, running=ran(4000, 600), history=past(2000, 300)),
+        [Control(past(2000, 300), ran(2000, 300))] * 5,
+        PASS,
+    ),
 }
+
+
+def compared(arm: Arm, *others: Subject) -> GateReport:
+    """The report, with the history that production asks for."""
+    limits = msgspec.structs.replace(LIMITS, history_days_min=7)
+    named = {f"g{number}": each for number, each in enumerate([arm.canary, *others], 1)}
+    return judge(Case("canary", limits, named, controls=arm.controls))
 
 
 @pytest.mark.parametrize("name", ARMS)
 def test_against_its_own_history(name: str) -> None:
     """A canary is blamed for what it does worse than before, and the others do not."""
     arm = ARMS[name]
-    row = row_of(report_of(arm.canary, controls=arm.controls), "errors")
-    assert row.verdict is arm.verdict
+    row = row_of(compared(arm), "errors")
+    assert row.verdict is arm.verdict, row
     told = "worse than its own history" in row.explanation
     assert told is (arm.verdict is FAIL)
 
 
-def test_one_without_a_history_spoils_the_comparison() -> None:
-    """A cohort is compared as a whole or not at all; who has not begun does not count."""
-    stranger = replace(CANARY, history=None)
-    idle = Subject(running=EMPTY)
-    for other, verdict in ((stranger, PASS), (idle, FAIL)):
-        report = report_of(CANARY, other, controls=[STEADY] * 5)
-        assert row_of(report, "errors").verdict is verdict
+def test_the_four_numbers_are_kept() -> None:
+    """Bad windows of the canary and of both, and what either arm's histories make expect."""
+    other = replace(CANARY, kind="boiler, fast", running=ran(100, 3), history=past(1000, 19))
+    fast = Control(past(1000, 39), ran(500, 20), kind="boiler, fast")
+    row = row_of(compared(Arm(CANARY, [STEADY, STEADY, fast], FAIL), other), "errors")
+    assert [(each.name, each.bad, each.both) for each in row.strata] == [
+        ("boiler, fast, recipe A", 3, 23),
+        (RECIPE, 110, 310),
+    ]
+    assert [(each.expected, each.expected_control) for each in row.strata] == [
+        (1.95, 19.75),
+        (40.1, 200.5),
+    ]
+    assert (len(row.worse), len(row.better)) == (7, 6)
+
+
+def test_evidence_gives_the_verdict_again() -> None:
+    """From what is kept of the comparison its likelihoods follow, to the last digit shown."""
+    row = row_of(compared(ARMS["worse than before, and the others are not: fail"]), "errors")
+    (one,) = row.strata
+    arms = Arms([one.bad], [one.both], [one.expected], [one.expected_control])
+    assert row.worse == pytest.approx(ratio_worse(arms, 1.1).logs, abs=1e-4)
+    assert row.better == pytest.approx(ratio_better(arms, 1.5).logs, abs=1e-4)
+    assert row.log_e is not None
+    assert row.log_e == pytest.approx(
+        log_wealth(ratio_worse(arms, 1.1)) + math.log(0.75), abs=0.01
+    )
+
+
+def test_one_without_a_history_is_not_judged_by_it() -> None:
+    """The others are compared all the same; the gate waits until pairs judge the stranger."""
+    arm = Arm(replace(CANARY, running=ran(400, 20)), [STEADY] * 5, PASS)
+    stranger = replace(arm.canary, history=None)
+    report = compared(arm, stranger)
+    assert row_of(report, "errors").strata == row_of(compared(arm), "errors").strata
+    row = row_of(report, "history")
+    assert (row.verdict, row.value) == (WAIT, 1.0)
+    assert row.explanation == "no history of 7 days: g2"
+    paired = replace(stranger, running=msgspec.structs.replace(stranger.running, pairs=400))
+    assert row_of(compared(arm, paired), "history").verdict is PASS
+    assert row_of(compared(arm, Subject()), "history").verdict is PASS
 
 
 def test_the_worst_gateway_is_shown_with_its_history() -> None:
     """Who, how many bad windows of how many, and what was usual there."""
-    history = History(windows=2000, bad=2)
-    row = row_of(report_of(replace(GOOD, running=bad(40, 20), history=history)), "worst_gateway")
-    assert row.explanation == "g1: 20 bad windows of 40, before 2 of 2000"
+    subject = replace(GOOD, running=ran(40, 20), history=past(2000, 2))
+    row = row_of(report_of(subject), "worst_gateway")
+    assert row.explanation == "g1: 20 of 40 windows bad (errors), before 2 of 2000"
     assert row.value == 0.5
     assert row.limit == pytest.approx(3 * 2 / 2000)
     assert (row.unit, row.n) == ("1", 40)

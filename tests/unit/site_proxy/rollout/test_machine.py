@@ -635,7 +635,15 @@ def test_the_report_that_decided_is_kept() -> None:
     assert header.gates == [PASS]
     assert (facts["verdict"], facts["by"], facts["waived"]) == ("pass", ["disagreement"], False)
     assert facts["measurements"] == [
-        {"gate": gate, "verdict": "pass", "value": 0.0, "limit": 0.1, "n": 60, "log_e": None}
+        {
+            "gate": gate,
+            "verdict": "pass",
+            "value": 0.0,
+            "limit": 0.1,
+            "n": 60,
+            "log_e": None,
+            "log_e_good": None,
+        }
         for gate in ("disagreement", "errors")
     ]
     header, facts, _ = made("a failed gate holds, whatever the state")

@@ -14,13 +14,19 @@ from edge_site_proxy.rollout.statistics import (
     BETTER,
     WORSE,
     Arms,
+    log_wealth,
     log_wealth_any,
     log_wealth_better,
     log_wealth_mean,
-    log_wealth_ratio,
     log_wealth_worse,
     mean_bets,
+    oftener_stakes,
+    rarer_stakes,
+    ratio_better,
+    ratio_worse,
 )
+
+HEAVY = [0.1, 0.1, 0.2, 0.25, 0.2, 0.1, 0.05]  # stakes on the alternatives of WORSE
 
 counts = st.integers(0, 200).flatmap(
     lambda count: st.tuples(st.integers(0, count), st.just(count))
@@ -43,7 +49,8 @@ def test_worse(seen: tuple[int, int], limit: float) -> None:
     bad, count = seen
     shares = [limit * step for step in WORSE if limit * step < 1]
     logs = [likelihood(bad, count, each) - likelihood(bad, count, limit) for each in shares]
-    expected = mixed(logs, [1 / len(logs)] * len(logs))
+    weights = [each / sum(HEAVY[: len(logs)]) for each in HEAVY[: len(logs)]]
+    expected = mixed(logs, weights)
     assert log_wealth_worse(bad, count, limit) == pytest.approx(expected, rel=1e-9, abs=1e-9)
 
 
@@ -87,16 +94,38 @@ def test_ratio(listed: Strata, ratio: float) -> None:
         ]
         return sum(map(likelihood, bad, both, shares))
 
-    logs = [total(step) - total(1.0) for step in WORSE]
-    found = log_wealth_ratio(arms, ratio, WORSE)
-    assert found == pytest.approx(mixed(logs, [1 / len(logs)] * len(logs)), rel=1e-7, abs=1e-7)
+    for bets, grid, weights in (
+        (ratio_worse, WORSE, HEAVY),
+        (ratio_better, BETTER, [1 / len(BETTER)] * len(BETTER)),
+    ):
+        logs = [total(step) - total(1.0) for step in grid]
+        stakes = bets(arms, ratio)
+        assert stakes.logs == pytest.approx(tuple(logs), rel=1e-7, abs=1e-7)
+        found = log_wealth(stakes)
+        assert found == pytest.approx(mixed(logs, weights), rel=1e-7, abs=1e-7)
+
+
+@given(st.integers(0, 40), st.floats(0.1, 50), st.floats(0.05, 4))
+def test_rates(events: int, days: float, limit: float) -> None:
+    """Events of a Poisson process, against its limit, at every alternative."""
+    for bets, grid, weights in (
+        (oftener_stakes, WORSE, HEAVY),
+        (rarer_stakes, BETTER, [0.1] * 5 + [0.5]),
+    ):
+        logs = [
+            stats.poisson.logpmf(events, limit * step * days)
+            - stats.poisson.logpmf(events, limit * days)
+            for step in grid
+        ]
+        found = log_wealth(bets(events, days, limit))
+        assert found == pytest.approx(mixed(logs, weights), rel=1e-6, abs=1e-6)
 
 
 @given(st.floats(0, 1), st.floats(0.01, 0.99))
 def test_bets(value: float, limit: float) -> None:
     """Each bet gains in proportion to how far the value lies above the limit."""
     gains = [1 + share / limit * (value - limit) for share in BETS]
-    assert mean_bets(value, limit).tolist() == pytest.approx([math.log(gain) for gain in gains])
+    assert mean_bets(value, limit) == pytest.approx([math.log(gain) for gain in gains])
 
 
 CERTAIN: dict[str, Callable[[], float]] = {
@@ -105,8 +134,8 @@ CERTAIN: dict[str, Callable[[], float]] = {
     "nothing seen": lambda: log_wealth_mean(mean_bets(0.0, 0.5)),
     "better than nothing": lambda: log_wealth_better(0, 10, 0.0),
     "better than certain": lambda: log_wealth_better(10, 10, 1.0),
-    "an arm that can have none": lambda: log_wealth_ratio(Arms([1], [2], [0.0], [1.0]), 1, WORSE),
-    "an arm that has them all": lambda: log_wealth_ratio(Arms([1], [2], [1.0], [0.0]), 1, WORSE),
+    "an arm that can have none": lambda: log_wealth(ratio_worse(Arms([1], [2], [0.0], [1.0]), 1)),
+    "an arm that has them all": lambda: log_wealth(ratio_worse(Arms([1], [2], [1.0], [0.0]), 1)),
 }
 
 
@@ -125,7 +154,7 @@ def test_mean(bets: list[float]) -> None:
 
 def test_any_part() -> None:
     """Half the stake on the pool, half shared by its parts; without parts all on the pool."""
-    pool, quiet, loud = np.full(5, -1.0), np.full(5, -2.0), np.full(5, 9.0)
+    pool, quiet, loud = [-1.0] * 5, [-2.0] * 5, [9.0] * 5
     assert log_wealth_any(pool, []) == pytest.approx(-1.0)
     assert log_wealth_any(pool, [quiet, loud]) == pytest.approx(
         mixed([-1.0, -2.0, 9.0], [0.5, 0.25, 0.25])

@@ -31,7 +31,7 @@ check: $(READY) ## formatting, lint, types, architecture
 	$(BIN)/lint-imports --no-logo
 
 bench: $(READY) ## every benchmark   (one alone: .venv/bin/python -m bench.journal --quick)
-	@for name in ingest inference swap serving journal audit console; do $(BIN)/python -m bench.$$name $(ARGS) || exit 1; done
+	@for name in ingest inference swap serving journal audit console gate fleet; do $(BIN)/python -m bench.$$name $(ARGS) || exit 1; done
 
 docs: $(READY) ## write docs/reference anew from the code; a test fails while it is stale
 	$(BIN)/python -m tests.architecture.reference

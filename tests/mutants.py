@@ -67,6 +67,7 @@ UPDATE = tuple(
         ".py::test_a_trial_goes_on_where_it_was",
     )
 )
+GATE = ("site_proxy/rollout/test_gate.py", "site_proxy/rollout/test_gate_report.py")
 AIMS: dict[str, Aim] = {
     f"{GATEWAY}/update/references.py": Aim(("runtime/update/test_references.py",)),
     f"{GATEWAY}/update/machine.py": Aim(UPDATE),
@@ -75,9 +76,12 @@ AIMS: dict[str, Aim] = {
     f"{GATEWAY}/update/record.py": Aim(UPDATE),
     f"{ROLLOUT}/machine.py": Aim(("site_proxy/rollout/test_machine.py",)),
     f"{ROLLOUT}/holds.py": Aim(("site_proxy/rollout/test_machine.py",)),
-    f"{ROLLOUT}/gate.py": Aim(
-        ("site_proxy/rollout/test_gate.py", "site_proxy/rollout/test_gate_report.py")
-    ),
+    f"{ROLLOUT}/gate.py": Aim(GATE),
+    f"{ROLLOUT}/goals.py": Aim(GATE),
+    f"{ROLLOUT}/compare.py": Aim(GATE),
+    f"{ROLLOUT}/exposure.py": Aim((*GATE, "site_proxy/rollout/test_exposure.py")),
+    f"{ROLLOUT}/evidence.py": Aim(("site_proxy/rollout/test_evidence.py",)),
+    f"{ROLLOUT}/shifts.py": Aim(("site_proxy/rollout/test_shifts.py",)),
     f"{ROLLOUT}/permits.py": Aim(
         ("site_proxy/rollout/test_permits.py", "site_proxy/rollout/test_permit_limits.py")
     ),

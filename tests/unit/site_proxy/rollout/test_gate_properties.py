@@ -59,7 +59,7 @@ def test_a_verdict_is_a_function(case: Case) -> None:
     """The same evidence gives the same report, in whatever order its members stand (S19)."""
     turned = replace(
         case,
-        subjects=dict(reversed(case.subjects.items())),
+        subjects=dict(reversed(list(case.subjects.items()))),
         controls=tuple(reversed(case.controls)),
     )
     one, other = judge(case), judge(turned)

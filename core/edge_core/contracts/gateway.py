@@ -185,7 +185,11 @@ class TrialPolicy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
 
 
 class Assignment(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Run this release; `activate` says whether a permit may be asked for yet."""
+    """Run this release; `activate` says whether a permit may be asked for yet.
+
+    `former_beside`: once it is committed, what ran before goes on beside it and decides nothing,
+    until the site has seen enough of both.
+    """
 
     release: ReleaseRef
     attempt: Annotated[int, Meta(ge=1)]
@@ -193,6 +197,7 @@ class Assignment(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     activate: bool = False
     shadow_pairs_min: Count = 0
     trial: TrialPolicy = TrialPolicy()
+    former_beside: bool = False
 
 
 class RollbackOrder(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

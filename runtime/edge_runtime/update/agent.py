@@ -16,7 +16,7 @@ from edge_runtime.model import ROLE_COMMITTED, ROLE_TRIAL
 from edge_runtime.update import events
 from edge_runtime.update.ascent import Ascent, Means
 from edge_runtime.update.keeper import RecordKeeper
-from edge_runtime.update.loader import NICE_COMMITTED
+from edge_runtime.update.loader import NICE_COMMITTED, NICE_SHADOW
 from edge_runtime.update.record import AIRBORNE, BEFORE, Record
 from edge_runtime.update.references import Cause, rollback_target
 from edge_runtime.wake import Wake
@@ -39,6 +39,7 @@ class Agent:
         self._load_at_s = 0.0  # not sooner is what is committed loaded again
         self._orders: list[RollbackOrder] = []
         self._untidy = True
+        self._beside: Digest | None = None  # what was brought to go on beside what is committed
         self._routed: Digest | None = None  # whom the record put in charge when we last routed
 
     @property
@@ -163,7 +164,7 @@ class Agent:
         if state is UpdateState.TRIAL and slots.candidate is not None and writable:
             self._decide(slots.candidate, slots.committed, role=ROLE_TRIAL)
         else:
-            self._decide(slots.committed, self._staged())
+            self._decide(slots.committed, self._staged() or self._former())
 
     def _staged(self) -> Digest | None:
         """The release that looks on while it waits for its permit, if it is loaded."""
@@ -172,6 +173,38 @@ class Agent:
         if attempt is None or attempt.state not in waiting:
             return None
         return attempt.digest if self._lineup.has(attempt.digest) else None
+
+    def _former(self) -> Digest | None:
+        """What ran before and goes on beside what is committed, if it is loaded."""
+        former = self._former_wanted()
+        return former if former is not None and self._lineup.has(former) else None
+
+    def _former_wanted(self) -> Digest | None:
+        record = self.record
+        desired, slots = record.desired, record.slots
+        assignment = None if desired is None else desired.assignment
+        if assignment is None or not assignment.former_beside or record.fail_safe:
+            return None
+        settled = self.keeper.state is UpdateState.COMMITTED
+        same = assignment.release.digest == slots.committed
+        return slots.previous_good if settled and same else None
+
+    async def _bring_former(self) -> None:
+        """Have what ran before go on quietly; once a run, and what goes wrong costs only pairs."""
+        former = self._former_wanted()
+        if former == self._beside:
+            return
+        self._beside = former
+        entry = None if former is None else self.record.entries.get(former)
+        if former is None or entry is None:
+            return
+        try:
+            if self._lineup.has(former):
+                await self._lineup.promote(former, NICE_SHADOW)
+            else:
+                await self._lineup.ensure(entry, nice=NICE_SHADOW)
+        except EdgeError as error:
+            self.keeper.tell("shadow.unavailable", digest=former, reason=str(error))
 
     def _decide(
         self, effective: Digest | None, shadow: Digest | None = None, role: str = ROLE_COMMITTED
@@ -239,7 +272,8 @@ class Agent:
         """Retire and collect what no reference and no attempt needs any more."""
         record = self.record
         needed = set(record.slots.referenced)
-        loaded = {record.slots.committed, record.slots.candidate}
+        await self._bring_former()
+        loaded = {record.slots.committed, record.slots.candidate, self._former_wanted()}
         await self._lineup.retire_others(frozenset(each for each in loaded if each is not None))
         if not self._untidy:
             return

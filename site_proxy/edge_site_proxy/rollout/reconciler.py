@@ -282,6 +282,7 @@ def _told(desired: Desired) -> Event:
         "release": assignment.release.digest if assignment is not None else None,
         "rollout": assignment.rollout if assignment is not None else None,
         "activate": assignment.activate if assignment is not None else None,
+        "former_beside": assignment.former_beside if assignment is not None else None,
         "rollback_from": rollback.from_digest if rollback is not None else None,
         "safe_mode": desired.safe_mode,
         "snapshot": desired.snapshot,

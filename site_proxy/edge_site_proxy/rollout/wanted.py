@@ -14,6 +14,7 @@ from edge_site_proxy.rollout.records import MOVING, Rollout
 from edge_site_proxy.rollout.strategies import blue_green
 from edge_site_proxy.rollout.world import World
 
+_SOAKS = frozenset({RolloutState.STAGING, RolloutState.ACTIVATING, RolloutState.SOAKING})
 _LEFT = frozenset(
     {RolloutState.ROLLING_BACK, RolloutState.ROLLED_BACK, RolloutState.ROLLBACK_INCOMPLETE}
 )
@@ -21,11 +22,16 @@ _LEFT = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Assigned:
-    """The rollout that decides what a gateway should run, and whether it may ask for a permit."""
+    """The rollout that decides what a gateway should run, and whether it may ask for a permit.
+
+    With `shadow` the release is seen beside the present one first, and with `beside` what ran
+    before goes on beside the release while it soaks.
+    """
 
     rollout: Rollout
     activate: bool
     shadow: bool
+    beside: bool = False
 
 
 def assigned(world: World, serial: str) -> Assigned | None:
@@ -61,7 +67,9 @@ def _in_progress(rollout: Rollout, number: int | None) -> Assigned | None:
         return None
     staging = ahead or (rollout.state is RolloutState.STAGING and number == header.cohort)
     shadow = rollout.plan.rollback_to is not None and number not in header.waived
-    return Assigned(rollout, activate=not staging, shadow=shadow)
+    soaks = number == header.cohort and rollout.state in _SOAKS
+    beside = shadow and soaks and rollout.plan.policy.shadow_pairs_min > 0
+    return Assigned(rollout, activate=not staging, shadow=shadow, beside=beside)
 
 
 def rollback_order(world: World, serial: str) -> RollbackOrder | None:
@@ -142,6 +150,7 @@ def wanted(world: World, serial: str) -> Desired:
             activate=found.activate,
             shadow_pairs_min=plan.policy.shadow_pairs_min if found.shadow else 0,
             trial=plan.policy.trial,
+            former_beside=found.beside,
         )
     return Desired(
         serial=serial,

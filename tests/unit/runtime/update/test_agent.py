@@ -1,6 +1,7 @@
 """What the agent does when a target does not load, bytes rot, the disk is slow, or it stops."""
 
 import asyncio
+import itertools
 import time
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
@@ -23,6 +24,7 @@ from edge_core.contracts.gateway import (
 )
 from edge_core.oci import Source
 from edge_runtime.lineup import Lineup
+from edge_runtime.model import ROLE_COMMITTED
 from edge_runtime.update.agent import Agent
 from edge_runtime.update.ascent import Means, Pace
 from edge_runtime.update.keeper import RecordKeeper
@@ -298,6 +300,46 @@ async def test_results_reach_the_site() -> None:
             gateway.agent.submit(wanting_c(), report)
             await gateway.until(lambda: keeper.report() != report)  # noqa: B023 - ends in this turn
         assert told == [(C, Outcome.FAILED_ROLLED_BACK), (B, Outcome.FAILED_ROLLED_BACK)]
+
+
+async def test_the_former_goes_on_beside() -> None:
+    """After its trial the new model decides and the former looks on, until the site says enough.
+
+    A restart changes nothing about that.
+    """
+    disk = disk_with(record(ON_B))
+    async with running(disk, Line()) as gateway:
+        gateway.agent.submit(wanting_c(trial=SHORT, former_beside=True))
+        await gateway.until(lambda: gateway.now.state is S.COMMITTED)
+        await gateway.until(lambda: gateway.lineup.route.role == ROLE_COMMITTED)
+        assert (gateway.lineup.running, shadow_of(gateway)) == (C, B)
+    async with running(disk, Line(), Cause.ORDERLY) as gateway:
+        await gateway.until(lambda: gateway.lineup.running == C and shadow_of(gateway) == B)
+        enough = desired(assignment("c", trial=SHORT), generation=3)
+        gateway.agent.submit(enough)
+        await gateway.until(lambda: not gateway.lineup.has(B))
+        assert (gateway.lineup.running, shadow_of(gateway)) == (C, None)
+
+
+async def test_a_former_that_does_not_load_costs_nothing() -> None:
+    """It is tried once, and the gateway works on without pairs."""
+    slots = Slots(golden=A, previous_good=B, committed=C)
+    attempt = Attempt(assignment=assignment("c"), state=S.COMMITTED, outcome=Outcome.SUCCEEDED)
+    asked = desired(assignment("c", former_beside=True))
+    before = msgspec.structs.replace(record(slots, attempt), desired=asked)
+    line = Line(breaks=B)
+    async with running(disk_with(before), line) as gateway:
+        await gateway.until(lambda: line.loads == 2)
+        looks = itertools.count()
+        await gateway.until(lambda: next(looks) > 20)
+        assert (gateway.lineup.running, shadow_of(gateway), line.loads) == (C, None, 2)
+        assert gateway.agent.keeper.faults == {}
+
+
+def shadow_of(gateway: Running) -> str | None:
+    """Who looks on."""
+    model = gateway.lineup.route.shadow
+    return None if model is None else model.digest
 
 
 async def test_flight(tmp_path: Path) -> None:

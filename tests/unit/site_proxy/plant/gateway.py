@@ -202,11 +202,24 @@ class Gateway:
         found = []
         if self.effective is not None:
             role = "trial" if self.state is UpdateState.TRIAL else "committed"
-            found.append(self._window(self.effective, role, pairs=0))
+            former = self._former()
+            pairs = 0 if former is None else SCORED
+            found.append(self._window(self.effective, role, pairs=pairs))
+            if former is not None:
+                found.append(self._window(former, "shadow", pairs=pairs))
         if self.state is UpdateState.STAGED and self.update is not None and self.effective:
             self.pairs += SCORED
             found.append(self._window(self.update.digest, "shadow", pairs=SCORED))
         return found
+
+    def _former(self) -> str | None:
+        """What goes on beside the new model: in its trial, and then as long as the site says."""
+        if self.state is UpdateState.TRIAL:
+            return self.committed
+        assignment = None if self.desired is None else self.desired.assignment
+        asked = assignment is not None and assignment.former_beside
+        same = assignment is not None and assignment.release.digest == self.committed
+        return self.previous_good if asked and same else None
 
     def _window(self, digest: str, role: str, pairs: int) -> HealthWindow:
         self.window += 1

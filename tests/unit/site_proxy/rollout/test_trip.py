@@ -28,6 +28,27 @@ async def test_two_releases(tmp_path: Path) -> None:
         )
 
 
+async def test_the_former_goes_on_beside_while_it_soaks(tmp_path: Path) -> None:
+    """Pairs go on after the commit, until the cohort's gate has passed; then nobody looks on."""
+    async with plant(tmp_path) as here:
+        await here.bring(V1)
+        await here.arrive(V2)
+        await here.beat()
+        await here.approve(V2)
+        soaking = await here.until(V2, RolloutState.SOAKING)
+        (canary,) = soaking.plan.cohorts[0].members
+        told = here.gateways[canary].desired
+        assert told is not None
+        assert told.assignment is not None
+        assert told.assignment.former_beside
+        await here.until(V2, RolloutState.COMPLETED)
+        assert here.site.world.tallies[canary, V2.digest, "committed"].pairs > 0
+        assert here.site.world.tallies[canary, V1.digest, "shadow"].pairs > 0
+        _, desired = await here.site.desired(canary)
+        assert desired.assignment is not None
+        assert not desired.assignment.former_beside
+
+
 async def test_bad_canary_is_held_in_shadow(tmp_path: Path) -> None:
     """A release that classes otherwise fails before any gateway is activated, with one page."""
     async with plant(tmp_path) as here:

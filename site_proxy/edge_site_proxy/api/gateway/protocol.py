@@ -36,6 +36,7 @@ class GatewayProtocol(HttpToolsProtocol):
         self._peer: Peer | None = None
         self._guard: asyncio.TimerHandle | None = None
         self._in_head = True
+        self._whole = False
         self._head_bytes = 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # asyncio types it wider, uvicorn narrows it
@@ -65,7 +66,7 @@ class GatewayProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """A request's first byte."""
         super().on_message_begin()
-        self._in_head, self._head_bytes = True, 0
+        self._in_head, self._whole, self._head_bytes = True, False, 0
         self._arm(self.limits.head_s)
         self.scope["extensions"] = {"tls": {"peer": self._peer}}
 
@@ -89,6 +90,19 @@ class GatewayProtocol(HttpToolsProtocol):
         """The whole request is there."""
         self._disarm()
         super().on_message_complete()
+        self._whole = True
+        self._let_go()
+
+    def on_response_complete(self) -> None:
+        """The whole answer is on its way."""
+        super().on_response_complete()
+        self._let_go()
+
+    def _let_go(self) -> None:
+        """Keep nothing of a request that is over: thousands of connections wait for their next."""
+        if self._whole and self.cycle.response_complete:
+            self._whole = False
+            self.cycle = self.scope = self.headers = None  # type: ignore[assignment]  # as uvicorn itself begins
 
     def _weigh(self, octets: int) -> None:
         self._head_bytes += octets

@@ -52,6 +52,27 @@ async def test_slow(sent: bytes, tmp_path: Path) -> None:
         assert await said(server, context, sent) == b""
 
 
+GET = b"GET /gateway/v1/desired HTTP/1.1\r\nhost: x\r\n\r\n"
+LAST = GET.replace(b"host: x", b"host: x\r\nconnection: close")
+IN_A_ROW = {
+    "two at once": (GET + LAST, [b"200", b"200"]),
+    "one that is answered before its body": (
+        b"POST /nowhere HTTP/1.1\r\nhost: x\r\ncontent-length: 3\r\n\r\nabc" + LAST,
+        [b"404", b"200"],
+    ),
+    "five at once": (GET * 4 + LAST, [b"200"] * 5),
+}
+
+
+@pytest.mark.parametrize(("sent", "statuses"), IN_A_ROW.values(), ids=IN_A_ROW.keys())
+async def test_in_a_row(sent: bytes, statuses: list[bytes], tmp_path: Path) -> None:
+    """Requests that follow one another on one connection are each answered, in order."""
+    async with served(tmp_path) as server:
+        context, _ = server.issue("gw-101")
+        answer = await said(server, context, sent)
+        assert [part[:3] for part in answer.split(b"HTTP/1.1 ")[1:]] == statuses
+
+
 async def test_slow_ourselves(tmp_path: Path) -> None:
     """What came in time is answered, even if we were too busy to read it in time."""
     async with served(tmp_path, SHORT) as server:

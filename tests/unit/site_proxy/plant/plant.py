@@ -1,7 +1,8 @@
 """The demo plant in small: two lines, three cells, five pumps; one pair, one safety zone."""
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
+from datetime import datetime
 from pathlib import Path
 
 from edge_core.contracts.api import ApproveRequest
@@ -27,6 +28,7 @@ from edge_site_proxy.rollout.world import SiteSettings
 from edge_site_proxy.site import Arrival, Site, open_store
 from tests.unit.site_proxy.plant.clocks import HandClock
 from tests.unit.site_proxy.plant.gateway import BEAT_S, Gateway
+from tests.unit.site_proxy.plant.log import assert_state_is_the_log
 
 MODEL = "pump-condition"
 TARGET = "linux-amd64/onnxruntime/fp32/b1"
@@ -157,11 +159,15 @@ async def plant(
     inventory: Inventory = INVENTORY,
     policy: Policy = POLICY,
     clock: HandClock | None = None,
+    stamp: Callable[[], datetime] | None = None,
 ) -> AsyncIterator[Plant]:
-    """A plant whose state lies in *folder*; opened twice it is the same plant."""
+    """A plant whose state lies in *folder*; opened twice it is the same plant.
+
+    *stamp* is the clock that the store looks at in each transaction; there a test may end it.
+    """
     clock = clock or HandClock()
     clocks = clock.clocks()
-    store = open_store(folder / "site.db", now=clocks.now, clock=clocks.quality)
+    store = open_store(folder / "site.db", now=stamp or clocks.now, clock=clocks.quality)
     async with store:
         settings = SiteSettings(policy=policy, health_window_s=BEAT_S)
         site = await Site.open(store, inventory, settings, folder / "audit.key", clocks)
@@ -169,3 +175,4 @@ async def plant(
             each.serial: Gateway(serial=each.serial, clock=clock) for each in inventory.gateways
         }
         yield Plant(site, clock, gateways)
+        await assert_state_is_the_log(store)

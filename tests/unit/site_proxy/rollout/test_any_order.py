@@ -1,17 +1,19 @@
-"""Whatever comes in whatever order, through the real site: the rules of the blast radius hold.
+"""Whatever comes in whatever order, through the real site and the real kernel of five gateways.
 
-Gateways report, lose reports, send them late and twice, restart and fall silent; people approve,
-hold, resume, revoke and roll back; the site crashes and comes back; the clock loses its trust.
+Reports are lost, late, doubled and reordered; permits come late or never; the power of a gateway
+goes after any flush; people approve, hold, resume, revoke and order back; change windows open and
+shut; clocks jump; the site crashes, also between two transactions, its disk refuses, and an older
+backup of it is put back; somebody swaps a model by hand. The promises S1 to S20 are looked at
+after every step, and at the end of each run, once the weather is fair, L1 to L8.
 """
 
-import asyncio
-import shutil
-import tempfile
+import random
+import sys
 from collections.abc import Coroutine
-from contextlib import AbstractAsyncContextManager
-from pathlib import Path
+from functools import partial
 from typing import Any, TypeVar
 
+import msgspec
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -23,204 +25,441 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
+from edge_core.contracts.artefact import ReleaseRef
 from edge_core.contracts.errors import EdgeError
-from edge_core.contracts.gateway import StatusReport, UpdateState
-from edge_core.contracts.rollout import RolloutState, Verdict
+from edge_core.contracts.gateway import RollbackOrder, StatusReport, UpdateState
+from edge_core.contracts.rollout import Hold, RolloutState
+from edge_runtime.update.record import AIRBORNE, Record
+from edge_runtime.update.references import barred, rollback_target
 from edge_site_proxy.audit.log import events_about
+from edge_site_proxy.fleet.sightings import Sighting, merge, sighted
 from edge_site_proxy.rollout.orders import Sender
-from edge_site_proxy.rollout.records import etag_of
-from tests.unit.site_proxy.plant.clocks import HandClock
-from tests.unit.site_proxy.plant.gateway import Gateway
-from tests.unit.site_proxy.plant.plant import INVENTORY, V1, V2, Plant, plant
+from edge_site_proxy.rollout.permits import MARGIN_S
+from edge_site_proxy.rollout.records import Rollout, etag_of
+from edge_site_proxy.rollout.world import World
+from tests.simulators.disk import PowerCutError
+from tests.unit.site_proxy.plant.gateway import BEAT_S, Behaviour
+from tests.unit.site_proxy.plant.log import assert_state_is_the_log
+from tests.unit.site_proxy.plant.plant import V2, V3
+from tests.unit.site_proxy.plant.whole import PLACES, SERIALS, STAGES, SiteDiedError, Whole
+from tests.unit.site_proxy.rollout import promises
 
 T = TypeVar("T")
-SERIALS = [place.serial for place in INVENTORY.gateways]
-PLACES = {place.serial: place for place in INVENTORY.gateways}
+serials = st.sampled_from(SERIALS)
+DAY_S = 86_400.0
+FAIR_BEATS = 300  # far above what a plant in fair weather needs to come to rest
+GOOD, ODD, BROKEN = Behaviour(), Behaviour(disagrees=0.5), Behaviour(fails=0.5)
+REFUSED = Behaviour(veto="smoke")
 
 
 class AnyOrder(RuleBasedStateMachine):
-    """One plant that runs V1 and is brought V2, under everything that can happen."""
+    """One plant that runs V1 and is brought V2 and V3, under everything that can happen."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.loop = asyncio.new_event_loop()
-        self.folder = Path(tempfile.mkdtemp())
-        self.clock = HandClock()
-        self.late: list[tuple[str, StatusReport]] = []
-        self.opened: AbstractAsyncContextManager[Plant] | None = None
-        self.revoked = False
+        self.whole: Whole
+        self.broken: list[str] = []
+        self.known: dict[str, Sighting] = {}
+        self.heard: dict[str, list[StatusReport]] = {}
 
-    def wait(self, job: Coroutine[Any, Any, T]) -> T:  # Any: what a coroutine sends is nobody's
-        """Run *job* to its end."""
-        return self.loop.run_until_complete(job)
+    # How things are done.
 
-    async def open(self, gateways: dict[str, Gateway] | None) -> Plant:
-        """Start the site; the gateways go on as they are."""
-        self.opened = plant(self.folder, clock=self.clock)
-        here = await self.opened.__aenter__()
-        if gateways is not None:
-            here.gateways = gateways
-        return here
+    @property
+    def world(self) -> World:
+        """What the site believes."""
+        return self.whole.here.site.world
 
-    async def shut(self) -> None:
-        """Stop the site."""
-        if self.opened is not None:
-            await self.opened.__aexit__(None, None, None)
-            self.opened = None
+    def do(
+        self, job: Coroutine[Any, Any, T]
+    ) -> T | None:  # Any: what a coroutine sends is nobody's
+        """Run *job*; what is refused is refused, and a site that dies on it starts again."""
+        try:
+            return self.whole.wait(job)
+        except SiteDiedError:
+            self.whole.restart()
+            self.attend()
+        except EdgeError:
+            pass
+        return None
 
-    @initialize()
-    def start(self) -> None:
-        """V1 everywhere, V2 approved."""
-        self.here = self.wait(self.open(None))
-        self.wait(self.here.bring(V1))
-        self.wait(self.here.arrive(V2))
-        self.wait(self.here.approve(V2))
+    def attend(self) -> None:
+        """Listen to every permit from here on, and to every report that arrives."""
+        self.known, self.heard = dict(self.world.sightings), {}
+        for gateway in self.whole.gateways.values():
+            gateway.granted, gateway.taken = self.permitted, self.taken
 
-    def teardown(self) -> None:
-        """Leave nothing behind."""
-        self.wait(self.shut())
-        self.loop.run_until_complete(self.loop.shutdown_default_executor())
-        self.loop.close()
-        shutil.rmtree(self.folder)
+    def permitted(self, serial: str) -> None:
+        """At the instant of a permit: S8, S10, S11 and S12."""
+        self.broken += promises.permitted(self.world, serial)
 
-    @rule(serial=st.sampled_from(SERIALS))
-    def beats(self, serial: str) -> None:
-        """A heartbeat that arrives."""
-        self.check_permits(serial, self.here.gateways[serial].beat(self.here.site))
+    def taken(self, report: StatusReport) -> None:
+        """The site has answered it."""
+        self.heard.setdefault(report.serial, []).append(report)
 
-    @rule(beats=st.integers(1, 4))
-    def all_beat(self, beats: int) -> None:
-        """A quiet while."""
-        for _ in range(beats):
-            self.clock.turn(2)
+    def beat(self, serial: str) -> None:
+        """A heartbeat; the power may go in it."""
+        gateway = self.whole.gateways[serial]
+        try:
+            self.do(gateway.beat(self.whole.here.site))
+        except PowerCutError:
+            self.power_returns(serial)
+
+    def power_returns(self, serial: str) -> None:
+        """Again and again, until it stays."""
+        try:
+            self.whole.gateways[serial].power_returns()
+        except PowerCutError:
+            self.power_returns(serial)
+
+    def all_beat(self, times: int, without: str = "") -> None:
+        """Everybody reports, but one of them."""
+        for _ in range(times):
+            self.whole.clock.turn(BEAT_S)
             for serial in SERIALS:
-                self.check_permits(serial, self.here.gateways[serial].beat(self.here.site))
-            self.wait(self.here.site.reconcile())
+                if serial != without:
+                    self.beat(serial)
+            self.do(self.whole.here.site.reconcile())
 
-    @rule(serial=st.sampled_from(SERIALS), kept=st.booleans())
+    def rollout(self, ref: ReleaseRef) -> Rollout | None:
+        """The rollout that brings *ref*, if it has arrived."""
+        found = [each for each in self.world.rollouts.values() if each.digest == ref.digest]
+        return found[0] if found else None
+
+    # Where a run begins, and what the plant does when nobody disturbs it.
+
+    @initialize(
+        stage=st.integers(0, STAGES - 1),
+        does=st.sampled_from([GOOD, GOOD, GOOD, ODD, BROKEN, REFUSED]),
+        odd_one=serials,
+        slow=st.lists(serials, max_size=2),
+    )
+    def begin(self, stage: int, does: Behaviour, odd_one: str, slow: list[str]) -> None:
+        """Somewhere in the rollout of V2, which may from here on be bad on one gateway."""
+        self.whole = Whole.begin(stage)
+        self.whole.gateways[odd_one].models[V2.digest] = does
+        for serial in slow:
+            self.whole.gateways[serial].rate = 0.99
+        self.attend()
+
+    @rule(serial=serials)
+    def beats(self, serial: str) -> None:
+        """A heartbeat that arrives, and one step of the gateway."""
+        self.beat(serial)
+
+    @rule(times=st.integers(1, 3))
+    def little_time_goes_by(self, times: int) -> None:
+        """A few beats."""
+        self.all_beat(times)
+
+    @rule(times=st.integers(3, 12))
+    def time_goes_by(self, times: int) -> None:
+        """A quiet while."""
+        self.all_beat(times)
+
+    # Messages.
+
+    @rule(serial=serials, kept=st.booleans())
     def report_is_lost_or_late(self, serial: str, kept: bool) -> None:  # noqa: FBT001 - Hypothesis passes it by name
         """The gateway speaks and goes on; nothing arrives, or later."""
-        gateway = self.here.gateways[serial]
-        report = gateway.report()
+        gateway = self.whole.gateways[serial]
         if kept:
-            self.late.append((serial, report))
-        self.check_permits(serial, gateway.act(self.here.site))
+            self.whole.late.append((serial, gateway.report()))
+        try:
+            self.do(gateway.act(self.whole.here.site))
+        except PowerCutError:
+            self.power_returns(serial)
 
-    @precondition(lambda self: self.late)
+    @precondition(lambda self: self.whole.late)
     @rule(data=st.data(), again=st.booleans())
     def late_report_arrives(self, data: st.DataObject, again: bool) -> None:  # noqa: FBT001 - Hypothesis passes it by name
         """In any order, and perhaps twice."""
-        number = data.draw(st.integers(0, len(self.late) - 1))
-        serial, report = self.late[number] if again else self.late.pop(number)
-        self.wait(self.here.site.take_status(serial, report))
+        late = self.whole.late
+        number = data.draw(st.integers(0, len(late) - 1))
+        serial, report = late[number] if again else late.pop(number)
+        if self.do(self.whole.here.site.take_status(serial, report)) is not None:
+            self.taken(report)
 
-    @rule(serial=st.sampled_from(SERIALS))
-    def killed(self, serial: str) -> None:
-        """SIGKILL."""
-        self.here.gateways[serial].kill()
+    @rule(serial=serials, how=st.sampled_from(["late", "lost"]))
+    def next_permit_is(self, serial: str, how: str) -> None:
+        """The answer to its next request is under way for long, or never comes."""
+        self.whole.gateways[serial].answers = how
 
     @rule(seconds=st.sampled_from([1.0, 10.0, 40.0]))
-    def time_passes(self, seconds: float) -> None:
+    def nothing_is_heard_for(self, seconds: float) -> None:
         """Leases run out, gateways count as silent; messages that old are lost."""
-        self.clock.turn(seconds)
-        if seconds > 5:
-            self.late.clear()
+        self.whole.clock.turn(seconds)
+        if seconds > MARGIN_S:
+            self.whole.late.clear()
+
+    # Gateways.
+
+    @rule(serial=serials, flushes=st.integers(0, 7))
+    def power_will_go(self, serial: str, flushes: int) -> None:
+        """After so many more steps of writing."""
+        self.whole.gateways[serial].cut_after(flushes)
+
+    @rule(serial=serials)
+    def killed(self, serial: str) -> None:
+        """SIGKILL."""
+        try:
+            self.whole.gateways[serial].kill()
+        except PowerCutError:
+            self.power_returns(serial)
+
+    @rule(serial=serials, beats=st.integers(1, 20))
+    def link_is_down(self, serial: str, beats: int) -> None:
+        """It goes on by itself meanwhile; the others are heard."""
+        for _ in range(beats):
+            self.all_beat(1, without=serial)
+            try:
+                self.do(self.whole.gateways[serial].act(None))
+            except PowerCutError:
+                self.power_returns(serial)
+
+    @rule(serial=serials, days=st.integers(1, 9), beats=st.integers(0, 20))
+    def days_go_by_without(self, serial: str, days: int, beats: int) -> None:
+        """A gateway is off for days; the plant goes on."""
+        self.whole.late.clear()
+        self.whole.clock.turn(days * DAY_S)
+        for _ in range(beats):
+            self.all_beat(1, without=serial)
+
+    @rule(serial=serials, beats=st.integers(1, 10))
+    def swapped_by_hand(self, serial: str, beats: int) -> None:
+        """Somebody puts another model in the worker's place, and later the right one back."""
+        self.whole.gateways[serial].swapped = "sha256:" + "f" * 64
+        self.all_beat(beats)
+        self.whole.gateways[serial].swapped = None
+
+    @rule(serial=serials, seconds=st.sampled_from([-7200.0, 600.0, DAY_S]))
+    def gateway_clock_jumps(self, serial: str, seconds: float) -> None:
+        """Its wall clock is set."""
+        self.whole.gateways[serial].skew_s += seconds
+
+    # The site.
+
+    @rule(seconds=st.sampled_from([-30 * DAY_S, -600.0, 600.0, DAY_S]))
+    def site_clock_jumps(self, seconds: float) -> None:
+        """Its wall clock is set; no duration changes."""
+        self.whole.clock.jump(seconds)
+
+    @rule(beats=st.integers(1, 10))
+    def change_window_is_shut(self, beats: int) -> None:
+        """The shift is over, and begins again."""
+        self.whole.window(open_=False)
+        self.all_beat(beats)
+        self.whole.window(open_=True)
+
+    @rule(beats=st.integers(1, 10))
+    def clock_loses_its_trust(self, beats: int) -> None:
+        """NTP goes and comes back."""
+        self.whole.clock.synchronised = False
+        self.all_beat(beats)
+        self.whole.clock.synchronised = True
 
     @rule()
     def site_crashes(self) -> None:
         """And starts again from what is on the disk."""
-        gateways = self.here.gateways
-        self.wait(self.shut())
-        self.here = self.wait(self.open(gateways))
+        self.whole.restart()
+        self.attend()
 
-    @rule(trusted=st.booleans())
-    def clock_trust(self, trusted: bool) -> None:  # noqa: FBT001 - Hypothesis passes it by name
-        """NTP comes and goes."""
-        self.clock.synchronised = trusted
+    @rule(transactions=st.integers(0, 5), beats=st.integers(1, 5))
+    def site_dies_between_two_transactions(self, transactions: int, beats: int) -> None:
+        """In a pass, in a permit, in an order: wherever the next ones are."""
+        self.whole.dies_in = transactions
+        self.all_beat(beats)
 
-    @rule(order=st.sampled_from(["hold", "resume", "revoke"]))
-    def ordered(self, order: str) -> None:
-        """A person decides; what is too late is refused."""
-        rollout = self.here.rollout(V2)
-        desk = self.here.site.desk
-        calls = {"hold": desk.hold, "resume": desk.resume, "revoke": desk.revoke}
-        sender = Sender("olga", etag_of(rollout))
-        try:
-            self.wait(calls[order](rollout.id, "as the shift wishes", sender))
-        except EdgeError:
-            return
+    @rule(beats=st.integers(1, 5))
+    def disk_is_full(self, beats: int) -> None:
+        """The site's disk refuses for a while."""
+        self.whole.refuse(refuses=True)
+        self.all_beat(beats)
+        self.whole.refuse(refuses=False)
+        self.attend()  # some of what was said meanwhile is believed, and none of it is kept
 
-    @precondition(lambda self: self.here.rollout(V2).state is not RolloutState.ROLLING_BACK)
     @rule()
-    def rolled_back(self) -> None:
+    def backed_up(self) -> None:
+        """A copy of the database is put aside."""
+        self.whole.back_up()
+
+    @precondition(lambda self: self.whole.backups)
+    @rule(data=st.data())
+    def restored(self, data: st.DataObject) -> None:
+        """An older database is put back."""
+        number = data.draw(st.integers(0, len(self.whole.backups) - 1))
+        self.whole.restore(self.whole.backups[number])
+        self.attend()
+
+    # People.
+
+    @rule(ref=st.sampled_from([V2, V3]), order=st.sampled_from(["hold", "revoke", "cancel"]))
+    def stopped(self, ref: ReleaseRef, order: str) -> None:
+        """A person stops a rollout; what is too late is refused."""
+        self.order(ref, order)
+
+    @rule(ref=st.sampled_from([V2, V3]))
+    def resumed(self, ref: ReleaseRef) -> None:
+        """A person lets it go on."""
+        self.order(ref, "resume")
+
+    @rule(ref=st.sampled_from([V2, V3]))
+    def rolled_back(self, ref: ReleaseRef) -> None:
         """The order that outranks all others."""
-        if self.here.rollout(V2).header.cohort == 0:
-            return  # let most runs get somewhere first
-        try:
-            self.wait(
-                self.here.site.desk.roll_back(
-                    self.here.rollout(V2).id, "enough", Sender("olga", None)
-                )
-            )
-        except EdgeError:
-            return
+        self.order(ref, "roll_back")
 
-    def check_permits(self, serial: str, job: Coroutine[Any, Any, None]) -> None:  # Any: as above
-        """S11 and S12: what was granted meanwhile was approved, and nothing was held."""
-        gateway, before = self.here.gateways[serial], self.here.gateways[serial].permits
-        rollout = self.here.rollout(V2)
-        self.wait(job)
-        if gateway.permits == before:
-            return
-        assert not rollout.header.holds
-        assert rollout.header.approvals[0].plan_digest == rollout.plan_digest
+    @rule(serial=serials)
+    def one_rolled_back(self, serial: str) -> None:
+        """A person takes one gateway off whatever it runs."""
+        desk = self.whole.here.site.desk
+        self.do(desk.roll_back_gateway(serial, "noisy", Sender("olga", None)))
+
+    @rule()
+    def newer_arrives_or_is_approved(self) -> None:
+        """A third version."""
+        if self.rollout(V3) is None:
+            self.do(self.whole.here.arrive(V3))
+        else:
+            self.do(self.whole.here.approve(V3))
+
+    def order(self, ref: ReleaseRef, name: str) -> None:
+        """Order it, on what is there now."""
+        rollout = self.rollout(ref)
+        if rollout is not None:
+            call = getattr(self.whole.here.site.desk, name)
+            self.do(call(rollout.id, "as the shift wishes", Sender("olga", etag_of(rollout))))
+
+    # The promises. S1 to S7, S18 and L1 are judged at every step of each gateway.
 
     @invariant()
-    def pair_and_line(self) -> None:
-        """S8 and S9, of the gateways as they truly are."""
-        flying = [
-            PLACES[serial]
-            for serial, gateway in self.here.gateways.items()
-            if gateway.state is UpdateState.TRIAL
+    def s8_to_s13(self) -> None:
+        """S8 and S9 of the gateways as they truly are; S10 to S12 of each permit; S13."""
+        found = [
+            *self.broken,
+            *promises.apart(PLACES, self.changing()),
+            *promises.one_cell(PLACES, self.whole.opening()),
         ]
-        groups = [place.redundancy_group for place in flying if place.redundancy_group]
-        assert len(set(groups)) == len(groups)
-        cells: dict[str, set[str]] = {}
-        for place in flying:
-            cells.setdefault(place.position.line, set()).add(place.position.cell)
-        assert all(len(open_) == 1 for open_ in cells.values())
+        for rollout in self.world.rollouts.values():
+            found += promises.disjoint(rollout)
+        assert not found
+
+    def changing(self) -> list[str]:
+        """Who is changing; but a way back waits for no partner that is silent (L5 before S8)."""
+        groups = self.world.plant.groups
+        return [
+            serial
+            for serial in self.whole.flying()
+            if self.whole.gateways[serial].now.state is not UpdateState.ROLLING_BACK
+            or all(
+                self.world.reachable(other)
+                for other in groups.get(PLACES[serial].redundancy_group or "", [])
+                if other != serial
+            )
+        ]
+
+    def s14_belief_is_a_merge(self) -> None:
+        """S14: what this run of the site believes is the merge of what arrived, in any order."""
+        for serial, reports in self.heard.items():
+            found = self.known.get(serial)
+            for report in random.Random(len(reports)).sample(reports * 2, 2 * len(reports)):
+                found = merge(found, sighted(report))
+            assert found == self.world.sightings.get(serial)
 
     @invariant()
-    def safety_last(self) -> None:
-        """S10: nobody in a safety zone moves before every other cohort has passed its gate."""
-        rollout = self.here.rollout(V2)
-        if self.here.gateways["g5"].effective != V2.digest:
-            return
-        plain = [part.name for part in rollout.plan.cohorts if not part.safety]
-        passed = {each.cohort for each in rollout.header.gates if each.verdict is Verdict.PASS}
-        waived = {rollout.plan.cohorts[number].name for number in rollout.header.waived}
-        assert set(plain) <= passed | waived
+    def s16_state_is_the_log(self) -> None:
+        """S16: the log alone gives the state."""
+        self.whole.wait(assert_state_is_the_log(self.whole.here.site.store))
 
     @invariant()
-    def log_tells_the_state(self) -> None:
-        """S16: where a rollout stands is what its last event says."""
-        rollout = self.here.rollout(V2)
-        events = self.wait(
-            self.here.site.store.read(lambda db: events_about(db, "rollout", rollout.id))
+    def s17_log_only_grows(self) -> None:
+        """S17: size and root never go back, and every one that was seen is contained."""
+        assert not self.whole.witness()
+
+    def teardown(self) -> None:
+        """In fair weather everything comes to rest; then what was decided is looked at again."""
+        try:
+            if sys.exc_info()[0] is None:  # else the run has failed already
+                self.come_to_rest()
+                self.s14_belief_is_a_merge()
+                self.s19_and_s20()
+        finally:
+            self.whole.end()
+
+    def come_to_rest(self) -> None:
+        """L1 to L8: with power, links, clocks, disk and people, all ends within so many beats."""
+        self.whole.fair_weather()
+        for beat in range(FAIR_BEATS):
+            if not self.restless():
+                return
+            self.all_beat(1)
+            self.s8_to_s13()
+            if beat % 10 == 9:
+                self.people_answer()
+        raise AssertionError(self.restless())
+
+    def restless(self) -> list[str]:
+        """What is not at rest yet, in words."""
+        found = [f"L3: a permit of {serial} is out" for serial in self.world.grants]
+        for rollout in self.world.rollouts.values():
+            if rollout.open:
+                holds = {hold.value for hold in rollout.header.holds}
+                found.append(f"L4, L7: {rollout.id} is {rollout.state.value} {holds}")
+        for serial, gateway in self.whole.gateways.items():
+            if gateway.now.state in AIRBORNE:
+                found.append(f"L2: {serial} is {gateway.now.state.value}")
+            desired = self.world.desired.get(serial)
+            if desired is None or gateway.generation_seen != desired.generation:
+                found.append(f"L8: {serial} has not heard what is wanted")
+            elif desired.rollback is not None and not _nowhere(gateway.now, desired.rollback):
+                found.append(f"L5: {serial} is to leave {desired.rollback.from_digest}")
+            elif desired.assignment is not None:
+                wanted = desired.assignment.release.digest
+                done = (wanted, desired.assignment.attempt)
+                if gateway.committed != wanted and not barred(gateway.now.slots, *done):
+                    why = self.whole.here.site.leases.reason(serial)
+                    found.append(f"L6: {serial} does not run what is wanted: {why}")
+        return found
+
+    def people_answer(self) -> None:
+        """Approve what waits, roll back what failed, let the rest go on."""
+        for ref in (V2, V3):
+            rollout = self.rollout(ref)
+            if rollout is None or not rollout.open:
+                continue
+            if rollout.state is RolloutState.AWAITING_APPROVAL:
+                self.do(self.whole.here.approve(ref))
+            elif {Hold.GATE_FAIL, Hold.BLAST} & rollout.header.holds.keys():
+                self.order(ref, "roll_back")
+            elif rollout.header.holds:
+                self.order(ref, "resume")
+
+    def s19_and_s20(self) -> None:
+        """S19: verdicts are of what is stored. S20: nobody advances without a pass or a name."""
+        store, world = self.whole.here.site.store, self.world
+        again = self.whole.wait(
+            store.read(lambda db: World.load(db, world.plant, world.settings, world.clocks))
         )
-        facts = events[-1].facts
-        assert facts["state"] == rollout.state.value
-        assert facts["holds"] == sorted(hold.value for hold in rollout.header.holds)
-        assert facts["cohort_number"] == rollout.header.cohort
+        again.heard, again.started = world.heard, world.started
+        found = list(promises.judged_alike(world, again))
+        for rollout in world.rollouts.values():
+            about = partial(events_about, noun="rollout", subject=rollout.id)
+            told = self.whole.wait(store.read(about))
+            found += promises.advanced_by_whom(msgspec.to_builtins(told))
+        assert not found
+
+
+def _nowhere(now: Record, order: RollbackOrder) -> bool:
+    """Whether the order was heard, and there is no other version to go to."""
+    heard = now.orders_done.get(order.from_digest, -1) >= order.epoch
+    return heard and (now.fail_safe or rollback_target(now.slots, now.verified) is None)
 
 
 def test_any_order() -> None:
-    """The invariants hold in every run that Hypothesis finds."""
+    """The promises hold in every run that Hypothesis finds."""
     run_state_machine_as_test(
         AnyOrder,
         settings=settings(
-            max_examples=8,
-            stateful_step_count=25,
+            max_examples=12,
+            stateful_step_count=40,
             deadline=None,
             suppress_health_check=list(HealthCheck),
         ),

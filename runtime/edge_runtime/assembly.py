@@ -34,6 +34,7 @@ from edge_runtime.pipeline import Pipeline
 from edge_runtime.review import ReviewRouter
 from edge_runtime.scoring import Scorer
 from edge_runtime.series import resource
+from edge_runtime.setup import setup_of
 from edge_runtime.sinks.fanout import Fanout
 from edge_runtime.sinks.make import outlets
 from edge_runtime.sinks.mqtt import still_to_say
@@ -252,6 +253,7 @@ async def assemble(
             drift=watchers.drift.notices,
         )
         heart = Heart(config.serial, config.targets, agent, spool, looks, config.proxy.heartbeat_s)
+        heart.works_with(setup_of(config))
         means = SourceMeans(stream.take, time.monotonic, time.time_ns, frames, engine.starter)
         pictures = PictureStream(
             frames, ledger, len(config.tags), monotonic=time.monotonic, unix_ns=time.time_ns

@@ -14,6 +14,7 @@ from edge_runtime.config import Config
 from edge_runtime.logs import RecentLogs
 from edge_runtime.reload import Reload, reloaded
 from edge_runtime.service import Notifier, keep_alive
+from edge_runtime.setup import setup_of
 
 log = structlog.get_logger(__name__)
 
@@ -53,6 +54,7 @@ class Present:
         config = self.config = found.config
         self._logs.from_level(config.log_level)
         self._gateway.heart.every(config.proxy.heartbeat_s)
+        self._gateway.heart.works_with(setup_of(config))
         self._gateway.watchers.review.follow(config.review)
         if any(change.key.startswith("tags[") for change in found.applied):
             self._gateway.stream.judge_by(config.tags)

@@ -24,6 +24,7 @@ from edge_core.contracts.gateway import (
 )
 from edge_core.contracts.plant import ClockQuality
 from edge_runtime.errors import SiteRefusedError
+from edge_runtime.setup import Setup
 from edge_runtime.spool import HealthSpool
 from edge_runtime.update.agent import Agent
 
@@ -86,11 +87,17 @@ class Heart:
         self._desired: Desired | None = None
         self._drift: list[DriftNotice] = []
         self._failures = 0
+        self._setup: Setup | None = None
+        self._tell_inputs = True
         self.answered = 0
 
     def every(self, heartbeat_s: float) -> None:
         """Beat at most that far apart from now on."""
         self._heartbeat_s = heartbeat_s
+
+    def works_with(self, setup: Setup) -> None:
+        """Report *setup* from now on, and its inputs with the next report."""
+        self._setup, self._tell_inputs = setup, True
 
     async def run(self, site: Site) -> None:
         """Beat for ever."""
@@ -108,6 +115,7 @@ class Heart:
         except EdgeError as error:
             return self._missed(error)
         self._drift = []
+        self._tell_inputs = reply.tell_inputs
         await self._spool_stored(report.health, reply)
         self._failures = 0
         self.answered += 1
@@ -139,6 +147,8 @@ class Heart:
             disk_free_bytes=looks.disk_free_bytes(),
             faults=list(self._agent.keeper.faults.values())[:16],
             epoch_seen=record.epoch_seen,
+            config=None if self._setup is None else self._setup.digest,
+            inputs=[] if self._setup is None or not self._tell_inputs else self._setup.inputs,
         )
 
     async def _read(self, site: Site, reply: StatusReply, told: UpdateReport | None) -> None:

@@ -281,7 +281,12 @@ class AuditEvent(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class WhatRan(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The answer to an auditor: what decided about this asset then, and on whose word."""
+    """The answer to an auditor: what decided about this asset then, and on whose word.
+
+    It decided from `since` until just before `until`; `before` and `after` are what did so on the
+    other side of those instants. `inferences` were counted by the gateway between its reports
+    nearest to them, up to its newest report where there is no end yet.
+    """
 
     asset: str
     serial: Serial
@@ -295,6 +300,13 @@ class WhatRan(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     clock_synchronised: bool
     event: Count | None
     audit_size: Count
+    before: Digest | None = None
+    after: Digest | None = None
+    rollout: str | None = None
+    config: Digest | None = None
+    inputs: list[str] = []
+    inferences: Count | None = None
+    clock_error_max_us: Count | None = None
 
 
 class Snapshot(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -135,7 +135,11 @@ class WindowCounts(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
 
 class StatusReport(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The heartbeat. The serial is checked against the certificate, never trusted alone."""
+    """The heartbeat. The serial is checked against the certificate, never trusted alone.
+
+    `config` is the digest of the configuration that the gateway works with. `inputs` are its tags,
+    each `role source:address`; they are said at a start, and when the site asks for them.
+    """
 
     serial: Serial
     boot_epoch: Count
@@ -156,6 +160,8 @@ class StatusReport(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     disk_free_bytes: Count = 0
     faults: Annotated[list[Reason], Meta(max_length=16)] = []
     epoch_seen: Count = 0
+    config: Digest | None = None
+    inputs: Annotated[list[Annotated[str, Meta(max_length=200)]], Meta(max_length=513)] = []
 
 
 class Checkpoint(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -166,12 +172,16 @@ class Checkpoint(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class StatusReply(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The answer to a heartbeat: health windows taken, what to fetch, when to come back."""
+    """The answer to a heartbeat: health windows taken, what to fetch, when to come back.
+
+    `tell_inputs`: the site does not know the inputs of the configuration that was reported.
+    """
 
     desired_etag: str
     come_back_s: float
     health_stored: Count = 0
     checkpoint: Checkpoint | None = None
+    tell_inputs: bool = False
 
 
 class TrialPolicy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -11,6 +11,7 @@ import msgspec
 from sqlite_utils import Database
 
 from edge_core.command import emit, tell
+from edge_core.contracts.api import WhatRan
 from edge_core.contracts.errors import NotFoundError, UsageError
 from edge_site_proxy import config
 from edge_site_proxy.audit import log as audit_log
@@ -121,6 +122,13 @@ def what_ran(chosen: argparse.Namespace) -> int:
         ("until", answer.until),
         ("signed by", ", ".join(answer.signers)),
         ("approved by", ", ".join(each.get("who", "?") for each in answer.approvals)),
+        ("before it", answer.before),
+        ("after it", answer.after),
+        ("rollout", answer.rollout),
+        ("config", answer.config),
+        ("inputs", ", ".join(answer.inputs)),
+        ("inferences", answer.inferences),
+        ("clock", _clock_words(answer)),
         ("event", answer.event),
     ):
         say(f"  {label:12} {value}")
@@ -132,6 +140,13 @@ def _paths(chosen: argparse.Namespace) -> StatePaths:
     if not paths.database.exists():
         raise NotFoundError(f"{paths.database}: expected the site's database, found none")
     return paths
+
+
+def _clock_words(answer: WhatRan) -> str:
+    if not answer.clock_synchronised:
+        return "not synchronised"
+    bound = answer.clock_error_max_us
+    return "synchronised" if bound is None else f"synchronised within {bound} us"
 
 
 @contextmanager

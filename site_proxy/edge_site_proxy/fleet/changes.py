@@ -11,6 +11,7 @@ from edge_site_proxy.rollout.records import AlarmCall
 from edge_site_proxy.rollout.world import World
 
 REFERENCE_CHANGED = "gateway.reference_changed"
+CONFIG_CHANGED = "gateway.config_changed"
 
 
 def noticed(world: World, place: GatewayPlace, old: Sighting | None, new: Sighting) -> list[Event]:
@@ -20,6 +21,8 @@ def noticed(world: World, place: GatewayPlace, old: Sighting | None, new: Sighti
     report = new.report
     if (None if before is None else before.effective) != report.effective:
         events.append(_reference_changed(world, place, old, new))
+    if _works_with(old) != _works_with(new):
+        events.append(_config_changed(world, place, new))
     for digest, attempt in new.attempts.items():
         update = attempt.update
         known = None if old is None else old.update(digest)
@@ -87,10 +90,28 @@ def _reference_changed(
             ],
             "software": report.software,
             "clock_synchronised": report.clock.synchronised,
+            "clock_error_max_us": report.clock.error_max_us,
+            "scored": report.windows.scored,
             "boot_epoch": report.boot_epoch,
             "report": report.sequence,
         },
     )
+
+
+def _works_with(sighting: Sighting | None) -> tuple[str, list[str]] | None:
+    setup = None if sighting is None else sighting.setup
+    return None if setup is None else (setup.config, setup.inputs)
+
+
+def _config_changed(world: World, place: GatewayPlace, new: Sighting) -> Event:
+    facts = {
+        "asset": place.position.asset,
+        "config": None if new.setup is None else new.setup.config,
+        "inputs": [] if new.setup is None else new.setup.inputs,
+        "software": new.report.software,
+        "since": world.clocks.now().isoformat(),
+    }
+    return Event(CONFIG_CHANGED, place.serial, facts)
 
 
 def ills(serial: str, sighting: Sighting | None) -> dict[str, AlarmCall]:

@@ -99,6 +99,7 @@ class Intake:
             come_back_s=self._come_back_s(serial, report),
             health_stored=stored,
             checkpoint=checkpoint,
+            tell_inputs=self._wants_inputs(serial, report),
         )
 
     async def _take(self, serial: str, report: StatusReport) -> None:
@@ -200,6 +201,11 @@ class Intake:
             return fresh
 
         self._world.tallies.update(await self._store.observe(mutate))
+
+    def _wants_inputs(self, serial: str, report: StatusReport) -> bool:
+        sighting = self._world.sightings.get(serial)
+        setup = None if sighting is None else sighting.setup
+        return report.config is not None and (setup is None or setup.config != report.config)
 
     def _known(self, serial: str, digest: str) -> bool:
         """Whether evidence about *digest* can ever matter; else a gateway could fill our disk."""

@@ -28,6 +28,14 @@ class Attempt(Struct, frozen=True, kw_only=True):
     update: UpdateReport
 
 
+class Setup(Struct, frozen=True, kw_only=True):
+    """What one gateway last said of its configuration: its digest, and the tags it reads."""
+
+    key: Key
+    config: Digest
+    inputs: list[str]
+
+
 class Sighting(Struct, frozen=True, kw_only=True):
     """One gateway as believed. `vetoes` are never unsaid: a veto of a release stays one."""
 
@@ -35,6 +43,7 @@ class Sighting(Struct, frozen=True, kw_only=True):
     report: StatusReport
     attempts: dict[Digest, Attempt] = {}
     vetoes: dict[Digest, str] = {}
+    setup: Setup | None = None
 
     def flying(self, digest: Digest) -> bool:
         """Whether the newest report of all says that *digest* is being changed to or from."""
@@ -71,8 +80,11 @@ def sighted(report: StatusReport) -> Sighting:
         attempts[update.digest] = Attempt(key=key, update=update)
         if update.veto is not None and not _by_order(update):
             vetoes[update.digest] = f"{update.veto}: {update.reason}"[:300]
-    slim = msgspec.structs.replace(report, health=[])
-    return Sighting(key=key, report=slim, attempts=attempts, vetoes=vetoes)
+    setup = None
+    if report.config is not None and report.inputs:
+        setup = Setup(key=key, config=report.config, inputs=report.inputs)
+    slim = msgspec.structs.replace(report, health=[], inputs=[])
+    return Sighting(key=key, report=slim, attempts=attempts, vetoes=vetoes, setup=setup)
 
 
 def _by_order(update: UpdateReport) -> bool:
@@ -93,11 +105,13 @@ def merge(left: Sighting | None, right: Sighting) -> Sighting:
     vetoes = dict(left.vetoes)
     for digest, veto in right.vetoes.items():
         vetoes[digest] = max(vetoes.get(digest, ""), veto)
+    setups = [each.setup for each in (left, right) if each.setup is not None]
     return Sighting(
         key=newest.key,
         report=newest.report,
         attempts={digest: attempts[digest] for digest in sorted(kept)},
         vetoes={digest: vetoes[digest] for digest in sorted(vetoes)},
+        setup=max(setups, key=lambda each: (each.key, _encoded(each)), default=None),
     )
 
 

@@ -35,6 +35,7 @@ class _Box:
     event: AuditEvent
     since: datetime
     safe_mode: bool = False
+    config: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +55,7 @@ def inventory(events: Iterable[AuditEvent], at: datetime) -> list[Sheet]:
     safe: dict[str, bool] = {}
     plans: dict[str, tuple[str, list[str]]] = {}
     wanted: dict[str, list[_Wanted]] = {}
+    configs: dict[str, str] = {}
     for event in events:
         facts = event.facts
         if event.kind == "gateway.reference_changed":
@@ -64,6 +66,8 @@ def inventory(events: Iterable[AuditEvent], at: datetime) -> list[Sheet]:
             continue
         elif event.kind == "gateway.safe_mode_changed":
             safe[event.subject] = bool(facts.get("on"))
+        elif event.kind == "gateway.config_changed":
+            configs[event.subject] = text(facts, "config")
         elif event.kind == "rollout.planned":
             plans[event.subject] = (text(facts, "release"), _members(facts))
         elif event.kind in {"rollout.completed", "rollout.rollback_ordered"}:
@@ -72,6 +76,7 @@ def inventory(events: Iterable[AuditEvent], at: datetime) -> list[Sheet]:
                 _want(wanted.setdefault(serial, []), event, release)
     for serial, box in boxes.items():
         box.safe_mode = safe.get(serial, False)
+        box.config = configs.get(serial, "")
     ordered = sorted(boxes.values(), key=lambda box: text(box.event.facts, "asset"))
     rows = [row for box in ordered for row in _deviations(box, wanted, at)]
     return [
@@ -113,7 +118,7 @@ def _row(box: _Box) -> Mapping[str, Cell]:
         "release": text(facts, "effective"),
         "since": box.since,
         "software": text(facts, "software"),
-        "config": text(facts, "config"),
+        "config": box.config,
         "rollout": text(facts, "rollout"),
         "tickets": ", ".join(dict.fromkeys(text(each, "ticket") for each in approvals)),
         "approved_by": ", ".join(dict.fromkeys(text(each, "who") for each in approvals)),

@@ -59,6 +59,8 @@ class Gateway:
     deferred: list[str] = field(default_factory=list)
     safe_mode: bool = False
     generation_seen: int = 0
+    config: str | None = None
+    tell_inputs: bool = False
 
     @property
     def effective(self) -> str | None:
@@ -73,6 +75,7 @@ class Gateway:
     async def beat(self, site: Site) -> None:
         """One heartbeat, and whatever follows from its answer."""
         reply = await site.take_status(self.serial, self.report())
+        self.tell_inputs = reply.tell_inputs
         if reply.desired_etag != self.etag:
             self.etag, self.desired = await site.desired(self.serial)
             self.generation_seen = self.desired.generation
@@ -195,6 +198,8 @@ class Gateway:
             safe_mode=self.safe_mode,
             targets=["linux-amd64/onnxruntime/fp32/b1"],
             generation_seen=self.generation_seen,
+            config=self.config,
+            inputs=["flow plc:ns=2;s=P7.Flow", "torque mqtt:p7"] if self.tell_inputs else [],
         )
 
     def health(self) -> list[HealthWindow]:

@@ -110,15 +110,49 @@ def test_population() -> None:
     events = log_of(
         [ARRIVED, PLANNED, approval("ana", 2), permit(3), ended("completed", 5, "completed")]
     )
+    table = population(events, None, None)
+    assert table.name == "changes"
+    assert only(table) == {
+        "change": "r",
+        "what": "rollout",
+        "kind": "",
+        "model": "pump",
+        "version": "2.0",
+        "release": TWO,
+        "plan": ONE,
+        "author": "ci",
+        "tickets": "CHG-1",
+        "approved_by": "ana",
+        "approved_at": START + timedelta(hours=2),
+        "first_activation_at": START + timedelta(hours=3),
+        "approved_before_activation": True,
+        "gateways": 1,
+        "state": "completed",
+        "ended_at": START + timedelta(hours=5),
+        "rollback_ordered_at": None,
+        "rollback_ordered_by": "",
+        "rollback_reason": "",
+        "began_at": START,
+        "first_event": 0,
+        "last_event": 4,
+    }
+
+
+def test_population_of_a_rollback() -> None:
+    """A change that was rolled back says by whom and why; several tickets are named once each."""
+    back = Told("bob", "rollout.rollback_ordered", "r", {"reason": "hot", "state": "going"}, 5)
+    told = [PLANNED, approval("ana", 2), approval("eve", 3, ticket="CHG-2", change="normal")]
+    events = log_of([*told, approval("ana", 3), permit(4), permit(4, "g2"), permit(4), back])
     row = only(population(events, None, None))
-    assert (row["change"], row["model"], row["version"]) == ("r", "pump", "2.0")
-    assert (row["author"], row["approved_by"], row["tickets"]) == ("ci", "ana", "CHG-1")
-    assert row["approved_at"] == START + timedelta(hours=2)
-    assert row["first_activation_at"] == START + timedelta(hours=3)
-    assert (row["approved_before_activation"], row["gateways"]) == (True, 1)
-    assert (row["state"], row["ended_at"]) == ("completed", START + timedelta(hours=5))
-    assert (row["first_event"], row["last_event"]) == (0, 4)
-    assert row["rollback_ordered_at"] is None
+    assert (row["tickets"], row["approved_by"]) == ("CHG-1, CHG-2", "ana, eve")
+    assert (row["kind"], row["gateways"], row["ended_at"]) == ("normal", 2, None)
+    assert row["approved_at"] == START + timedelta(hours=3)
+    assert (row["rollback_ordered_at"], row["rollback_ordered_by"], row["rollback_reason"]) == (
+        START + timedelta(hours=5),
+        "bob",
+        "hot",
+    )
+    assert (row["author"], row["model"], row["first_event"], row["last_event"]) == ("", "", 0, 7)
 
 
 PERIODS = {
@@ -186,14 +220,27 @@ def test_duties() -> None:
         ]
     )
     matrix, overrides = duties(events, None, None)
-    assert [(row["author"], row["approver"], row["same_person"]) for row in matrix.rows] == [
-        ("ci", "ana", False),
-        ("ci", "ci", True),
+    assert (matrix.name, overrides.name) == ("duties", "overrides")
+    assert [tuple(row.values()) for row in matrix.rows] == [
+        ("ci", "ana", 1, False),
+        ("ci", "ci", 1, True),
     ]
-    assert [(row["what"], row["cohort"], row["reason"]) for row in overrides.rows] == [
-        ("gate waived", "canary", "the sensor was dirty"),
-        ("hold taken away", "", "seen"),
+    hour = timedelta(hours=1)
+    assert [tuple(row.values()) for row in overrides.rows] == [
+        (
+            "r",
+            START + 4 * hour,
+            "bob",
+            "gate waived",
+            "canary",
+            "gate_fail",
+            "the sensor was dirty",
+            4,
+        ),
+        ("r", START + 5 * hour, "bob", "hold taken away", "", "operator", "seen", 5),
     ]
+    (other, _) = duties(log_of([PLANNED, approval("ana", 2)]), None, None)
+    assert only(other)["author"] == "(no author in the log)"
     late = START + timedelta(hours=4.5)
     assert [len(table.rows) for table in duties(events, late, None)] == [0, 1]
 
@@ -210,9 +257,17 @@ SECOND = {
 def test_emergency(later: list[Told], who: str, hours: float | None) -> None:
     """An emergency change shows who signed after it, and how long that took."""
     told = [ARRIVED, PLANNED, approval("ana", 2, change="emergency"), permit(3), *later]
-    row = only(emergencies(log_of(told), None, None))
+    table = emergencies(log_of(told), None, None)
+    row = only(table)
+    assert table.name == "emergency"
     assert (row["first_signature_by"], row["second_signature_by"]) == ("ana", who)
     assert row["hours_between"] == hours
+    assert row["first_signature_at"] == START + timedelta(hours=2)
+    second = None if hours is None else START + timedelta(hours=2 + hours)
+    assert row["second_signature_at"] == second
+    assert row["events"] == ("2, 4" if who else "2")
+    assert (row["change"], row["ticket"], row["reason"]) == ("r", "CHG-1", "agreed")
+    assert (row["first_activation_at"], row["state"]) == (START + timedelta(hours=3), "x")
 
 
 def test_normal_change_is_no_emergency() -> None:
@@ -280,6 +335,92 @@ def test_inventory(
     assert {row["gateway"]: row["release"] for row in installed.rows} == there
     found = {(row["gateway"], row["what"], row["age_hours"]) for row in deviations.rows}
     assert found == strange
+
+
+def test_inventory_row() -> None:
+    """Everything an auditor asks of one box, as the log had it."""
+    told = [
+        Told("gateway:g1", "gateway.config_changed", "g1", {"config": "sha256:c"}, 0),
+        runs("g1", ONE, 1, software="edge 1", rollout="r"),
+        runs("g0", ONE, 1, clock_synchronised=False, asset="a-last"),
+        Told("site-proxy", "site.started", "1", {}, 5),
+        runs("g2", TWO, 6, since=START.isoformat(), approvals=None, release=None),
+    ]
+    at = START + timedelta(hours=2)
+    installed, deviations = inventory(log_of(told), at)
+    assert (installed.name, deviations.name) == ("inventory", "deviations")
+    last, one, two = installed.rows
+    assert (last["asset"], one["asset"], two["asset"]) == ("a-last", "pump-g1", "pump-g2")
+    assert dict(one) == {
+        "asset": "pump-g1",
+        "line": "L1",
+        "gateway": "g1",
+        "model": "pump",
+        "version": "2.0",
+        "release": ONE,
+        "since": START + timedelta(hours=0.5),
+        "software": "edge 1",
+        "config": "sha256:c",
+        "rollout": "r",
+        "tickets": "CHG-1",
+        "approved_by": "ana",
+        "safe_mode": False,
+        "clock_synchronised": True,
+        "event": 1,
+    }
+    assert last["clock_synchronised"] is False
+    assert (two["model"], two["tickets"], two["approved_by"]) == ("", "", "")
+    assert [dict(row) for row in deviations.rows] == [
+        {
+            "asset": "pump-g2",
+            "gateway": "g2",
+            "what": "a release that this site never verified",
+            "expected": "",
+            "found": TWO,
+            "since": START,
+            "age_hours": 2.0,
+            "event": 4,
+        }
+    ]
+
+
+def test_every_deviation() -> None:
+    """What was expected, what was found, since when."""
+    told = [
+        PLANNED,
+        ended("completed", 2, "completed"),
+        runs("g1", ONE, 1, running=TWO),
+        runs("g2", None, 4),
+        Told("gateway:g1", "gateway.safe_mode_changed", "g1", {"on": True}, 4.5),
+        Told("gateway:g1", "gateway.safe_mode_changed", "g1", {"on": False}, 6),
+    ]
+    _, table = inventory(log_of(told), START + timedelta(hours=4.5))
+    rows = [
+        (row["gateway"], row["what"], row["expected"], row["found"], row["age_hours"])
+        for row in table.rows
+    ]
+    assert rows == [
+        ("g1", "another release than its last rollout", TWO, ONE, 2.5),
+        ("g1", "its worker loaded another model", TWO, ONE, 4.0),
+        ("g1", "safe mode", "", ONE, 4.0),
+        ("g2", "another release than its last rollout", TWO, "", 1.0),
+        ("g2", "no model", "a model", "", 1.0),
+    ]
+
+
+def test_rolled_back_is_expected_no_more() -> None:
+    """After a rollback of the last rollout the one before it counts again, or none."""
+    older = Told(
+        "site-proxy", "rollout.planned", "q", {"release": ONE, "cohorts": {"all": ["g1"]}}, 0
+    )
+    done = Told("site-proxy", "rollout.completed", "q", {"state": "completed"}, 0.5)
+    back = Told("ana", "rollout.rollback_ordered", "r", {"reason": "x"}, 3)
+    never = Told("ana", "rollout.rollback_ordered", "other", {"reason": "x"}, 3)
+    told = [older, done, PLANNED, ended("completed", 2, "completed"), back, never]
+    _, table = inventory(log_of([*told, runs("g1", TWO, 4)]), START + timedelta(hours=5))
+    assert [(row["expected"], row["found"]) for row in table.rows] == [(ONE, TWO)]
+    _, table = inventory(log_of([*told[2:], runs("g1", TWO, 4)]), START + timedelta(hours=5))
+    assert table.rows == ()
 
 
 def test_access() -> None:

@@ -20,6 +20,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
 from edge_core.contracts import errors
+from edge_core.contracts.alarms import Maintenance, MaintenanceRequest
 from edge_core.contracts.api import (
     AckRequest,
     Action,
@@ -48,6 +49,20 @@ from edge_core.contracts.rollout import Approval, Hold, RolloutState, RolloutVie
 from tests.simulators import site_data
 
 STATUS = {2: 400, 3: 422, 4: 404, 6: 409, 75: 503, 77: 403}
+ALARM_ACTIONS = {
+    "ack": Action.ACK,
+    "shelve": Action.SHELVE,
+    "unshelve": Action.SHELVE,
+    "reset": Action.RETIRE,
+    "retire": Action.RETIRE,
+    "restore": Action.RETIRE,
+}
+AFTER = {
+    "unshelve": AlarmState.UNACK,
+    "reset": AlarmState.CLEARED,
+    "retire": AlarmState.OUT_OF_SERVICE,
+    "restore": AlarmState.UNACK,
+}
 LABELS_MAX = 20  # an item is labelled and undone again that often at most
 
 Body = TypeVar("Body", bound=msgspec.Struct)
@@ -82,6 +97,7 @@ class Site:
     rollouts: dict[str, RolloutView] = field(default_factory=dict)
     gateways: dict[str, GatewayView] = field(default_factory=dict)
     alarms: dict[int, AlarmView] = field(default_factory=dict)
+    works: dict[str, Maintenance] = field(default_factory=dict)
     items: dict[int, ReviewItem] = field(default_factory=dict)
     audit: list[AuditEvent] = field(default_factory=list)
     changes: list[Change] = field(default_factory=list)
@@ -206,6 +222,10 @@ class Api:
             web.post("/v1/queue/lease", self.lease),
             web.post("/v1/queue/{item}/{verb}", self.label),
             web.get("/v1/alarms", self.alarms),
+            web.get("/v1/alarms/summary", self.alarm_summary),
+            web.get("/v1/maintenance", self.maintenance),
+            web.post("/v1/maintenance", self.maintenance_begins),
+            web.post("/v1/maintenance/{line}/end", self.maintenance_ends),
             web.post("/v1/alarms/{id}/{verb}", self.alarm_order),
             web.get("/v1/audit", self.audit),
             web.get("/v1/audit/checkpoint", self.checkpoint),
@@ -374,18 +394,61 @@ class Api:
     async def alarms(self, request: web.Request) -> web.Response:
         """Those that stand, or with `all` every one."""
         every = request.query.get("all") == "true"
+        state, group = request.query.get("state"), request.query.get("group")
         alarms = self.site.alarms.values()
-        return _raw([a for a in alarms if every or a.state is not AlarmState.CLEARED])
+        return _raw(
+            [
+                alarm
+                for alarm in alarms
+                if (every or alarm.state is not AlarmState.CLEARED)
+                and state in {None, alarm.state.value}
+                and group in {None, alarm.group}
+            ]
+        )
+
+    async def alarm_summary(self, request: web.Request) -> web.Response:
+        """The list in numbers."""
+        del request
+        return _raw(site_data.alarm_summary(self.site.alarms.values()))
+
+    async def maintenance(self, request: web.Request) -> web.Response:
+        """Lines that are being worked on."""
+        del request
+        return _raw(list(self.site.works.values()))
+
+    async def maintenance_begins(self, request: web.Request) -> web.Response:
+        """Work on a line begins."""
+        self.check(Action.MAINTENANCE)
+        order = await _body(request, MaintenanceRequest)
+        now = self.site.now()
+        until = now + timedelta(minutes=order.minutes)
+        work = Maintenance(
+            line=order.line, since=now, until=until, who="m.keller", reason=order.reason
+        )
+        self.site.works[order.line] = work
+        return _raw(work)
+
+    async def maintenance_ends(self, request: web.Request) -> web.Response:
+        """Work on a line is done."""
+        self.check(Action.MAINTENANCE)
+        await _body(request, ReasonRequest)
+        work = self.site.works.pop(request.match_info["line"], None)
+        if work is None:
+            raise errors.NotFoundError("nobody works on that line")
+        return _raw(work)
 
     async def alarm_order(self, request: web.Request) -> web.Response:
         """See it, or put it aside."""
         number, verb = int(request.match_info["id"]), request.match_info["verb"]
-        self.check(Action(verb))
+        self.check(ALARM_ACTIONS[verb])
         alarm = _one_or_all(number, self.site.alarms)
         assert isinstance(alarm, AlarmView)
         if verb == "ack":
             await _body(request, AckRequest)
             changed = msgspec.structs.replace(alarm, state=AlarmState.ACKED, who="m.keller")
+        elif verb in AFTER:
+            await _body(request, ReasonRequest)
+            changed = msgspec.structs.replace(alarm, state=AFTER[verb], until=None)
         else:
             minutes = (await _body(request, ShelveRequest)).minutes
             until = self.site.now() + timedelta(minutes=minutes)

@@ -6,8 +6,10 @@ Everything is drawn from a seed, and some names are hostile: escapes, markup, bi
 import hashlib
 import math
 import random
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 
+from edge_core.contracts.alarms import AlarmSummary
 from edge_core.contracts.api import AlarmState, AlarmView, GatewayView, Priority
 from edge_core.contracts.artefact import Digest, ReleaseRef
 from edge_core.contracts.gateway import (
@@ -258,6 +260,25 @@ def alarms() -> list[AlarmView]:
         )
         for n, (priority, state, source, what, consequence) in enumerate(rows, 1)
     ]
+
+
+def alarm_summary(alarms: Iterable[AlarmView]) -> AlarmSummary:
+    """The list in numbers, some of them made up."""
+    states = [alarm.state for alarm in alarms]
+    return AlarmSummary(
+        at=AT,
+        flood=False,
+        recent=2,
+        flood_above=10,
+        peak=4,
+        day=11,
+        standing={"p1": 1, "p2": 2, "p3": 1},
+        stale=["line/L1/silent"],
+        chattering=["gateway/gw-0007/faults"],
+        shelved=states.count(AlarmState.SHELVED),
+        suppressed=states.count(AlarmState.SUPPRESSED),
+        out_of_service=states.count(AlarmState.OUT_OF_SERVICE),
+    )
 
 
 def items(count: int, seed: int) -> list[ReviewItem]:

@@ -15,7 +15,11 @@ Paths (JSON; `GET` unless said; every change carries If-Match with the etag the 
     POST /v1/queue/lease                    LeaseRequest        -> list of ReviewItem
     POST /v1/queue/{item}/label, /undo      LabelRequest        -> ReviewItem
     /v1/queue/export                        JSON lines, one labelled window each
-    /v1/alarms; POST /v1/alarms/{id}/ack, /shelve   AckRequest, ShelveRequest -> AlarmView
+    /v1/alarms, /v1/alarms/summary          list of AlarmView; AlarmSummary
+    POST /v1/alarms/{id}/{ack,shelve}       AckRequest, ShelveRequest -> AlarmView
+    POST /v1/alarms/{id}/{unshelve,reset,retire,restore}  ReasonRequest -> AlarmView
+    /v1/maintenance; POST /v1/maintenance   list of Maintenance; MaintenanceRequest -> Maintenance
+    POST /v1/maintenance/{line}/end         ReasonRequest -> Maintenance
     /v1/audit?after=&limit=                 list of AuditEvent; /v1/audit/checkpoint Checkpoint
     /v1/audit/what-ran?asset=&at=           WhatRan
     /v1/events?after=                       server-sent events, id = cursor, data = Change
@@ -67,6 +71,8 @@ class Action(StrEnum):
     LABEL = "label"
     ACK = "ack"
     SHELVE = "shelve"
+    RETIRE = "retire"
+    MAINTENANCE = "maintenance"
     ENROL = "enrol"
     SWITCH = "switch"
 
@@ -82,6 +88,8 @@ ALLOWED: dict[Action, frozenset[Role]] = {
     Action.LABEL: frozenset({Role.LABELLER, Role.OPERATOR, Role.APPROVER, Role.ADMIN}),
     Action.ACK: frozenset({Role.OPERATOR, Role.APPROVER, Role.ADMIN}),
     Action.SHELVE: frozenset({Role.OPERATOR, Role.APPROVER, Role.ADMIN}),
+    Action.RETIRE: frozenset({Role.APPROVER, Role.ADMIN}),
+    Action.MAINTENANCE: frozenset({Role.OPERATOR, Role.APPROVER, Role.ADMIN}),
     Action.ENROL: frozenset({Role.ADMIN}),
     Action.SWITCH: frozenset({Role.OPERATOR, Role.APPROVER, Role.ADMIN}),
 }
@@ -161,7 +169,10 @@ class ShelveRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 
 class Priority(StrEnum):
-    """ISA-18.2 priorities; only P1 pages."""
+    """ISA-18.2 priorities, by how soon somebody must act; only P1 pages.
+
+    P1 now, whatever the hour; P2 within the shift; P3 by day; P4 when there is time.
+    """
 
     P1 = "p1"
     P2 = "p2"
@@ -170,17 +181,43 @@ class Priority(StrEnum):
 
 
 class AlarmState(StrEnum):
-    """ISA-18.2 states of one alarm."""
+    """ISA-18.2 states of one alarm.
 
+    Pending waits for its on-delay and has told nobody; latched has returned and waits for a reset;
+    shelved is put aside by a person for a time, suppressed by the site's own rules, out of service
+    by a person until further notice; cleared is what the standard calls normal.
+    """
+
+    PENDING = "pending"
     UNACK = "unack"
     ACKED = "acked"
     RETURNED_UNACK = "returned_unack"
+    LATCHED_UNACK = "latched_unack"
+    LATCHED_ACKED = "latched_acked"
     SHELVED = "shelved"
+    SUPPRESSED = "suppressed"
+    OUT_OF_SERVICE = "out_of_service"
     CLEARED = "cleared"
 
 
 class AlarmView(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One alarm: what, what it means for the plant, and what to do (a runbook)."""
+    """One alarm: what, what it means for the plant, and what to do (a runbook, and commands).
+
+    Attributes:
+        active: whether its cause is there; a cause that is gone still counts for its off-delay.
+        raises: how often its cause has come since it was raised.
+        gone: when its cause went, while the off-delay runs.
+        acked: when somebody last said they had seen it; `acked_by` who, `why` their reason.
+        latches: it stays on the list until a person resets it.
+        by_hand: only a person can say that its cause is gone.
+        needs_wan: expected while the site is offline.
+        shelves: how often it was put aside; `realarms` how often it came back unanswered.
+        suppressed_by: which rule of the site keeps it quiet.
+        kind: what alarm it is, whoever it is about; `line` where, `group` of one cause.
+        page: the number of the alarm whose page speaks for this one too.
+        flood: the number of the flood that it came in.
+        actions: commands that can be typed.
+    """
 
     id: int
     priority: Priority
@@ -194,6 +231,24 @@ class AlarmView(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     paged: bool = False
     until: Instant | None = None
     who: str | None = None
+    active: bool = True
+    raises: Count = 1
+    gone: Instant | None = None
+    acked: Instant | None = None
+    acked_by: str | None = None
+    why: str = ""
+    latches: bool = False
+    by_hand: bool = False
+    needs_wan: bool = False
+    shelves: Count = 0
+    realarms: Count = 0
+    suppressed_by: str = ""
+    kind: str = ""
+    line: str = ""
+    group: str = ""
+    page: int | None = None
+    flood: int | None = None
+    actions: list[str] = []
 
 
 class GatewayView(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -1,5 +1,6 @@
 """Subcommands that change something; each says what it changed, and to what."""
 
+from edge_core.contracts.alarms import Maintenance, MaintenanceRequest
 from edge_core.contracts.api import (
     AckRequest,
     AlarmView,
@@ -16,8 +17,9 @@ from edge_core.contracts.review import ReviewItem
 from edge_core.contracts.rollout import RolloutView
 from edgetui.client import part
 from edgetui.commands.context import Context
+from edgetui.present.alarms_page import alarms_page, maintenance_page
 from edgetui.present.fleet_page import gateways_page
-from edgetui.present.ops_page import alarms_page, queue_page
+from edgetui.present.ops_page import queue_page
 from edgetui.present.rollout_page import rollout_page
 
 
@@ -110,6 +112,34 @@ async def shelve(context: Context) -> int:
     return await _alarm_action(context, "shelve", request)
 
 
+async def on_alarm(context: Context) -> int:
+    """Take an alarm from the shelf, deal with one that latched, or take it out of service."""
+    request = ReasonRequest(reason=context.chosen.reason)
+    return await _alarm_action(context, context.chosen.command, request)
+
+
+async def maintenance(context: Context) -> int:
+    """Say that a line is being worked on, or done; without a line, which lines are."""
+    chosen = context.chosen
+    if chosen.line is None:
+        works = await context.site.fetch("/v1/maintenance", list[Maintenance])
+        return context.answer(works, lambda cells: maintenance_page(works, cells))
+    if chosen.end == (chosen.minutes is not None):
+        raise UsageError("maintenance: expected either --minutes N or --end")
+    if not chosen.reason:
+        raise UsageError("maintenance: expected --reason TEXT, which goes into the audit log")
+    if chosen.end:
+        path, ends = (
+            f"/v1/maintenance/{part(chosen.line)}/end",
+            ReasonRequest(reason=chosen.reason),
+        )
+        work = await context.site.change(path, ends, Maintenance)
+        return context.answer(work, lambda _: [f"{work.line}: its alarms are on the list again"])
+    order = MaintenanceRequest(line=chosen.line, minutes=chosen.minutes, reason=chosen.reason)
+    work = await context.site.change("/v1/maintenance", order, Maintenance)
+    return context.answer(work, lambda cells: maintenance_page([work], cells))
+
+
 async def _rollout_action(context: Context, verb: str) -> int:
     path = f"/v1/rollouts/{part(context.chosen.id)}"
     seen = await context.site.fetch(path, RolloutView)
@@ -118,7 +148,9 @@ async def _rollout_action(context: Context, verb: str) -> int:
     return context.answer(view, lambda cells: rollout_page(view, cells))
 
 
-async def _alarm_action(context: Context, verb: str, request: AckRequest | ShelveRequest) -> int:
+async def _alarm_action(
+    context: Context, verb: str, request: AckRequest | ShelveRequest | ReasonRequest
+) -> int:
     path = f"/v1/alarms/{context.chosen.alarm}/{verb}"
     view = await context.site.change(path, request, AlarmView)
     return context.answer(view, lambda cells: alarms_page([view], context.now(), cells))

@@ -2,21 +2,16 @@
 
 import sys
 
-from edge_core.contracts.api import (
-    AlarmState,
-    AlarmView,
-    AuditEvent,
-    GatewayView,
-    Overview,
-    WhoAmI,
-)
+from edge_core.contracts.alarms import AlarmSummary
+from edge_core.contracts.api import AlarmView, AuditEvent, GatewayView, Overview, WhoAmI
 from edge_core.contracts.gateway import Checkpoint
 from edge_core.contracts.review import ReviewItem
 from edge_core.contracts.rollout import GateReport, RolloutView
 from edgetui.client import part
 from edgetui.commands.context import Context
+from edgetui.present.alarms_page import alarms_page, rates_page
 from edgetui.present.fleet_page import gateway_page, gateways_page, status_page
-from edgetui.present.ops_page import alarms_page, audit_page, queue_page
+from edgetui.present.ops_page import audit_page, queue_page
 from edgetui.present.rollout_page import gates_page, rollout_page, rollouts_page
 
 QUEUE_MAX = 5000  # items read before the filter; the site answers no more at once
@@ -92,14 +87,21 @@ async def queue(context: Context) -> int:
 
 
 async def alarms(context: Context) -> int:
-    """What is wrong; `--all` shows what has cleared as well."""
+    """What is wrong; `--all` shows what has cleared as well, `--rates` the list in numbers."""
+    chosen = context.chosen
+    if chosen.rates:
+        summary = await context.site.fetch("/v1/alarms/summary", AlarmSummary)
+        return context.answer(summary, lambda cells: rates_page(summary, cells))
     views = [
         view
         for view in await context.site.fetch(
-            "/v1/alarms", list[AlarmView], all="true" if context.chosen.all else None
+            "/v1/alarms",
+            list[AlarmView],
+            all="true" if chosen.all else None,
+            state=chosen.state,
+            group=chosen.group,
         )
-        if (context.chosen.all or view.state is not AlarmState.CLEARED)
-        and context.keeps(view.source, view.what, view.priority.value)
+        if context.keeps(view.source, view.what, view.priority.value)
     ]
     return context.answer(views, lambda cells: alarms_page(views, context.now(), cells))
 

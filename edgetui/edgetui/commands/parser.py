@@ -4,6 +4,7 @@ import argparse
 import re
 
 from edge_core.command import Parser
+from edge_core.contracts.api import AlarmState
 from edgetui.commands import act, look
 from edgetui.commands.context import Body
 
@@ -65,6 +66,13 @@ ROLLOUT_HELP = {
     "switch": "Switch a blue-green rollout: what is staged beside the present model takes over.",
 }
 
+ALARM_HELP = {
+    "unshelve": "Take an alarm from the shelf before its time.",
+    "reset": "Say that an alarm that latched was dealt with.",
+    "retire": "Take an alarm out of service, until it is restored.",
+    "restore": "Put an alarm into service again.",
+}
+
 
 def _command(commands: "Commands[Parser]", name: str, body: Body, words: str = "") -> Parser:
     words = words or (body.__doc__ or "").strip()
@@ -90,6 +98,9 @@ def _looking(commands: "Commands[Parser]") -> None:
     )
     alarms = _command(commands, "alarms", look.alarms)
     alarms.add_argument("--all", action="store_true", help="cleared ones as well")
+    alarms.add_argument("--state", choices=[state.value for state in AlarmState])
+    alarms.add_argument("--group", metavar="CAUSE", help="those of one cause")
+    alarms.add_argument("--rates", action="store_true", help="the list in numbers instead")
     audit = _command(commands, "audit", look.audit)
     audit.add_argument("--after", type=int, metavar="SEQUENCE", help="only later events")
     audit.add_argument("--limit", type=int, default=50, metavar="N", help="at most N (default 50)")
@@ -132,6 +143,15 @@ def _acting(commands: "Commands[Parser]") -> None:
     shelve.add_argument("alarm", type=int, metavar="ALARM")
     shelve.add_argument("--minutes", type=int, required=True, metavar="N", help="1 to 480")
     _reason(shelve)
+    for name, words in ALARM_HELP.items():
+        made = _command(commands, name, act.on_alarm, words)
+        made.add_argument("alarm", type=int, metavar="ALARM")
+        _reason(made)
+    maintenance = _command(commands, "maintenance", act.maintenance)
+    maintenance.add_argument("line", metavar="LINE", nargs="?")
+    maintenance.add_argument("--minutes", type=int, metavar="N", help="1 to 480")
+    maintenance.add_argument("--end", action="store_true", help="the work is done")
+    _reason(maintenance, default="")
 
 
 def _reason(to: argparse.ArgumentParser, default: str | None = None) -> None:

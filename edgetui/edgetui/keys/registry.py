@@ -229,6 +229,15 @@ REGISTRY: Final[tuple[Bound, ...]] = (
         action=Action.SHELVE,
     ),
     Bound(
+        "fold",
+        "o",
+        "o",
+        "fold",
+        "One row a cause, the alarm that came first; again: every alarm.",
+        screens=_on("alarms"),
+        footer=False,
+    ),
+    Bound(
         "say",
         "0,1,2,3,4,5,6,7,8,9",
         "0-9",

@@ -6,8 +6,8 @@ from datetime import datetime
 
 from edge_core.contracts.api import Overview, WhoAmI
 from edgetui.keys.registry import Bound
+from edgetui.present.alarms_page import alarm_banner
 from edgetui.present.lines import Line, Tone, join, say
-from edgetui.present.ops_page import alarm_banner
 from edgetui.present.words import fit, inert, width
 
 RTT_STEP_MS = 50  # finer would only make the banner flicker

@@ -5,9 +5,10 @@ from collections.abc import Callable, Sequence
 from edge_core.contracts.api import GatewayView, LineView, Overview
 from edge_core.contracts.gateway import HealthWindow
 from edge_core.contracts.rollout import TERMINAL
+from edgetui.present.alarms_page import alarm_banner
 from edgetui.present.bars import trend
 from edgetui.present.lines import BLANK, Line, Target, Tone, folded, join, say, whole
-from edgetui.present.ops_page import alarm_banner, needs_you
+from edgetui.present.ops_page import needs_you
 from edgetui.present.rollout_page import by_need, rollout_line
 from edgetui.present.tables import Column, table
 from edgetui.present.words import UNKNOWN, age, clock, named, share, short

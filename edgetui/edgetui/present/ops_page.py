@@ -1,62 +1,14 @@
-"""The pages of daily work: alarms, audit, review queue, and what needs somebody now."""
+"""The pages of daily work: audit, review queue, and what needs somebody now."""
 
-from collections.abc import Iterable, Sequence
-from datetime import datetime
+from collections.abc import Sequence
 
-from edge_core.contracts.api import AlarmState, AlarmView, AuditEvent, Overview, Priority
+from edge_core.contracts.api import AlarmState, AuditEvent, Overview
 from edge_core.contracts.review import ReviewItem
 from edge_core.contracts.rollout import TERMINAL, RolloutState
-from edgetui.present.lines import TONE_OF, Line, Target, Tone, folded, join, say
+from edgetui.present.alarms_page import by_urgency
+from edgetui.present.lines import TONE_OF, Line, Target, Tone, folded, say
 from edgetui.present.tables import Column, table
-from edgetui.present.words import ALARM_WORDS, PRIORITY_MARKS, age, clock, fit, inert, instant
-
-UNSEEN = frozenset({AlarmState.UNACK, AlarmState.RETURNED_UNACK})
-URGENCY = {
-    AlarmState.UNACK: 0,
-    AlarmState.RETURNED_UNACK: 1,
-    AlarmState.ACKED: 2,
-    AlarmState.SHELVED: 3,
-    AlarmState.CLEARED: 4,
-}
-
-
-def by_urgency(alarms: Iterable[AlarmView]) -> list[AlarmView]:
-    """Unseen before seen before shelved, then by priority, then the newest first."""
-    return sorted(
-        alarms, key=lambda a: (URGENCY[a.state], a.priority.value, -a.raised.timestamp())
-    )
-
-
-def alarm_tone(alarm: AlarmView) -> Tone:
-    """Colour while it stands and is not put aside."""
-    settled = {AlarmState.SHELVED, AlarmState.CLEARED}
-    return Tone.DIM if alarm.state in settled else TONE_OF[alarm.priority]
-
-
-def alarm_columns(now: datetime) -> Sequence[Column[AlarmView]]:
-    """The alarm list; each row says what it means and what to do."""
-    return (
-        Column("id", lambda a: str(a.id), 6, right=True),
-        Column("P", lambda a: f"{PRIORITY_MARKS[a.priority]} ", 3, tone=alarm_tone),
-        Column("state", alarm_words, 18, tone=alarm_tone),
-        Column("raised", lambda a: clock(a.raised), 9, rank=3),
-        Column("age", lambda a: standing(a, now), 9, right=True, rank=4),
-        Column("source", lambda a: a.source, 18),
-        Column("do", lambda a: a.runbook, 20, rank=1),
-        Column("what", lambda a: a.what, 44),
-        Column("consequence", lambda a: a.consequence, 60, rank=2),
-    )
-
-
-def standing(alarm: AlarmView, now: datetime) -> str:
-    """For how long an alarm has stood; that is known, however long it is."""
-    return age((now - alarm.raised).total_seconds()).removesuffix(" ?")
-
-
-def alarm_words(alarm: AlarmView) -> str:
-    """The state, and until when it is put aside."""
-    until = f" to {alarm.until:%H:%MZ}" if alarm.until else ""
-    return ALARM_WORDS[alarm.state] + (until if alarm.state is AlarmState.SHELVED else "")
+from edgetui.present.words import PRIORITY_MARKS, fit, inert, instant
 
 
 def facts(event: AuditEvent) -> str:
@@ -89,21 +41,6 @@ QUEUE_COLUMNS: Sequence[Column[ReviewItem]] = (
     Column("shadow", lambda i: i.window.shadow_prediction or "-", 14, rank=3),
     Column("why here", lambda i: i.window.why, 40),
 )
-
-
-def alarm_banner(alarms: Sequence[AlarmView], cells: int) -> Line:
-    """Counts by priority; only what stands has colour, and what nobody has seen is counted."""
-    open_ones = [a for a in alarms if a.state is not AlarmState.CLEARED]
-    shelved = sum(a.state is AlarmState.SHELVED for a in open_ones)
-    standing_ones = [a for a in open_ones if a.state is not AlarmState.SHELVED]
-    counts = {p: sum(a.priority is p for a in standing_ones) for p in Priority}
-    parts = [
-        (f"{PRIORITY_MARKS[p]} {count}  ", TONE_OF[p] if count else Tone.PLAIN)
-        for p, count in counts.items()
-    ]
-    unseen = sum(a.state in UNSEEN for a in open_ones)
-    tail = (f"unacknowledged {unseen}  shelved {shelved}", Tone.PLAIN)
-    return join([("alarms  ", Tone.PLAIN), *parts, tail], cells)
 
 
 def needs_you(view: Overview, cells: int) -> list[Line]:
@@ -141,33 +78,6 @@ def needs_you(view: Overview, cells: int) -> list[Line]:
     return [
         say(f"  {n} {words}", cells, tone, target)
         for n, (words, tone, target) in enumerate(wanted, 1)
-    ]
-
-
-def alarms_page(alarms: Sequence[AlarmView], now: datetime, cells: int) -> list[Line]:
-    """The alarm list."""
-    listed = table(
-        alarm_columns(now), by_urgency(alarms), cells, lambda a: Target("alarm", str(a.id))
-    )
-    return [alarm_banner(alarms, cells), *listed]
-
-
-def alarm_page(alarm: AlarmView, now: datetime, cells: int) -> list[Line]:
-    """One alarm in full: nothing of it is cut to a column."""
-    return [
-        join(
-            (
-                (f"{PRIORITY_MARKS[alarm.priority]} {alarm_words(alarm)}", alarm_tone(alarm)),
-                (f"  {alarm.source}", Tone.PLAIN),
-            ),
-            cells,
-        ),
-        *folded("what         ", alarm.what, cells),
-        *folded("consequence  ", alarm.consequence, cells),
-        *folded("do           ", alarm.runbook, cells),
-        say(f"raised       {instant(alarm.raised)}, {standing(alarm, now)} ago", cells),
-        say(f"last change  {instant(alarm.changed)}  by {alarm.who or 'the site'}", cells),
-        say(f"paged        {'yes' if alarm.paged else 'no'}", cells),
     ]
 
 

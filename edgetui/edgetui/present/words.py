@@ -16,10 +16,15 @@ MILLISECOND_US = 1000.0
 PRIORITY_MARKS = {Priority.P1: "■1", Priority.P2: "▲2", Priority.P3: "▼3", Priority.P4: "●4"}
 PRIORITY_ASCII = {Priority.P1: "[1]", Priority.P2: "[2]", Priority.P3: "[3]", Priority.P4: "[4]"}
 ALARM_WORDS = {
+    AlarmState.PENDING: "pending",
     AlarmState.UNACK: "UNACK",
     AlarmState.ACKED: "acked",
     AlarmState.RETURNED_UNACK: "rtn-unk",
+    AlarmState.LATCHED_UNACK: "latch-unk",
+    AlarmState.LATCHED_ACKED: "latched",
     AlarmState.SHELVED: "shelved",
+    AlarmState.SUPPRESSED: "suppressed",
+    AlarmState.OUT_OF_SERVICE: "out of svc",
     AlarmState.CLEARED: "cleared",
 }
 VERDICT_WORDS = {

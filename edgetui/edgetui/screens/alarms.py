@@ -8,14 +8,15 @@ from edgetui import orders
 from edgetui.client import Operator
 from edgetui.desk import Desk
 from edgetui.feed import AUDIT
-from edgetui.present.lines import Target, Tone, say
-from edgetui.present.ops_page import (
-    AUDIT_COLUMNS,
+from edgetui.present.alarms_page import (
     alarm_columns,
     alarm_page,
     by_urgency,
-    event_page,
+    causes,
+    first_outs,
 )
+from edgetui.present.lines import Target, Tone, say
+from edgetui.present.ops_page import AUDIT_COLUMNS, event_page
 from edgetui.present.sources import Listing, Page, Source
 from edgetui.screens.board import Board
 from edgetui.screens.listing import ListingBoard
@@ -29,14 +30,24 @@ class AlarmsBoard(ListingBoard[AlarmView]):
 
     place = "alarms"
 
+    def __init__(self, desk: Desk) -> None:
+        super().__init__(desk)
+        self._folded = False
+
     def listing(self) -> Listing[AlarmView]:
-        """Those that stand, the unseen first."""
+        """Those that stand, the unseen first; folded, one row a cause."""
         view = self.desk.feed.seen.overview
         alarms = view.alarms if view else []
         standing = by_urgency(a for a in alarms if a.state is not AlarmState.CLEARED)
-        return Listing(
-            alarm_columns(self.desk.now()), standing, lambda a: Target("alarm", str(a.id))
-        )
+        columns = alarm_columns(self.desk.now(), causes(standing))
+        rows = first_outs(standing) if self._folded else standing
+        return Listing(columns, rows, lambda a: Target("alarm", str(a.id)))
+
+    def do_fold(self) -> None:
+        """One row a cause, its first-out; or every alarm."""
+        self._folded = not self._folded
+        self.tell("the first of each cause" if self._folded else "every alarm")
+        self.draw()
 
     def do_down(self) -> None:
         """All of one alarm."""

@@ -16,9 +16,9 @@ from textual.widgets import Input
 
 from edgetui.desk import Desk
 from edgetui.keys import registry
+from edgetui.present.alarms_page import alarm_banner
 from edgetui.present.banner import banner, keys_line
 from edgetui.present.lines import Line, Tone, say
-from edgetui.present.ops_page import alarm_banner
 from edgetui.present.sources import Page, Source
 from edgetui.widgets.lines import Lines
 

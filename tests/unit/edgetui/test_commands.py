@@ -59,6 +59,9 @@ LOOKS = {
     "gates": (["gates", "ro-08-gated"], ["latency p99", "cannot tell yet"]),
     "queue": (["queue"], ["cavitation", "score 0.81"]),
     "alarms": (["alarms"], ["watchdog reboot", "RB-01", "■1"]),
+    "alarms of one state": (["alarms", "--state", "shelved"], ["disk 91 %", "shelved 1"]),
+    "alarms in numbers": (["alarms", "--rates"], ["worst 10 min 4", "line/L1/silent", "above 10"]),
+    "no maintenance": (["maintenance"], ["no line is being worked on"]),
     "audit": (["audit"], ["rollout.planned", "by=a.ruiz"]),
     "whoami": (["whoami"], ["m.keller", "edge-admin"]),
 }
@@ -104,6 +107,22 @@ def test_filters(socket: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert "cleared" in capfd.readouterr().out
 
 
+def test_alarms_put_aside(socket: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """Out of service and back, from the shelf, dealt with; and work on a line."""
+    why = ["--reason", "contractor is on it"]
+    for words, said in (
+        (["retire", "1", *why], "out of svc"),
+        (["restore", "1", *why], "UNACK"),
+        (["unshelve", "5", *why], "UNACK"),
+        (["reset", "2", *why], "cleared"),
+        (["maintenance", "Line 1", "--minutes", "30", *why], "by m.keller: contractor is on it"),
+        (["maintenance"], "Line 1  to"),
+        (["maintenance", "Line 1", "--end", *why], "on the list again"),
+    ):
+        assert main(["--socket", str(socket), "--width", "140", *words]) == 0
+        assert said in capfd.readouterr().out
+
+
 REFUSED = {
     "no such gateway": (["gateway", "gw-9999"], 4, "there is no gw-9999"),
     "no such rollout": (["rollout", "ro-99"], 4, "there is no ro-99"),
@@ -123,6 +142,17 @@ REFUSED = {
         "expected one of",
     ),
     "rollback of nothing": (["rollback", "--reason", "because"], 2, "expected either"),
+    "maintenance without an end": (["maintenance", "Line 1"], 2, "either --minutes N or --end"),
+    "maintenance without a reason": (
+        ["maintenance", "Line 1", "--minutes", "5"],
+        2,
+        "expected --reason",
+    ),
+    "maintenance that is none": (
+        ["maintenance", "Line 1", "--end", "--reason", "done"],
+        4,
+        "nobody works",
+    ),
     "a label and an undo": (["label", "1", "leak", "--undo"], 2, "expected either"),
 }
 

@@ -11,7 +11,17 @@ from edge_core.command import Parser, end
 
 try:
     from edge_site_proxy import logs
-    from edge_site_proxy.commands import audit, bundle, check, init, report, run, token, wal
+    from edge_site_proxy.commands import (
+        audit,
+        bundle,
+        check,
+        init,
+        page_test,
+        report,
+        run,
+        token,
+        wal,
+    )
 except ModuleNotFoundError as missing:
     sys.exit(f"site-proxy needs {missing.name}: pip install 'edge-mlops[site]'")
 
@@ -54,6 +64,10 @@ def parser() -> Parser:
     )
     tokens.add_argument("--revoke", action="store_true", help="end its certificates instead")
     tokens.add_argument("--reason", metavar="TEXT")
+    paging = _configured(
+        _command(made, "page-test", page_test.body, "page every receiver with a test")
+    )
+    paging.add_argument("--receiver", metavar="NAME", help="this one alone")
     _wal(made)
     _audit(made)
     _bundle(made)

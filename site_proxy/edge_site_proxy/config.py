@@ -137,6 +137,89 @@ class MirrorConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     admission: bool = True
 
 
+class WebhookPages(
+    Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind", tag="webhook"
+):
+    """Pages go to an address that takes them as JSON, one POST a page.
+
+    Attributes:
+        name: of this receiver, once in the file; what it was told is kept under it.
+        url: the address.
+        resolve: say when a page is over, too.
+        proxy: a forward proxy.
+        ca: in PEM, instead of the system's.
+        certificate: a client certificate with its key, in one PEM.
+        authorization: a file with the header's value.
+    """
+
+    url: Url
+    name: Label = "webhook"
+    resolve: bool = False
+    proxy: Url | None = None
+    ca: Path | None = None
+    certificate: Path | None = None
+    authorization: Path | None = None
+
+
+class AlertmanagerPages(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    forbid_unknown_fields=True,
+    tag_field="kind",
+    tag="alertmanager",
+):
+    """Every alarm that stands is shown to an Alertmanager, API v2, which decides who is called.
+
+    Attributes:
+        name: of this receiver, once in the file.
+        url: up to and without `/api/v2`.
+        resend_s: between two repeats.
+        hold_s: for how long an alert stands without one; a restart and a short outage fit in.
+        proxy: a forward proxy.
+        ca: in PEM, instead of the system's.
+        certificate: a client certificate with its key, in one PEM.
+        authorization: a file with the header's value.
+    """
+
+    url: Url
+    name: Label = "alertmanager"
+    resend_s: Annotated[float, Meta(ge=1, le=3600)] = 60.0
+    hold_s: Annotated[float, Meta(ge=4, le=86_400)] = 900.0
+    proxy: Url | None = None
+    ca: Path | None = None
+    certificate: Path | None = None
+    authorization: Path | None = None
+
+
+class PagerDutyPages(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    forbid_unknown_fields=True,
+    tag_field="kind",
+    tag="pagerduty",
+):
+    """Pages go to PagerDuty, Events API v2: triggered, acknowledged and resolved.
+
+    Attributes:
+        routing_key: a file with the integration key of the service.
+        name: of this receiver, once in the file.
+        url: up to and without `/v2/enqueue`.
+        proxy: a forward proxy.
+        ca: in PEM, instead of the system's.
+    """
+
+    routing_key: Path
+    name: Label = "pagerduty"
+    url: Url = "https://events.pagerduty.com"
+    proxy: Url | None = None
+    ca: Path | None = None
+
+
+Pages = WebhookPages | AlertmanagerPages | PagerDutyPages
+
+
 class ClockSource(StrEnum):
     """Whose word on the wall clock counts.
 
@@ -162,6 +245,7 @@ class SiteConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     operator: OperatorSettings = OperatorSettings()
     telemetry: TelemetryConfig
     mirror: MirrorConfig | None = None
+    pages: Annotated[list[Pages], Meta(max_length=8)] = []
     rollout: SiteSettings = SiteSettings(
         policy=Policy(
             cohorts=[
@@ -180,6 +264,7 @@ def load(path: Path) -> SiteConfig:
         ConfigurationError: names file, key and expectation.
     """
     config = read_config(path, SiteConfig)
+    _check_pages(path, config.pages)
     return _anchored(config, path.absolute().parent)
 
 
@@ -202,6 +287,20 @@ def life(config: SiteConfig) -> dt.timedelta:
     return dt.timedelta(seconds=config.identity.life_s)
 
 
+def _check_pages(path: Path, pages: list[Pages]) -> None:
+    names = [receiver.name for receiver in pages]
+    for number, receiver in enumerate(pages):
+        if receiver.name in names[:number]:
+            raise ConfigurationError(
+                f"{path}: pages: expected each name once, found {receiver.name} twice"
+            )
+        if isinstance(receiver, AlertmanagerPages) and receiver.hold_s < 3 * receiver.resend_s:
+            raise ConfigurationError(
+                f"{path}: pages {receiver.name}: expected hold_s of three times resend_s or more, "
+                f"found {receiver.hold_s:g} and {receiver.resend_s:g}"
+            )
+
+
 def _anchored(value: Tree, folder: Path) -> Tree:
     """*value* with every path in it below *folder*, unless it is absolute."""
     changes: dict[str, object] = {}
@@ -211,4 +310,6 @@ def _anchored(value: Tree, folder: Path) -> Tree:
             changes[name] = folder / field
         elif isinstance(field, Struct):
             changes[name] = _anchored(field, folder)
+        elif isinstance(field, list) and any(isinstance(each, Struct) for each in field):
+            changes[name] = [_anchored(each, folder) for each in field]
     return msgspec.structs.replace(value, **changes)

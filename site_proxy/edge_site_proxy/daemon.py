@@ -18,6 +18,10 @@ from edge_core.contracts.plant import ClockQuality
 from edge_core.journal import Journal
 from edge_core.trust import Trust
 from edge_site_proxy import outbound
+from edge_site_proxy.alarms.pages.alertmanager import Alertmanager, AlertsWire
+from edge_site_proxy.alarms.pages.pager import Pager
+from edge_site_proxy.alarms.pages.patience import Patience
+from edge_site_proxy.alarms.pages.receivers import Receiver, Receivers
 from edge_site_proxy.api.gateway.app import GatewayApp
 from edge_site_proxy.api.gateway.est import enrolment_app
 from edge_site_proxy.api.gateway.server import calm_collector, listening, serve
@@ -129,6 +133,7 @@ async def _assemble(
     )
     shipper, status = await _telemetry(config, paths, stack, journal, site, clocks)
     mirror = await _mirror(config, paths, stack, site, clocks)
+    receivers = await _receivers(config, stack, site, clocks)
     handshakes = HandshakeLog(clocks.monotonic)
     tls = TlsFront(files.server_certificate, files.server_key, files.ca_certificate, handshakes)
     open_tls = TlsFront(files.server_certificate, files.server_key, None, handshakes)
@@ -142,6 +147,7 @@ async def _assemble(
     renewal = _Renewal(config, files, (tls, open_tls), clocks)
     jobs: list[Job] = [
         site.run(),
+        receivers.run(),
         register.run(clocks.now),
         shipper.run(),
         status.watch(site),
@@ -186,6 +192,23 @@ async def _telemetry(
         random=SystemRandom(),
     )
     return shipper, TelemetryStatus(journal, shipper, wan, now=clocks.now)
+
+
+async def _receivers(
+    config: SiteConfig, stack: AsyncExitStack, site: Site, clocks: Clocks
+) -> Receivers:
+    made: list[Receiver] = []
+    for pages in config.pages:
+        http = await stack.enter_async_context(outbound.session(pages.proxy))
+        wire = outbound.wire_of(pages, http, config.site, clocks.now)
+        patience = Patience(site.alarms, pages.name, SystemRandom())
+        if isinstance(wire, AlertsWire):
+            made.append(
+                Alertmanager(site.pages, site.alarms, patience, pages.name, wire, clocks.now)
+            )
+        else:
+            made.append(Pager(site.pages, patience, pages.name, wire, clocks.now))
+    return Receivers(site.pages, made)
 
 
 async def _mirror(

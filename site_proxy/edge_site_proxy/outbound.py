@@ -2,17 +2,24 @@
 
 import ssl
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import aiohttp
 
 from edge_core.contracts.errors import ConfigurationError, UnreachableError
 from edge_core.oci import Layout, Registry, Source
+from edge_site_proxy.alarms.pages.alertmanager import AlertsWire, Showing
+from edge_site_proxy.alarms.pages.pagerduty import PagerDuty
+from edge_site_proxy.alarms.pages.webhook import Webhook
+from edge_site_proxy.alarms.pages.wire import Post
 from edge_site_proxy.config import (
+    AlertmanagerPages,
     FolderUpstream,
     LayoutSource,
     OtlpUpstream,
+    PagerDutyPages,
+    Pages,
     RegistrySource,
 )
 from edge_site_proxy.identity.files import check_private
@@ -77,6 +84,24 @@ def _layout(directory: Path) -> Layout:
     return Layout.open(directory)
 
 
+def wire_of(
+    pages: Pages, http: aiohttp.ClientSession, site: str, now: Callable[[], datetime]
+) -> Webhook | PagerDuty | AlertsWire:
+    """The way to one receiver of pages.
+
+    Raises:
+        ConfigurationError: a TLS or credentials file is not what it should be.
+    """
+    if isinstance(pages, PagerDutyPages):
+        post = Post(http, now, tls(pages.ca, None))
+        return PagerDuty(post, pages.url, site, secret(pages.routing_key))
+    post = Post(http, now, tls(pages.ca, pages.certificate), authorization(pages.authorization))
+    if isinstance(pages, AlertmanagerPages):
+        resend, hold = timedelta(seconds=pages.resend_s), timedelta(seconds=pages.hold_s)
+        return AlertsWire(post, pages.url, Showing(site, resend, hold))
+    return Webhook(post, pages.url, site, resolve=pages.resolve)
+
+
 def tls(ca: Path | None, certificate: Path | None) -> ssl.SSLContext | None:
     """Trust in *ca*, and a client *certificate* with its key in one PEM; None for the usual.
 
@@ -104,7 +129,14 @@ def authorization(path: Path | None) -> Callable[[], str] | None:
     Raises:
         ConfigurationError: the file is missing, or others can read it.
     """
-    if path is None:
-        return None
+    return None if path is None else secret(path)
+
+
+def secret(path: Path) -> Callable[[], str]:
+    """Gives what is in the file at *path*, read each time so that it may change.
+
+    Raises:
+        ConfigurationError: the file is missing, or others can read it.
+    """
     check_private(path)
     return lambda: path.read_text("ascii").strip()

@@ -15,7 +15,6 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
-import aiohttp
 import msgspec
 import structlog
 from sqlite_utils import Migrations
@@ -32,9 +31,10 @@ from edge_core.contracts.gateway import (
 )
 from edge_core.contracts.plant import ClockQuality, Inventory
 from edge_core.contracts.review import SuspectWindow
-from edge_site_proxy.alarms import book as alarm_book
+from edge_site_proxy.alarms import rows as alarm_rows
 from edge_site_proxy.alarms.book import AlarmBook
-from edge_site_proxy.alarms.pager import Pager, Webhook
+from edge_site_proxy.alarms.desk import AlarmDesk
+from edge_site_proxy.alarms.pages.queue import PageQueue
 from edge_site_proxy.audit.events import Event
 from edge_site_proxy.audit.notary import SOFTWARE, Notary
 from edge_site_proxy.fleet.errors import IdentityMismatchError
@@ -94,7 +94,7 @@ def open_store(
         StoreCorruptError: the file is no database of ours.
         StoreUnavailableError: the disk refuses.
     """
-    parts = (tables.MIGRATIONS, review_tables.MIGRATIONS, alarm_book.MIGRATIONS, *more)
+    parts = (tables.MIGRATIONS, review_tables.MIGRATIONS, alarm_rows.MIGRATIONS, *more)
     return Store.open(path, migrations=parts, observable=tables.OBSERVABLE, now=now, clock=clock)
 
 
@@ -105,6 +105,7 @@ class _Parts:
     world: World
     store: Store
     alarms: AlarmBook
+    alarm_desk: AlarmDesk
     queue: ReviewQueue
     reconciler: Reconciler
     leases: Leases
@@ -120,6 +121,8 @@ class Site:
         world: the state in memory, for views.
         store: the database, for tables of other components too.
         alarms: the alarm list.
+        alarm_desk: where people's orders about alarms go.
+        pages: what has to leave the site when somebody must come.
         queue: the review queue.
         desk: where people's orders go.
         leases: permits.
@@ -130,6 +133,8 @@ class Site:
         self.world = parts.world
         self.store = parts.store
         self.alarms = parts.alarms
+        self.alarm_desk = parts.alarm_desk
+        self.pages = PageQueue(parts.store)
         self.queue = parts.queue
         self.desk = parts.desk
         self.leases = parts.leases
@@ -168,7 +173,7 @@ class Site:
         world = await store.read(lambda db: World.load(db, plant, settings, clocks))
         world.tzdata = await asyncio.to_thread(tzdata_version)
         await _begin_epoch(store, world)
-        alarms = AlarmBook(store, clocks.now, settings.runbooks)
+        alarms = AlarmBook(store, clocks.now, settings.runbooks, plant.line_of)
         bounds = Bounds(settings.review_open_max, settings.review_expire_s)
         reconciler = Reconciler(world, store, alarms)
         site = cls(
@@ -176,6 +181,7 @@ class Site:
                 world=world,
                 store=store,
                 alarms=alarms,
+                alarm_desk=AlarmDesk(store, alarms, clocks.now, plant.lines),
                 queue=ReviewQueue(store, bounds, clocks.now, clocks.monotonic),
                 reconciler=reconciler,
                 leases=Leases(world, store),
@@ -189,14 +195,11 @@ class Site:
         return site
 
     async def run(self) -> None:
-        """Reconcile, page, watch and sign until cancelled."""
+        """Reconcile, look after alarms, watch and sign until cancelled."""
         watch = Watch(self.world, self.store, self.alarms, self.queue)
-        async with aiohttp.ClientSession() as session, asyncio.TaskGroup() as group:
-            url = self.world.settings.webhook_url
-            name = self.world.plant.inventory.site
-            wire = None if url is None else Webhook(session, url, name)
+        async with asyncio.TaskGroup() as group:
             group.create_task(self._reconciler.run())
-            group.create_task(Pager(self.alarms, wire).run())
+            group.create_task(self.alarms.run())
             group.create_task(watch.run())
             group.create_task(self._sign_on())
 

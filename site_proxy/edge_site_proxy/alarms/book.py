@@ -1,72 +1,217 @@
-"""The alarm list: one alarm a cause, kept with its event, and a page queued for each new P1."""
+"""The alarm list: one alarm a cause, kept with its event, told to whoever must know."""
 
 import asyncio
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
 
-import msgspec
-from msgspec import Struct
-from sqlite_utils import Database, Migrations
+import structlog
+from msgspec.structs import replace
+from sqlite_utils import Database
 
+from edge_core.contracts.alarms import AlarmSummary
 from edge_core.contracts.api import AlarmState, AlarmView, Priority
-from edge_site_proxy.alarms import life
-from edge_site_proxy.alarms.errors import NoSuchAlarmError
+from edge_site_proxy.alarms import life, rates, rows
+from edge_site_proxy.alarms.bell import Bell
+from edge_site_proxy.alarms.catalogue import (
+    FLOOD_KEY,
+    OFFLINE_KEY,
+    Delays,
+    delays_of,
+    meant,
+)
+from edge_site_proxy.alarms.pages.queue import queue_in
 from edge_site_proxy.audit.events import Event
 from edge_site_proxy.rollout.records import AlarmCall
-from edge_site_proxy.store import Store, Tx
-from edge_site_proxy.store.rows import find
+from edge_site_proxy.store import Store, StoreUnavailableError, Tx
 
-MIGRATIONS = Migrations("alarms")
-SITE = "site-proxy"
-_STANDS = "kind = 'alarms' AND json_extract(doc, '$.state') != 'cleared'"
+SITE: Final = "site-proxy"
+LOOK_S: Final = 5.0
+SAY_AGAIN_S: Final = 15.0  # between two changes of what one alarm says
+NEWEST: Final = 200  # of these some may be too old, or have told nobody
 
-_PAGE_WAITS = (
-    "kind = 'alarms' AND key IN (SELECT key FROM state WHERE kind = 'pages') ORDER BY rowid"
-)
+log = structlog.get_logger(__name__)
 
 
-class _Due(Struct, frozen=True, kw_only=True):
-    """A page that waits until it is answered."""
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What keeps alarms quiet by design at one moment."""
 
-    alarm: int
+    offline: bool
+    lines: frozenset[str]
 
+    def quiet(self, alarm: AlarmView) -> str:
+        """The rule that suppresses *alarm*, "" if none does.
 
-@MIGRATIONS()
-def standing(db: Database) -> None:
-    """One alarm a cause, among those that stand."""
-    db.execute(
-        "CREATE UNIQUE INDEX alarms_standing ON state (json_extract(doc, '$.source'))"
-        f" WHERE {_STANDS}"
-    )
+        A page is never lost to a link that is down: what is grave enough to page depends on none.
+        """
+        if alarm.line and alarm.line in self.lines:
+            return f"maintenance of {alarm.line}"
+        if self.offline and alarm.needs_wan and alarm.priority > Priority.P2:
+            return "site offline"
+        return ""
 
 
 class AlarmBook:
-    """Raises, clears, acknowledges and shelves.
+    """Raises and clears, and does what alarms do by themselves as time passes.
 
     Args:
         store: where alarms are kept.
         now: wall clock.
         runbooks: folder or address that a runbook's name is appended to.
+        line_of: the line of a gateway by its serial, "" for one that is not known.
     """
 
-    def __init__(self, store: Store, now: Callable[[], datetime], runbooks: str) -> None:
+    def __init__(
+        self,
+        store: Store,
+        now: Callable[[], datetime],
+        runbooks: str,
+        line_of: Callable[[str], str],
+    ) -> None:
         self._store = store
         self._now = now
         self._runbooks = runbooks.rstrip("/")
-        self.wake = asyncio.Event()
+        self._line_of = line_of
+        self.wake = Bell()
 
     def raise_in(self, tx: Tx, call: AlarmCall) -> None:
         """Within a transaction: raise the alarm, or note that its cause is still there."""
-        standing = _standing(tx.db, call.key)
+        standing = rows.standing_of(tx.db, call.key)
         if standing is not None:
-            alarm = life.again(standing, tx.at)
-            if alarm is not standing:
-                event = Event("alarm.raised_again", str(alarm.id), {"cause": call.key})
-                _record(tx, alarm, event)
+            self._again(tx, standing, call)
             return
-        number = _next_number(tx.db)
+        alarm, delays = self._made(tx, call)
+        quiet = rules(tx.db).quiet(alarm)
+        if delays.on:
+            alarm = replace(alarm, state=AlarmState.PENDING)
+        elif quiet:
+            alarm = life.suppressed(alarm, quiet, tx.at)
+        facts = {"cause": call.key, "priority": call.priority.value, "what": alarm.what}
+        verb = "noticed" if delays.on else "raised"
+        rows.record(tx, alarm, Event(f"alarm.{verb}", str(alarm.id), facts))
+        self._tell(tx, alarm)
+
+    def clear_in(self, tx: Tx, key: str) -> None:
+        """Within a transaction: the cause *key* is gone, if it ever stood."""
+        standing = rows.standing_of(tx.db, key)
+        if standing is None:
+            return
+        alarm = life.went(standing, delays_of(standing.kind), tx.at)
+        if alarm is standing:
+            return
+        verb = "cause_went" if alarm.gone is not None else "returned"
+        rows.record(tx, alarm, Event(f"alarm.{verb}", str(alarm.id), {"cause": key}))
+
+    async def raise_alarm(self, call: AlarmCall) -> None:
+        """Raise an alarm by itself; a repeat is the same alarm."""
+        if await self._store.read(lambda db: self._known(rows.standing_of(db, call.key), call)):
+            return
+        await self._store.change(SITE, [], lambda tx: self.raise_in(tx, call))
+        self.wake.set()
+
+    async def clear_alarm(self, key: str) -> None:
+        """The cause *key* is gone; nothing happens if it never stood."""
+        standing = await self._store.read(lambda db: rows.standing_of(db, key))
+        if standing is not None and standing.active and standing.gone is None:
+            await self._store.change(SITE, [], lambda tx: self.clear_in(tx, key))
+            self.wake.set()
+
+    async def standing(self) -> list[AlarmView]:
+        """Every alarm that is not over and that somebody may know of, gravest and newest first."""
+        alarms = await self._store.read(rows.standing)
+        shown = [alarm for alarm in alarms if alarm.state is not AlarmState.PENDING]
+        return sorted(shown, key=lambda alarm: (alarm.priority.value, -alarm.id))
+
+    async def every(self, limit: int) -> list[AlarmView]:
+        """The newest alarms, over or not."""
+        return await self._store.read(lambda db: rows.newest(db, limit))
+
+    async def summary(self) -> AlarmSummary:
+        """The list in numbers."""
+
+        def look(db: Database) -> AlarmSummary:
+            return rates.summary(rows.standing(db), rows.newest(db, 10 * NEWEST), self._now())
+
+        return await self._store.read(look)
+
+    async def run(self) -> None:
+        """Let alarms do what they do by themselves, until cancelled."""
+        while True:
+            try:
+                await self.look()
+            except StoreUnavailableError as error:
+                log.warning("alarms.waited", reason=str(error))
+            await asyncio.sleep(LOOK_S)
+
+    async def look(self) -> None:
+        """One look: delays that are over, shelves, rules of the site, shifts, and floods."""
+        if await self._store.read(lambda db: self._due(db, self._now())):
+            await self._store.change(SITE, [], self._turn)
+            self.wake.set()
+
+    def _due(self, db: Database, now: datetime) -> bool:
+        """Whether a look would change anything."""
+        standing, quiet = rows.standing(db), rules(db)
+        over = any(each.until <= now for each in rows.maintenance(db).values())
+        return (
+            over
+            or self._flood_over(db, standing, now)
+            or any(life.due(a, delays_of(a.kind), quiet.quiet(a), now) for a in standing)
+        )
+
+    def _turn(self, tx: Tx) -> None:
+        for line, work in rows.maintenance(tx.db).items():
+            if work.until <= tx.at:
+                event = Event("maintenance.ended", line, {"until": work.until.isoformat()})
+                tx.record(event)
+                tx.drop(rows.MAINTENANCE, line, by=event)
+        if self._flood_over(tx.db, rows.standing(tx.db), tx.at):
+            self.clear_in(tx, FLOOD_KEY)
+        quiet = rules(tx.db)
+        for alarm in rows.standing(tx.db):
+            turn = life.due(alarm, delays_of(alarm.kind), quiet.quiet(alarm), tx.at)
+            if turn is not None:
+                event = Event(f"alarm.{turn.verb}", str(alarm.id), {"cause": alarm.source})
+                rows.record(tx, turn.alarm, event)
+                self._tell(tx, turn.alarm)
+
+    def _flood_over(self, db: Database, standing: list[AlarmView], now: datetime) -> bool:
+        flood = next((each for each in standing if each.source == FLOOD_KEY), None)
+        if flood is None or not flood.active:
+            return False
+        count = len(rates.recent(rows.newest(db, NEWEST), now))
+        return not rates.flooded(count, standing=True)
+
+    def _known(self, alarm: AlarmView | None, call: AlarmCall) -> bool:
+        """Whether another call for the same cause would change nothing."""
+        if alarm is None:
+            return False
+        same = life.came(alarm, call.priority, self._now()) is alarm
+        return same and not self._says_more(alarm, call, self._now())
+
+    def _says_more(self, alarm: AlarmView, call: AlarmCall, now: datetime) -> bool:
+        waited = (now - alarm.changed).total_seconds() >= SAY_AGAIN_S
+        return waited and alarm.what != call.what[:500]
+
+    def _again(self, tx: Tx, standing: AlarmView, call: AlarmCall) -> None:
+        alarm = life.came(standing, call.priority, tx.at)
+        more = self._says_more(standing, call, tx.at)
+        if alarm is standing and not more:
+            return
+        verb = "updated" if alarm is standing else "raised_again"
+        if more:
+            alarm = replace(alarm, what=call.what[:500], changed=tx.at)
+        facts = {"cause": call.key, "what": alarm.what, "priority": alarm.priority.value}
+        rows.record(tx, alarm, Event(f"alarm.{verb}", str(alarm.id), facts))
+        self._tell(tx, alarm)
+
+    def _made(self, tx: Tx, call: AlarmCall) -> tuple[AlarmView, Delays]:
+        known = meant(call.key, self._line_of)
+        kind = known.kind
         alarm = AlarmView(
-            id=number,
+            id=rows.number_last(tx.db) + 1,
             priority=call.priority,
             state=AlarmState.UNACK,
             source=call.key,
@@ -75,146 +220,66 @@ class AlarmBook:
             runbook=f"{self._runbooks}/{call.runbook}.md",
             raised=tx.at,
             changed=tx.at,
+            latches=kind.latches,
+            by_hand=kind.by_hand,
+            needs_wan=kind.needs_wan,
+            kind=kind.name,
+            line=known.line,
+            group=call.group or known.group,
+            actions=known.actions,
         )
-        facts = {"cause": call.key, "priority": call.priority.value, "what": alarm.what}
-        event = Event("alarm.raised", str(number), facts)
-        _record(tx, alarm, event)
-        if call.priority is Priority.P1:
-            tx.put("pages", str(number), _Due(alarm=number), by=event)
+        return alarm, kind.delays
 
-    def clear_in(self, tx: Tx, key: str) -> None:
-        """Within a transaction: the cause *key* is gone, if it ever stood."""
-        standing = _standing(tx.db, key)
-        if standing is None:
+    def _tell(self, tx: Tx, alarm: AlarmView) -> None:
+        """Count *alarm* towards a flood, and page it, if it has just begun to stand."""
+        if alarm.state is not AlarmState.UNACK:
             return
-        alarm = life.returned(standing, tx.at)
-        if alarm is not standing:
-            _record(tx, alarm, Event("alarm.returned", str(alarm.id), {"cause": key}))
-
-    async def raise_alarm(self, call: AlarmCall) -> None:
-        """Raise an alarm by itself; a repeat is the same alarm."""
-        if await self._store.read(lambda db: _quiet(_standing(db, call.key))):
+        flood = self._flood(tx, alarm)
+        if alarm.priority is not Priority.P1:
             return
-        await self._store.change(SITE, [], lambda tx: self.raise_in(tx, call))
-        self.wake.set()
+        alarm = rows.alarm_of(tx.db, alarm.id)
+        if alarm.page is not None:
+            return
+        if flood is not None and flood.priority is not Priority.P1:
+            event = Event("alarm.raised_again", str(flood.id), {"cause": FLOOD_KEY})
+            rows.record(tx, life.came(flood, Priority.P1, tx.at), event)
+        queue_in(tx, alarm, flood)
 
-    async def clear_alarm(self, key: str) -> None:
-        """The cause *key* is gone; nothing happens if it never stood."""
-        if await self._store.read(lambda db: _standing(db, key)) is not None:
-            await self._store.change(SITE, [], lambda tx: self.clear_in(tx, key))
-
-    async def ack(self, number: int, who: str, reason: str) -> AlarmView:
-        """Somebody has seen it.
-
-        Raises:
-            NoSuchAlarmError: no such number.
-            AlarmOverError: it is over.
-        """
-        now = self._now()
-        facts: dict[str, object] = {"reason": reason}
-        return await self._turn(
-            who, number, "alarm.acked", facts, lambda alarm: life.acked(alarm, who, now)
-        )
-
-    async def shelve(self, number: int, who: str, minutes: int, reason: str) -> AlarmView:
-        """Somebody puts it aside.
-
-        Raises:
-            NoSuchAlarmError: no such number.
-            AlarmOverError: it is over.
-        """
-        now = self._now()
-        until = now + timedelta(minutes=minutes)
-        facts: dict[str, object] = {"reason": reason, "minutes": minutes}
-        return await self._turn(
-            who, number, "alarm.shelved", facts, lambda alarm: life.shelved(alarm, who, now, until)
-        )
-
-    async def unshelve_due(self) -> None:
-        """Bring back what has been on the shelf for long enough."""
-        now = self._now()
-        for alarm in await self.standing():
-            if life.unshelved(alarm, now) is not alarm:
-                await self._turn(
-                    SITE, alarm.id, "alarm.unshelved", {}, lambda each: life.unshelved(each, now)
-                )
-
-    async def standing(self) -> list[AlarmView]:
-        """Every alarm that is not over, the gravest and newest first."""
-        alarms = await self._store.read(lambda db: _read(db, _STANDS, []))
-        return sorted(alarms, key=lambda alarm: (alarm.priority.value, -alarm.id))
-
-    async def every(self, limit: int) -> list[AlarmView]:
-        """The newest alarms, over or not."""
-        newest = "kind = 'alarms' ORDER BY rowid DESC LIMIT ?"
-        return await self._store.read(lambda db: _read(db, newest, [limit]))
-
-    async def pages_due(self) -> list[AlarmView]:
-        """Alarms whose page was not answered yet, oldest first."""
-        return await self._store.read(lambda db: _read(db, _PAGE_WAITS, []))
-
-    async def paged(self, number: int) -> None:
-        """The page of *number* was answered; it is never sent again."""
-        event = Event("alarm.paged", str(number))
-
-        def mutate(tx: Tx) -> None:
-            tx.drop("pages", str(number), by=event)
-            _save(tx, msgspec.structs.replace(_alarm(tx.db, number), paged=True), event)
-
-        await self._store.change(SITE, [event], mutate)
-
-    async def _turn(
-        self,
-        who: str,
-        number: int,
-        kind: str,
-        facts: dict[str, object],
-        turn: Callable[[AlarmView], AlarmView],
-    ) -> AlarmView:
-        event = Event(kind, str(number), facts)
-
-        def mutate(tx: Tx) -> AlarmView:
-            alarm = turn(_alarm(tx.db, number))
-            _save(tx, alarm, event)
-            return alarm
-
-        return await self._store.change(who, [event], mutate)
+    def _flood(self, tx: Tx, alarm: AlarmView) -> AlarmView | None:
+        """The flood that *alarm* came in or made."""
+        standing = rows.standing_of(tx.db, FLOOD_KEY)
+        stands = standing is not None and standing.active
+        came = rates.recent(rows.newest(tx.db, NEWEST), tx.at)
+        if alarm.source == FLOOD_KEY or not rates.flooded(len(came), standing=stands):
+            return None
+        if not stands:
+            self.raise_in(tx, _flood_call(came))
+        flood = rows.standing_of(tx.db, FLOOD_KEY)
+        joined = [each for each in came if each.flood is None]
+        if flood is not None and joined:
+            event = Event("alarm.grouped", str(flood.id), {"alarms": [each.id for each in joined]})
+            tx.record(event)
+            for each in joined:
+                rows.save(tx, replace(each, flood=flood.id), event)
+        return flood
 
 
-def _quiet(alarm: AlarmView | None) -> bool:
-    """Whether another call for the same cause would change nothing."""
-    return alarm is not None and alarm.state is not AlarmState.RETURNED_UNACK
+def rules(db: Database) -> Rules:
+    """What keeps alarms quiet by design now."""
+    offline = rows.standing_of(db, OFFLINE_KEY)
+    return Rules(
+        offline=offline is not None and offline.active,
+        lines=frozenset(rows.maintenance(db)),
+    )
 
 
-def _standing(db: Database, cause: str) -> AlarmView | None:
-    found = _read(db, f"{_STANDS} AND json_extract(doc, '$.source') = ?", [cause])
-    return found[0] if found else None
-
-
-def _alarm(db: Database, number: int) -> AlarmView:
-    found = find(db, "alarms", str(number), AlarmView)
-    if found is None:
-        raise NoSuchAlarmError(f"alarm {number}: expected a known number, found none such")
-    return found
-
-
-def _next_number(db: Database) -> int:
-    """No alarm is ever removed, so their count is the last number."""
-    return int(db.execute("SELECT count(*) FROM state WHERE kind = 'alarms'").fetchone()[0]) + 1
-
-
-def _read(db: Database, where: str, values: list[object]) -> list[AlarmView]:
-    rows = db.execute(
-        f"SELECT doc FROM state WHERE {where}",  # noqa: S608 - our own constants only
-        values,
-    ).fetchall()
-    return [msgspec.json.decode(row[0], type=AlarmView) for row in rows]
-
-
-def _record(tx: Tx, alarm: AlarmView, event: Event) -> None:
-    tx.record(event)
-    _save(tx, alarm, event)
-
-
-def _save(tx: Tx, alarm: AlarmView, event: Event) -> None:
-    tx.put("alarms", str(alarm.id), alarm, by=event)
+def _flood_call(came: list[AlarmView]) -> AlarmCall:
+    first = came[0]
+    return AlarmCall(
+        key=FLOOD_KEY,
+        priority=Priority.P2,
+        what=f"more than {rates.FLOOD_ABOVE} alarms in ten minutes, "
+        f"first {first.source} at {first.raised:%H:%M}: {first.what}"[:500],
+        consequence="the first is most likely the cause, and the others follow from it",
+        runbook="alarm-flood",
+    )

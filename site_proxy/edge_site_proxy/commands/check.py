@@ -5,7 +5,7 @@ import argparse
 from edge_core.command import emit, tell
 from edge_core.trust import Trust
 from edge_site_proxy import config, outbound
-from edge_site_proxy.config import OtlpUpstream, RegistrySource
+from edge_site_proxy.config import OtlpUpstream, PagerDutyPages, Pages, RegistrySource
 from edge_site_proxy.identity.files import IdentityFiles
 from edge_site_proxy.rollout.shifts import zone_of
 from edge_site_proxy.rollout.strategies import check as check_strategy
@@ -27,6 +27,8 @@ def body(chosen: argparse.Namespace) -> int:
     upstream = settings.telemetry.upstream
     if isinstance(upstream, OtlpUpstream):
         _check_upstream(upstream)
+    for pages in settings.pages:
+        _check_pages(pages)
     if settings.mirror is not None:
         Trust.load(settings.mirror.trust_policy).rule(
             settings.mirror.stage, settings.mirror.safety_class
@@ -42,3 +44,12 @@ def body(chosen: argparse.Namespace) -> int:
 def _check_upstream(upstream: OtlpUpstream | RegistrySource) -> None:
     outbound.tls(upstream.ca, upstream.certificate)
     outbound.authorization(upstream.authorization)
+
+
+def _check_pages(pages: Pages) -> None:
+    if isinstance(pages, PagerDutyPages):
+        outbound.tls(pages.ca, None)
+        outbound.secret(pages.routing_key)
+    else:
+        outbound.tls(pages.ca, pages.certificate)
+        outbound.authorization(pages.authorization)

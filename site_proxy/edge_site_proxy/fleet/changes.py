@@ -130,6 +130,7 @@ def ills(serial: str, sighting: Sighting | None) -> dict[str, AlarmCall]:
                 what=f"gateway {serial} is in {update.state.value}: {update.reason}"[:500],
                 consequence="it gives the model's safe output and no verdicts",
                 runbook="gateway-fail-safe",
+                group=f"{update.digest} fail safe",
             )
         )
     swapped = report.running is not None and report.running != report.effective

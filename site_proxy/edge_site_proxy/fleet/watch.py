@@ -1,7 +1,7 @@
 """Looks after what nobody reports: silence, the site's own clock, and evidence grown old."""
 
 import asyncio
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import structlog
 
@@ -60,13 +60,22 @@ class Watch:
         ]
         if not silent:
             return None
+        known = sum(serial in world.sightings for serial in world.plant.lines[line])
+        first = min(silent, key=lambda serial: (self._last_heard(serial), serial))
+        since = f"{self._last_heard(first):%H:%M}"
+        whole = len(silent) == known and known > 1
         return AlarmCall(
             key=f"line/{line}/silent",
             priority=Priority.P3,
-            what=f"line {line}: {len(silent)} gateways are silent, first {silent[0]}",
+            what=f"{len(silent)} of {known} gateways of line {line} silent "
+            f"since {since}, first {first}{'; a switch, or its power?' if whole else ''}",
             consequence="they go on by themselves; what they do is not seen here",
             runbook="gateway-silent",
         )
+
+    def _last_heard(self, serial: str) -> datetime:
+        """When a gateway was last heard, at or before the last start."""
+        return self._world.heard_at[serial]
 
     def _clock(self) -> AlarmCall | None:
         if self._world.clocks.quality().synchronised:

@@ -193,6 +193,7 @@ def _roll_back(rollout: Rollout, facts: Facts, now: datetime) -> Step | None:
             what=f"rollback of {rollout.id} failed on a gateway",
             consequence="that gateway gives its safe output and no verdicts",
             runbook="rollback-failed",
+            group=f"{rollout.digest} fail safe",
         )
         made = _to(rollout, now, RolloutState.ROLLBACK_INCOMPLETE, "rollback_incomplete")
         return Step(made.rollout, made.event, (alarm,))

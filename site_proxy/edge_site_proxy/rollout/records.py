@@ -129,13 +129,17 @@ class Grant(Struct, frozen=True, kw_only=True):
 
 @dataclass(frozen=True, slots=True)
 class AlarmCall:
-    """An alarm that a decision asks for; `key` makes a repeat the same alarm."""
+    """An alarm that a decision asks for; `key` makes a repeat the same alarm.
+
+    `group` is what alarms of one cause share where the key alone does not tell.
+    """
 
     key: str
     priority: Priority
     what: str
     consequence: str
     runbook: str
+    group: str = ""
 
 
 @dataclass(frozen=True, slots=True)

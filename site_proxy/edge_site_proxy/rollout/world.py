@@ -39,7 +39,6 @@ class SiteSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     review_expire_s: float = 14 * 86_400.0
     quiet_s: float = 30.0  # when a gateway comes back in quiet times
     busy_s: float = 2.0  # and while something is under way
-    webhook_url: str | None = None  # where pages go; one POST a page
     runbooks: str = "docs/operate/runbooks"
     log_origin: str = "edge-site"  # first line of every checkpoint (C2SP tlog-checkpoint)
 
@@ -94,6 +93,11 @@ class Plant:
                 f"gateway {serial[:63]}: expected a serial of the inventory, found none such"
             )
         return place
+
+    def line_of(self, serial: str) -> str:
+        """The line where *serial* stands, "" if it is not in the inventory."""
+        place = self.places.get(serial)
+        return "" if place is None else place.position.line
 
     def neighbours(self, place: GatewayPlace) -> list[str]:
         """Every other gateway of its line and of its redundancy group."""

@@ -7,6 +7,7 @@ from starlette.exceptions import HTTPException
 
 from edge_core.contracts.api import TelemetryView
 from edge_core.contracts.errors import EdgeError
+from edge_site_proxy.api.operator.alarms import AlarmCalls
 from edge_site_proxy.api.operator.door import Desk
 from edge_site_proxy.api.operator.overview import OverviewCalls
 from edge_site_proxy.api.operator.people import Lookup, on_this_machine
@@ -36,7 +37,13 @@ def operator_app(
         lookup: name and groups of a user id; the machine's own unless a test says otherwise.
     """
     desk = Desk(site, settings, telemetry, enrolled, lookup)
-    calls = (OverviewCalls(desk), RolloutCalls(desk), QueueCalls(desk), RecordCalls(desk))
+    calls = (
+        OverviewCalls(desk),
+        RolloutCalls(desk),
+        QueueCalls(desk),
+        AlarmCalls(desk),
+        RecordCalls(desk),
+    )
     return Starlette(
         routes=[route for each in calls for route in each.routes()],
         exception_handlers={EdgeError: desk.refused, HTTPException: unknown_path},

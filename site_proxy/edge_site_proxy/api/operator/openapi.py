@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from edge_core.contracts.alarms import AlarmSummary, Maintenance, MaintenanceRequest
 from edge_core.contracts.api import (
     AckRequest,
     AlarmView,
@@ -69,9 +70,17 @@ OPERATIONS = (
     Operation("/v1/queue/lease", list[ReviewItem], LeaseRequest),
     Operation("/v1/queue/{item}/label", ReviewItem, LabelRequest),
     Operation("/v1/queue/{item}/undo", ReviewItem),
-    Operation("/v1/alarms", list[AlarmView], query=("all", "limit")),
+    Operation("/v1/alarms", list[AlarmView], query=("all", "state", "group", "limit")),
+    Operation("/v1/alarms/summary", AlarmSummary),
     Operation("/v1/alarms/{alarm}/ack", AlarmView, AckRequest),
     Operation("/v1/alarms/{alarm}/shelve", AlarmView, ShelveRequest),
+    Operation("/v1/alarms/{alarm}/unshelve", AlarmView, ReasonRequest),
+    Operation("/v1/alarms/{alarm}/reset", AlarmView, ReasonRequest),
+    Operation("/v1/alarms/{alarm}/retire", AlarmView, ReasonRequest),
+    Operation("/v1/alarms/{alarm}/restore", AlarmView, ReasonRequest),
+    Operation("/v1/maintenance", list[Maintenance]),
+    Operation("/v1/maintenance", Maintenance, MaintenanceRequest),
+    Operation("/v1/maintenance/{line}/end", Maintenance, ReasonRequest),
     Operation("/v1/audit", list[AuditEvent], query=("after", "limit")),
     Operation("/v1/audit/checkpoint", Checkpoint),
     Operation("/v1/audit/what-ran", WhatRan, query=("asset", "at")),

@@ -1,15 +1,13 @@
-"""`/v1/queue` and `/v1/alarms`: what waits for a person."""
+"""`/v1/queue`: windows that wait for a person."""
 
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
 from edge_core.contracts.api import (
-    AckRequest,
     Action,
     LabelRequest,
     LeaseRequest,
-    ShelveRequest,
 )
 from edge_core.contracts.review import ItemState
 from edge_site_proxy.api.operator.door import Desk
@@ -17,12 +15,11 @@ from edge_site_proxy.api.operator.wire import answer, body_of, limit_of, paramet
 
 
 class QueueCalls:
-    """Handlers about the review queue and the alarm list."""
+    """Handlers about the review queue."""
 
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
         self._queue = desk.site.queue
-        self._alarms = desk.site.alarms
 
     def routes(self) -> list[Route]:
         """Paths and who answers them."""
@@ -33,9 +30,6 @@ class QueueCalls:
             Route("/v1/queue/lease", self.lease, methods=["POST"]),
             Route("/v1/queue/{item:int}/label", self.label, methods=["POST"]),
             Route("/v1/queue/{item:int}/undo", self.undo, methods=["POST"]),
-            Route("/v1/alarms", self.alarms),
-            Route("/v1/alarms/{alarm:int}/ack", self.ack, methods=["POST"]),
-            Route("/v1/alarms/{alarm:int}/shelve", self.shelve, methods=["POST"]),
         ]
 
     async def items(self, request: Request) -> Response:
@@ -74,25 +68,3 @@ class QueueCalls:
         """Take one's newest label back."""
         sender = await self._desk.sender(request, Action.LABEL)
         return answer(request, await self._queue.undo(request.path_params["item"], sender.who))
-
-    async def alarms(self, request: Request) -> Response:
-        """Alarms that stand; with `all`, those that are over too."""
-        await self._desk.caller(request)
-        if parameter(request, "all", bool, default=False):
-            return answer(request, await self._alarms.every(limit_of(request, 500)))
-        return answer(request, await self._alarms.standing())
-
-    async def ack(self, request: Request) -> Response:
-        """I have seen it."""
-        sender = await self._desk.sender(request, Action.ACK)
-        order = await body_of(request, AckRequest)
-        number = request.path_params["alarm"]
-        return answer(request, await self._alarms.ack(number, sender.who, order.reason))
-
-    async def shelve(self, request: Request) -> Response:
-        """Not now."""
-        sender = await self._desk.sender(request, Action.SHELVE)
-        order = await body_of(request, ShelveRequest)
-        number = request.path_params["alarm"]
-        alarm = await self._alarms.shelve(number, sender.who, order.minutes, order.reason)
-        return answer(request, alarm)

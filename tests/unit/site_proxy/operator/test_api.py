@@ -14,9 +14,12 @@ import aiohttp
 import msgspec
 import pytest
 
+from edge_core.contracts.alarms import AlarmSummary, Maintenance
 from edge_core.contracts.api import (
+    AlarmView,
     GatewayView,
     Overview,
+    Priority,
     Problem,
     Role,
     TelemetryView,
@@ -29,6 +32,7 @@ from edge_site_proxy.api.operator.app import operator_app
 from edge_site_proxy.api.operator.openapi import OPERATIONS, document
 from edge_site_proxy.api.operator.server import listen, serve
 from edge_site_proxy.api.operator.settings import OperatorSettings
+from edge_site_proxy.rollout.records import AlarmCall
 from tests.unit.site_proxy.plant.plant import V1, V2, Plant, plant
 
 pytestmark = pytest.mark.anyio
@@ -289,6 +293,44 @@ async def test_audit(tmp_path: Path) -> None:
         assert [event["sequence"] for event in json.loads(raw)] == [0, 1]
         status, raw = await here.get("/v1/audit/what-ran?asset=pump-g1&at=2026-03-02T14:05:00")
         assert (status, "expected a zone" in problem(raw).message) == (400, True)
+
+
+async def test_alarms(tmp_path: Path) -> None:
+    """Seen, put aside, taken out of service; what pages is put aside by an approver alone."""
+    why = {"reason": "contractor is on it"}
+    async with console(tmp_path) as here:
+        alarms = here.plant.site.alarms
+        await alarms.raise_alarm(AlarmCall("x", Priority.P1, "w", "c", "clock"))
+        await alarms.raise_alarm(AlarmCall("gateway/g1/faults", Priority.P3, "w", "c", "clock"))
+        here.people.groups = frozenset({"edge-operator"})
+        shelve = why | {"minutes": 30}
+        assert (await here.post("/v1/alarms/1/shelve", shelve))[0] == 403
+        assert (await here.post("/v1/alarms/2/retire", why))[0] == 403
+        assert (await here.post("/v1/alarms/2/shelve", shelve))[0] == 200
+        assert (await here.post("/v1/alarms/2/shelve", why | {"minutes": 481}))[0] == 400
+        status, raw = await here.post("/v1/alarms/2/ack", why)
+        assert (status, "bring it back" in problem(raw).message) == (409, True)
+        _, raw = await here.get("/v1/alarms?state=shelved")
+        assert [each.id for each in msgspec.json.decode(raw, type=list[AlarmView])] == [2]
+        _, raw = await here.get("/v1/alarms?group=L1%20faults")
+        assert [each.id for each in msgspec.json.decode(raw, type=list[AlarmView])] == [2]
+        assert (await here.get("/v1/alarms?state=odd"))[0] == 400
+        assert (await here.post("/v1/alarms/2/unshelve", why))[0] == 200
+        work = why | {"line": "L1", "minutes": 30}
+        assert (await here.post("/v1/maintenance", work))[0] == 200
+        assert (await here.post("/v1/maintenance", work | {"line": "L7"}))[0] == 404
+        _, raw = await here.get("/v1/maintenance")
+        assert [each.line for each in msgspec.json.decode(raw, type=list[Maintenance])] == ["L1"]
+        _, raw = await here.get("/v1/alarms/summary")
+        assert msgspec.json.decode(raw, type=AlarmSummary).suppressed == 1
+        assert (await here.post("/v1/maintenance/L1/end", why))[0] == 200
+        here.people.groups = frozenset({"edge-approver"})
+        assert (await here.post("/v1/alarms/1/shelve", shelve))[0] == 200
+        for verb in ("retire", "restore", "ack"):
+            status, raw = await here.post(f"/v1/alarms/1/{verb}", why)
+            assert status == 200
+        assert msgspec.json.decode(raw, type=AlarmView).acked_by == "ana"
+        assert (await here.post("/v1/alarms/1/reset", why))[0] == 409
 
 
 async def test_not_modified(tmp_path: Path) -> None:

@@ -71,7 +71,7 @@ async def test_smoke_fails_on_the_canary(tmp_path: Path) -> None:
         held = here.rollout(V2)
         assert held.header.gates[-1].by == ["veto"]
         assert "smoke" in held.header.holds[Hold.GATE_FAIL]
-        assert len(await here.site.alarms.pages_due()) == 1
+        assert len(await here.site.pages.open("any")) == 1
 
 
 async def test_resumed_by_a_named_person(tmp_path: Path) -> None:
@@ -222,4 +222,4 @@ async def test_a_soak_that_cannot_tell(tmp_path: Path) -> None:
         held = here.rollout(V1)
         assert held.state is RolloutState.SOAKING
         assert Hold.GATE_INCONCLUSIVE in held.header.holds
-        assert await here.site.alarms.pages_due() == []
+        assert await here.site.pages.open("any") == []

@@ -1,0 +1,1 @@
+"""Pages: what leaves the site when somebody has to come, whatever the hour."""

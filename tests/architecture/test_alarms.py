@@ -46,7 +46,7 @@ def key_of(call: ast.Call) -> ast.expr | None:
     name = call.func.id if isinstance(call.func, ast.Name) else name
     if name == "AlarmCall":
         given = [word.value for word in call.keywords if word.arg == "key"]
-        return (given or call.args or [None])[0]
+        return next(iter([*given, *call.args]), None)
     raises = name in {"raise_alarm", "_raise", "_alarm"}
     return call.args[0] if raises and len(call.args) > 1 else None
 

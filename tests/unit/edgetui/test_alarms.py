@@ -1,6 +1,7 @@
 """The alarm list: what came first, what is put aside, and the list in numbers."""
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from msgspec.structs import replace
@@ -39,7 +40,7 @@ def alarm(number: int, state: AlarmState = S.UNACK, **more: object) -> AlarmView
     return replace(made, **more)
 
 
-L1 = {"group": "L1 faults"}
+L1: dict[str, Any] = {"group": "L1 faults"}  # Any: fields of an alarm
 CAUSES = {
     "alone is no group": ([alarm(1), alarm(2)], {}),
     "two of one cause": ([alarm(4, **L1), alarm(3, **L1), alarm(5)], {3: 3, 4: 3}),

@@ -7,7 +7,11 @@ Paths (JSON; `GET` unless said; every change carries If-Match with the etag the 
     /v1/gateways, /v1/gateways/{serial}     GatewayView
     /v1/rollouts, /v1/rollouts/{id}         RolloutView
     POST /v1/rollouts/{id}/approve          ApproveRequest      -> RolloutView
-    POST /v1/rollouts/{id}/{hold,resume,cancel,rollback,switch}  ReasonRequest -> RolloutView
+    POST /v1/rollouts/{id}/resume           WaiveRequest        -> RolloutView
+    POST /v1/rollouts/{id}/revoke           RevokeRequest       -> RolloutView
+    POST /v1/rollouts/{id}/{acknowledge,hold,cancel,rollback,switch}  ReasonRequest -> RolloutView
+    POST /v1/pin                            PinRequest          -> PinView
+    POST /v1/pin/reset                      PinResetRequest     -> PinView
     POST /v1/gateways/{serial}/rollback     ReasonRequest       -> GatewayView
     POST /v1/safe-mode                      SafeModeRequest     -> list of GatewayView
     POST /v1/gateways/{serial}/snapshot     ReasonRequest       -> Snapshot
@@ -43,8 +47,10 @@ from edge_core.contracts.gateway import (
 )
 from edge_core.contracts.plant import ClockQuality, GatewayPlace, Instant, Serial
 from edge_core.contracts.review import QueueSummary
-from edge_core.contracts.rollout import RolloutView, Ticket
+from edge_core.contracts.rollout import ChangeType, Meaning, RolloutView, Ticket
 
+Pin = Annotated[str, Meta(pattern=r"^[0-9]{6,12}$")]
+User = Annotated[str, Meta(min_length=1, max_length=64)]
 Why = Annotated[str, Meta(min_length=3, max_length=500)]
 
 
@@ -75,6 +81,10 @@ class Action(StrEnum):
     MAINTENANCE = "maintenance"
     ENROL = "enrol"
     SWITCH = "switch"
+    REVOKE = "revoke"
+    ACKNOWLEDGE = "acknowledge"
+    PIN = "pin"
+    PIN_RESET = "pin_reset"
 
 
 ALLOWED: dict[Action, frozenset[Role]] = {
@@ -92,6 +102,10 @@ ALLOWED: dict[Action, frozenset[Role]] = {
     Action.MAINTENANCE: frozenset({Role.OPERATOR, Role.APPROVER, Role.ADMIN}),
     Action.ENROL: frozenset({Role.ADMIN}),
     Action.SWITCH: frozenset({Role.OPERATOR, Role.APPROVER, Role.ADMIN}),
+    Action.REVOKE: frozenset({Role.APPROVER, Role.ADMIN}),
+    Action.ACKNOWLEDGE: frozenset({Role.OPERATOR, Role.APPROVER, Role.ADMIN}),
+    Action.PIN: frozenset({Role.OPERATOR, Role.APPROVER, Role.ADMIN}),
+    Action.PIN_RESET: frozenset({Role.ADMIN}),
 }
 
 
@@ -103,6 +117,8 @@ class WhoAmI(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     roles: list[Role]
     may: list[Action]
     site: str
+    name: str = ""
+    pin_set: bool = False
 
 
 class Problem(Struct, frozen=True, kw_only=True):
@@ -115,18 +131,71 @@ class Problem(Struct, frozen=True, kw_only=True):
 
 
 class ApproveRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Yes to the plan whose digest is given; `line` is typed by hand, as a second thought."""
+    """A signature under the plan whose digest is given.
+
+    Attributes:
+        line: typed by hand, as a second thought.
+        meaning: what the signer did; only `approved` is a yes.
+        change: what kind of change it is; the first signer says, the others agree.
+        until: when a temporary change ends.
+        role: the voice that is lent, where the site has roles.
+        shown: digest of what was on the screen; needed where a PIN is.
+        pin: the signer's own, where the policy asks for it; never kept.
+    """
 
     ticket: Ticket
     reason: Why
     plan_digest: Digest
     line: Annotated[str, Meta(max_length=64)]
+    meaning: Meaning = Meaning.APPROVED
+    change: ChangeType = ChangeType.NORMAL
+    until: Instant | None = None
+    role: Annotated[str, Meta(max_length=31)] = ""
+    shown: Digest | None = None
+    pin: Pin | None = None
 
 
 class ReasonRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """An action that needs nothing but a reason."""
 
     reason: Why
+
+
+class WaiveRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Go on; where a gate holds, this signs that it is waived, with `shown` and `pin`."""
+
+    reason: Why
+    shown: Digest | None = None
+    pin: Pin | None = None
+
+
+class RevokeRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Take every signature back; `roll_back` says whether committed gateways go back as well."""
+
+    reason: Why
+    roll_back: bool = False
+
+
+class PinRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The caller's own PIN from now on; `old` is needed where one is set."""
+
+    new: Pin
+    old: Pin | None = None
+
+
+class PinResetRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Take away the PIN of somebody who forgot it; they set a new one themselves."""
+
+    user: User
+    reason: Why
+
+
+class PinView(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Whether somebody has a PIN, and for how long it is locked."""
+
+    user: str
+    pin_set: bool
+    locked_s: float = 0.0
 
 
 class SafeModeRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

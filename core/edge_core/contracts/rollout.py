@@ -16,7 +16,9 @@ from edge_core.contracts.plant import Instant, Serial
 RolloutId = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9._-]{0,79}$")]
 ClockTime = Annotated[str, Meta(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$")]
 Regime = Annotated[str, Meta(min_length=1, max_length=40)]
-Ticket = Annotated[str, Meta(pattern=r"^[A-Z][A-Z0-9]{1,9}-[0-9]{1,10}$")]
+TICKET_PATTERN = r"[A-Z][A-Z0-9]{1,9}-[0-9]{1,10}"
+Ticket = Annotated[str, Meta(min_length=1, max_length=64)]
+Person = Annotated[str, Meta(max_length=64)]
 
 
 class RolloutState(StrEnum):
@@ -75,6 +77,50 @@ class Verdict(StrEnum):
     PASS = "pass"  # noqa: S105 - a verdict, not a password
     FAIL = "fail"
     INCONCLUSIVE = "inconclusive"
+
+
+class ChangeType(StrEnum):
+    """What a change is in the words of the plant's management of change.
+
+    `temporary` ends at a named time. `emergency` begins on one approval, and the second is due.
+    """
+
+    NORMAL = "normal"
+    LIKE_FOR_LIKE = "like_for_like"
+    TEMPORARY = "temporary"
+    EMERGENCY = "emergency"
+
+
+class Meaning(StrEnum):
+    """What a signature says that its signer did; of a plan only `approved` counts as a yes."""
+
+    REVIEWED = "reviewed"
+    APPROVED = "approved"
+    WITNESSED = "witnessed"
+    WAIVED = "waived"
+    ACKNOWLEDGED = "acknowledged"
+
+
+class PinRule(StrEnum):
+    """When a signature needs the signer's PIN: never, where a safety zone is touched, always."""
+
+    NONE = "none"
+    SAFETY = "safety"
+    ALWAYS = "always"
+
+
+class ApproverRole(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One voice that is heard about a plan: whoever is in the Unix group may lend it, once a plan.
+
+    Attributes:
+        meaning: what its signature has to say to count.
+        required: whether no plan goes without it.
+    """
+
+    name: Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_-]{0,30}$")]
+    group: Annotated[str, Meta(min_length=1, max_length=32)]
+    meaning: Meaning = Meaning.APPROVED
+    required: bool = False
 
 
 class CohortRule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -154,6 +200,15 @@ class Policy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     Attributes:
         windows: when a safety-classified model may move.
         download_windows: when bytes may be fetched from upstream; empty is at any time.
+        ticket_pattern: what the whole ticket has to match, as a regular expression.
+        pin: when a signature needs a PIN.
+        approver_roles: whose voices count; `approvals` of them are needed. Empty: of any approver.
+        approval_valid_s: an approval counts for that long.
+        second_signature_s: an emergency's second signature is due by then.
+        safety_waivers: people who waive a gate where a safety zone is touched.
+        acknowledged_within_s: a gateway in a safety zone moves only if its shift has acknowledged
+            the change within that time; 0 asks for none.
+        key_holders: who holds which signing key, so that nobody approves what they signed.
     """
 
     cohorts: Annotated[list[CohortRule], Meta(max_length=8)] = []
@@ -167,6 +222,14 @@ class Policy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     approvals: Annotated[int, Meta(ge=1, le=5)] = 1
     windows: list[ChangeWindow] = []
     download_windows: list[ChangeWindow] = []
+    ticket_pattern: Annotated[str, Meta(min_length=1, max_length=200)] = TICKET_PATTERN
+    pin: PinRule = PinRule.SAFETY
+    approver_roles: Annotated[list[ApproverRole], Meta(max_length=8)] = []
+    approval_valid_s: Annotated[float, Meta(gt=0)] = 2_592_000.0
+    second_signature_s: Annotated[float, Meta(gt=0)] = 86_400.0
+    safety_waivers: Annotated[int, Meta(ge=1, le=5)] = 2
+    acknowledged_within_s: Annotated[float, Meta(ge=0)] = 28_800.0
+    key_holders: dict[str, list[Person]] = {}
     # A pattern in a union with a list makes msgspec 0.22 crash, so `strategies.check` has it.
     strategy: str | list[Share] | None = None
 
@@ -196,6 +259,7 @@ class Plan(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     cohorts: list[Cohort]
     excluded: dict[str, str] = {}
     maintenance: dict[str, str] = {}  # out for now, with the reason; they catch up
+    signers: list[str] = []
 
 
 class Stratum(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -266,13 +330,61 @@ class Member(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Approval(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Who said yes, to exactly which plan, why, and under which ticket."""
+    """Who signed exactly which plan, as what, why, and under which ticket.
+
+    Attributes:
+        who: the name that the kernel and the user list give.
+        name: the printed name.
+        role: the voice that was lent, empty where the site has no roles.
+        until: when a temporary change ends.
+        shown: digest of what was on the signer's screen (`edge_core.contracts.shown`).
+        pin: whether the signer's PIN was given.
+    """
 
     who: str
     at: Instant
     ticket: str
     reason: Reason
     plan_digest: Digest
+    name: str = ""
+    meaning: Meaning = Meaning.APPROVED
+    role: str = ""
+    change: ChangeType = ChangeType.NORMAL
+    until: Instant | None = None
+    shown: Digest | None = None
+    pin: bool = False
+
+
+class Signature(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Who waived a gate, or acknowledged a change for their shift; `about` says which."""
+
+    who: str
+    name: str
+    at: Instant
+    meaning: Meaning
+    reason: Reason
+    about: str
+    shown: Digest | None = None
+    pin: bool = False
+
+
+class Revocation(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Who took which signatures back, why, and whether committed gateways were to go back too."""
+
+    who: str
+    name: str
+    at: Instant
+    reason: Reason
+    roll_back: bool
+    voided: list[Approval]
+
+
+class Due(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What somebody still has to do about a plan, and by when; below zero it is overdue."""
+
+    what: Reason
+    at: Instant
+    left_s: float = 0.0
 
 
 class Leg(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -304,7 +416,19 @@ class Eta(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class RolloutView(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A rollout as people see it; `etag` is the digest an action must carry in If-Match."""
+    """A rollout as people see it; `etag` is the digest an action must carry in If-Match.
+
+    Attributes:
+        ticket_needed: whether a safety zone is touched.
+        windows: when its gateways in safety zones may move.
+        change: what its signers call it, None before the first.
+        signers_needed: who must still sign, one line each.
+        dues: what falls due when, the next first.
+        next_window: when the next change window opens, in words.
+        pin_needed: whether signing needs a PIN.
+        acknowledgement_needed: whether the shift has to acknowledge it now.
+        last_order: who ordered what last, and why.
+    """
 
     id: RolloutId
     etag: str
@@ -327,3 +451,16 @@ class RolloutView(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     plan_digest: Digest
     excluded: dict[str, str] = {}  # who takes no part, and why
     eta: Eta | None = None
+    windows: list[ChangeWindow] = []
+    change: ChangeType | None = None
+    signers_needed: list[str] = []
+    dues: list[Due] = []
+    next_window: Reason = ""
+    ticket_pattern: str = TICKET_PATTERN
+    pin_needed: bool = False
+    waivers: list[Signature] = []
+    waivers_needed: int = 1
+    acknowledgements: list[Signature] = []
+    acknowledgement_needed: bool = False
+    revocations: list[Revocation] = []
+    last_order: Reason = ""

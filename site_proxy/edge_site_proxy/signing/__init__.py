@@ -1,0 +1,1 @@
+"""How a person proves at the moment of signing that it is they who sign."""

@@ -45,13 +45,13 @@ from edge_site_proxy.review.queue import Bounds, ReviewQueue
 from edge_site_proxy.rollout import tables
 from edge_site_proxy.rollout.desk import Desk
 from edge_site_proxy.rollout.leases import Leases
+from edge_site_proxy.rollout.policies import check_policy
 from edge_site_proxy.rollout.reconciler import Reconciler
 from edge_site_proxy.rollout.records import AlarmCall, Arrived
-from edge_site_proxy.rollout.shifts import zone_of
-from edge_site_proxy.rollout.strategies import check as check_strategy
 from edge_site_proxy.rollout.timezones import tzdata_version
-from edge_site_proxy.rollout.windows import check_zones
 from edge_site_proxy.rollout.world import Clocks, Plant, SiteSettings, World
+from edge_site_proxy.signing.pins import Pins
+from edge_site_proxy.signing.vault import Vault
 from edge_site_proxy.store import Store, StoreUnavailableError
 
 CHECKPOINT_S = 1.0  # a change is under a signed checkpoint within this
@@ -112,6 +112,7 @@ class _Parts:
     desk: Desk
     intake: Intake
     notary: Notary
+    pins: Pins
 
 
 class Site:
@@ -127,6 +128,7 @@ class Site:
         desk: where people's orders go.
         leases: permits.
         notary: checkpoints of the audit log.
+        pins: whose PIN is which.
     """
 
     def __init__(self, parts: _Parts) -> None:
@@ -139,6 +141,7 @@ class Site:
         self.desk = parts.desk
         self.leases = parts.leases
         self.notary = parts.notary
+        self.pins = parts.pins
         self._reconciler = parts.reconciler
         self._intake = parts.intake
 
@@ -157,17 +160,16 @@ class Site:
             store: from `open_store`; the caller closes it.
             inventory: the gateways of the site.
             settings: as configured.
-            key_file: the audit log's private key; made with mode 0600 where there is none.
+            key_file: the audit log's private key; made with mode 0600 where there is none. The
+                folder `pins` beside it holds the PINs.
             clocks: wall, monotonic, and the quality of the first.
 
         Raises:
-            ConfigurationError: a change window's zone, the shifts' zone, or the key file.
+            ConfigurationError: the policy contradicts itself, or the key file.
             LogBrokenError: the audit log is not what its last checkpoint says.
             StoreUnavailableError: the disk refuses.
         """
-        check_zones(settings.policy)
-        check_strategy(settings.policy)
-        zone_of(settings.policy.gate.shift_zone)
+        check_policy(settings.policy)
         notary = await Notary.open(store, key_file, _origin(settings, inventory), inventory.site)
         plant = Plant.of(inventory)
         world = await store.read(lambda db: World.load(db, plant, settings, clocks))
@@ -176,6 +178,7 @@ class Site:
         alarms = AlarmBook(store, clocks.now, settings.runbooks, plant.line_of)
         bounds = Bounds(settings.review_open_max, settings.review_expire_s)
         reconciler = Reconciler(world, store, alarms)
+        pins = await Pins.open(store, Vault(key_file.with_name("pins")), clocks.monotonic)
         site = cls(
             _Parts(
                 world=world,
@@ -185,9 +188,10 @@ class Site:
                 queue=ReviewQueue(store, bounds, clocks.now, clocks.monotonic),
                 reconciler=reconciler,
                 leases=Leases(world, store),
-                desk=Desk(world, store, reconciler),
+                desk=Desk(world, store, reconciler, pins),
                 intake=Intake(world, store, alarms),
                 notary=notary,
+                pins=pins,
             )
         )
         await reconciler.look()

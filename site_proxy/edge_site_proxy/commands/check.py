@@ -7,9 +7,7 @@ from edge_core.trust import Trust
 from edge_site_proxy import config, outbound
 from edge_site_proxy.config import OtlpUpstream, PagerDutyPages, Pages, RegistrySource
 from edge_site_proxy.identity.files import IdentityFiles
-from edge_site_proxy.rollout.shifts import zone_of
-from edge_site_proxy.rollout.strategies import check as check_strategy
-from edge_site_proxy.rollout.windows import check_zones
+from edge_site_proxy.rollout.policies import check_policy
 
 
 def body(chosen: argparse.Namespace) -> int:
@@ -21,9 +19,7 @@ def body(chosen: argparse.Namespace) -> int:
     settings = config.load(chosen.file)
     inventory = config.load_inventory(settings.inventory, settings.site)
     IdentityFiles(settings.identity.directory).authority()
-    check_zones(settings.rollout.policy)
-    check_strategy(settings.rollout.policy)
-    zone_of(settings.rollout.policy.gate.shift_zone)
+    check_policy(settings.rollout.policy)
     upstream = settings.telemetry.upstream
     if isinstance(upstream, OtlpUpstream):
         _check_upstream(upstream)

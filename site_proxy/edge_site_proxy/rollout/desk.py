@@ -1,20 +1,27 @@
 """Where orders and releases come in: each is checked, kept with its event, and believed."""
 
+from dataclasses import replace
+
+import msgspec
 import structlog
-from msgspec.structs import replace
 
 from edge_core.contracts.api import ApproveRequest
+from edge_core.contracts.artefact import Digest
 from edge_core.contracts.gateway import RollbackOrder
 from edge_core.contracts.rollout import Plan, RolloutState
+from edge_core.contracts.shown import shown_digest
 from edge_site_proxy.audit.events import Event, Facts
-from edge_site_proxy.rollout import orders, outlook, tables
+from edge_site_proxy.rollout import orders, outlook, revocation, signatures, tables
 from edge_site_proxy.rollout.errors import NoSuchRolloutError, OrderRefusedError
 from edge_site_proxy.rollout.orders import Sender
 from edge_site_proxy.rollout.planner import current_rollout, rollout_id
 from edge_site_proxy.rollout.reconciler import SITE, Reconciler
 from edge_site_proxy.rollout.records import PENDING, Arrived, Header, Rollout, Step
+from edge_site_proxy.rollout.signatures import Here
 from edge_site_proxy.rollout.tables import Wish
+from edge_site_proxy.rollout.views import view
 from edge_site_proxy.rollout.world import World
+from edge_site_proxy.signing.pins import Pins
 from edge_site_proxy.store import Store, Tx
 
 log = structlog.get_logger(__name__)
@@ -23,10 +30,11 @@ log = structlog.get_logger(__name__)
 class Desk:
     """Takes what people and the mirror say about rollouts and gateways."""
 
-    def __init__(self, world: World, store: Store, reconciler: Reconciler) -> None:
+    def __init__(self, world: World, store: Store, reconciler: Reconciler, pins: Pins) -> None:
         self._world = world
         self._store = store
         self._reconciler = reconciler
+        self._pins = pins
 
     def rollout(self, name: str) -> Rollout:
         """The rollout *name*.
@@ -90,22 +98,46 @@ class Desk:
             created=arrived.at,
             policy=self._world.settings.policy,
             cohorts=[],
+            signers=arrived.signers,
         )
         return Rollout(header=header, plan=plan)
 
     async def approve(self, name: str, request: ApproveRequest, sender: Sender) -> Rollout:
-        """One more signature. Raises what `orders.approve` raises."""
+        """One more signature. Raises what `signatures.approve` and `Pins.check` raise."""
         world = self._world
         async with world.lock:
-            step = orders.approve(
-                self.rollout(name),
-                request,
-                sender,
-                world.plant.inventory,
-                clock_trusted=world.clocks.quality().synchronised,
-                now=world.clocks.now(),
+            rollout = self.rollout(name)
+            given = replace(sender, pin=request.pin is not None)
+            step = signatures.approve(
+                rollout, request, given, self._here(rollout), world.clocks.now()
             )
+            await self._prove(sender.who, request.pin)
             await self._reconciler.carry_out(sender.who, [step, *self._superseded(step)])
+            return step.rollout
+
+    def _here(self, rollout: Rollout) -> Here:
+        world = self._world
+        return Here(
+            inventory=world.plant.inventory,
+            clock_trusted=world.clocks.quality().synchronised,
+            tzdata=world.tzdata,
+            shown=shown_digest(view(world, rollout)),
+        )
+
+    async def _prove(self, who: str, pin: str | None) -> None:
+        """See that a PIN that was given is the sender's own.
+
+        It is looked at last: an order that is refused anyway uses up no try.
+        """
+        if pin is not None:
+            await self._pins.check(who, pin)
+
+    async def acknowledge(self, name: str, reason: str, sender: Sender) -> Rollout:
+        """A shift knows of it. Raises what `signatures.acknowledge` raises."""
+        async with self._world.lock:
+            rollout, now = self.rollout(name), self._world.clocks.now()
+            step = signatures.acknowledge(rollout, reason, sender, now)
+            await self._reconciler.carry_out(sender.who, [step])
             return step.rollout
 
     def _superseded(self, step: Step) -> list[Step]:
@@ -129,10 +161,34 @@ class Desk:
             await self._reconciler.carry_out(sender.who, [step])
             return step.rollout
 
-    async def resume(self, name: str, reason: str, sender: Sender) -> Rollout:
-        """Take holds away. Raises what `orders.resume` raises."""
-        async with self._world.lock:
-            step = orders.resume(self.rollout(name), reason, sender, self._world.clocks.now())
+    async def resume(
+        self,
+        name: str,
+        reason: str,
+        sender: Sender,
+        *,
+        shown: Digest | None = None,
+        pin: str | None = None,
+    ) -> Rollout:
+        """Take holds away, or waive a gate. Raises what `orders.resume`, `Pins.check` raise."""
+        world = self._world
+        async with world.lock:
+            rollout = self.rollout(name)
+            given = replace(sender, pin=pin is not None)
+            policy, here = rollout.plan.policy, self._here(rollout)
+            safety = orders.touches_safety(rollout.plan, here.inventory)
+            step = orders.resume(
+                rollout,
+                reason,
+                given,
+                world.clocks.now(),
+                people=policy.safety_waivers if safety else 1,
+                shown=shown,
+            )
+            if orders.BY_GATE & set(rollout.header.holds):
+                signatures.check_shown(rollout, shown, here)
+                signatures.check_signed(rollout, shown, given, here.inventory)
+            await self._prove(sender.who, pin)
             await self._reconciler.carry_out(sender.who, [step])
             return step.rollout
 
@@ -185,7 +241,7 @@ class Desk:
             order = RollbackOrder(from_digest=running, epoch=epoch, reason=reason)
             await self._wish(
                 sender.who,
-                {serial: replace(world.wish(serial), rollback=order)},
+                {serial: msgspec.structs.replace(world.wish(serial), rollback=order)},
                 "gateway.rollback_ordered",
                 {"from": running, "reason": reason},
             )
@@ -202,7 +258,10 @@ class Desk:
         async with world.lock:
             for serial in serials:
                 world.plant.place(serial)
-            wishes = {serial: replace(world.wish(serial), safe_mode=on) for serial in serials}
+            wishes = {
+                serial: msgspec.structs.replace(world.wish(serial), safe_mode=on)
+                for serial in serials
+            }
             facts = {"on": on, "reason": reason}
             await self._wish(sender.who, wishes, "gateway.safe_mode_ordered", facts)
 
@@ -215,16 +274,29 @@ class Desk:
         world = self._world
         async with world.lock:
             world.plant.place(serial)
-            wishes = {serial: replace(world.wish(serial), snapshot=name)}
+            wishes = {serial: msgspec.structs.replace(world.wish(serial), snapshot=name)}
             asked = {"snapshot": name, "reason": reason}
             await self._wish(sender.who, wishes, "gateway.snapshot_ordered", asked)
 
-    async def revoke(self, name: str, reason: str, sender: Sender) -> Rollout:
-        """Take an approval back. Raises what `orders.revoke` raises."""
-        async with self._world.lock:
-            step = orders.revoke(self.rollout(name), sender.who, reason, self._world.clocks.now())
-            await self._reconciler.carry_out(sender.who, [step])
-            return step.rollout
+    async def revoke(
+        self, name: str, reason: str, sender: Sender, *, roll_back: bool = False
+    ) -> Rollout:
+        """Take every signature back, and everybody with them if that is asked.
+
+        Raises what `revocation.revoke` and `orders.roll_back` raise.
+        """
+        world = self._world
+        async with world.lock:
+            rollout, now = self.rollout(name), world.clocks.now()
+            permits = outlook.permits_unused(world, rollout)
+            taken = revocation.Taken(reason, roll_back, tuple(permits))
+            steps = [revocation.revoke(rollout, taken, sender, now)]
+            if roll_back:
+                epoch, fresh = world.epoch + 1, replace(sender, saw=None)
+                steps.append(orders.roll_back(steps[0].rollout, reason, fresh, epoch, now))
+                await self._raise_epoch(sender.who, epoch, f"rollback of {name}"[:100])
+            await self._reconciler.carry_out(sender.who, steps)
+            return steps[-1].rollout
 
     async def _wish(self, who: str, wishes: dict[str, Wish], kind: str, facts: Facts) -> None:
         events = {serial: Event(kind, serial, facts) for serial in wishes}

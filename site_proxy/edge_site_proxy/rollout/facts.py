@@ -68,6 +68,7 @@ class Facts:
         waits_for: another rollout of the same model that must end first.
         fresh: what would be planned now, while nothing is approved yet.
         refusal: why nothing can be planned.
+        in_service: whether no later release has taken its place everywhere.
     """
 
     members: Mapping[str, Standing] = field(default_factory=dict)
@@ -77,6 +78,7 @@ class Facts:
     waits_for: str | None = None
     fresh: Plan | None = None
     refusal: str | None = None
+    in_service: bool = True
 
     def standing(self, serial: str) -> Standing:
         """Of a member; one that was never heard of is absent."""

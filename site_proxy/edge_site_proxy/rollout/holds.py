@@ -19,8 +19,15 @@ from edge_site_proxy.rollout.facts import (
     quorum,
     staged,
 )
+from edge_site_proxy.rollout.mandate import Lapse, mandate
 from edge_site_proxy.rollout.records import AlarmCall, Rollout, Step, moved
 from edge_site_proxy.rollout.windows import describe, open_span
+
+_ALARMS = {
+    Hold.BLAST: "blast",
+    Hold.GATE_INCONCLUSIVE: "inconclusive",
+    Hold.APPROVAL: "approval",
+}
 
 
 def gate_failed(rollout: Rollout, facts: Facts, now: datetime) -> Step | None:
@@ -88,7 +95,33 @@ def _causes(rollout: Rollout, facts: Facts, now: datetime) -> dict[Hold, str | N
         Hold.WINDOW: describe(windows, now) if shut else None,
         Hold.BLAST: _blast(rollout, facts),
         Hold.GATE_INCONCLUSIVE: _undecided(rollout, facts),
+        Hold.APPROVAL: _lapsed(rollout, now),
     }
+
+
+def approval_hold(rollout: Rollout, facts: Facts, now: datetime) -> Step | None:
+    """Set or clear the hold of a rollout that is approved and waits, or has reached everybody.
+
+    Of one that has, an approval that merely grew old stops late gateways and nothing else; what
+    was signed for a time, in an emergency or not at all any more is somebody's to do.
+    """
+    cause = _lapsed(rollout, now)
+    done = rollout.state is RolloutState.COMPLETED
+    old = mandate(rollout, now).lapse is Lapse.EXPIRED
+    if done and (old or not facts.in_service):
+        cause = None
+    stands = rollout.header.holds.get(Hold.APPROVAL)
+    if cause is not None and stands is None:
+        return _held(rollout, now, Hold.APPROVAL, cause)
+    if cause is None and stands is not None:
+        return cleared(rollout, now, Hold.APPROVAL)
+    return None
+
+
+def _lapsed(rollout: Rollout, now: datetime) -> str | None:
+    """Why what was signed no longer stands; what never was signed moved nothing."""
+    found = mandate(rollout, now)
+    return found.words if found.lapse not in {None, Lapse.UNSIGNED} else None
 
 
 def _blast(rollout: Rollout, facts: Facts) -> str | None:
@@ -139,10 +172,11 @@ def _held(rollout: Rollout, now: datetime, hold: Hold, cause: str) -> Step:
         Event("rollout.held", rollout.id, {"hold": hold.value, "cause": cause}),
         holds={**rollout.header.holds, hold: cause},
     )
-    if hold not in {Hold.BLAST, Hold.GATE_INCONCLUSIVE}:
+    word = _ALARMS.get(hold)
+    if word is None:
         return made
     alarm = AlarmCall(
-        key=f"rollout/{rollout.id}/{'blast' if hold is Hold.BLAST else 'inconclusive'}",
+        key=f"rollout/{rollout.id}/{word}",
         priority=Priority.P2,
         what=f"rollout {rollout.id} is held: {cause}"[:500],
         consequence="no further gateway changes until a person looks",

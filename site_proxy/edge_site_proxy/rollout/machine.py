@@ -22,7 +22,13 @@ from edge_site_proxy.rollout.facts import (
     quorum,
     staged,
 )
-from edge_site_proxy.rollout.holds import gate_failed, gate_key, numbers, own_holds
+from edge_site_proxy.rollout.holds import (
+    approval_hold,
+    gate_failed,
+    gate_key,
+    numbers,
+    own_holds,
+)
 from edge_site_proxy.rollout.records import MOVING, AlarmCall, Rollout, Step, moved, plan_digest
 from edge_site_proxy.rollout.strategies import blue_green
 
@@ -35,6 +41,10 @@ def step(rollout: Rollout, facts: Facts, now: datetime) -> Step | None:
             or own_holds(rollout, facts, now)
             or (None if rollout.header.holds else _MOVES[rollout.state](rollout, facts, now))
         )
+    if rollout.state in {RolloutState.APPROVED, RolloutState.COMPLETED}:
+        held = approval_hold(rollout, facts, now)
+        if held is not None:
+            return held
     move = _MOVES.get(rollout.state)
     return None if move is None else move(rollout, facts, now)
 

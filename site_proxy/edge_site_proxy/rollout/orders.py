@@ -1,38 +1,48 @@
-"""What people order: approve, hold, resume, cancel, switch, roll back; checked, then a step; pure.
+"""What people order: hold, resume, cancel, switch, roll back; checked, then a step; pure.
 
 Every order carries the digest of what its sender saw. If that has changed nothing is done.
 """
 
+from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from datetime import datetime
 
-from edge_core.contracts.api import ApproveRequest
 from edge_core.contracts.plant import Inventory
-from edge_core.contracts.rollout import Approval, Hold, Plan, RolloutState
+from edge_core.contracts.rollout import Hold, Meaning, Plan, RolloutState, Signature
 from edge_site_proxy.audit.events import Event
 from edge_site_proxy.rollout.cohorts import safety_zones
-from edge_site_proxy.rollout.errors import (
-    OrderRefusedError,
-    OwnRolloutError,
-    RolloutChangedError,
-    TooLateError,
-)
+from edge_site_proxy.rollout.errors import OrderRefusedError, RolloutChangedError, TooLateError
 from edge_site_proxy.rollout.facts import Facts, current, green_waiting
 from edge_site_proxy.rollout.records import IN_PROGRESS, Rollout, Step, etag_of, moved
 from edge_site_proxy.rollout.strategies import blue_green
-from edge_site_proxy.rollout.windows import describe, open_span
 
-BY_HAND = frozenset(
-    {Hold.OPERATOR, Hold.GATE_FAIL, Hold.GATE_INCONCLUSIVE, Hold.APPROVAL, Hold.CONFLICT}
-)
+BY_GATE = frozenset({Hold.GATE_FAIL, Hold.GATE_INCONCLUSIVE})
+BY_HAND = BY_GATE | {Hold.OPERATOR, Hold.CONFLICT}
 
 
 @dataclass(frozen=True, slots=True)
 class Sender:
-    """Who orders, and what they saw."""
+    """Who orders, and what they saw.
+
+    Attributes:
+        who: the name that the kernel and the user list give.
+        saw: the etag of what they decided on, None if they sent none.
+        name: their printed name.
+        groups: the Unix groups they are in at this moment.
+        pin: whether they have just given their own PIN.
+    """
 
     who: str
     saw: str | None
+    name: str = ""
+    groups: frozenset[str] = frozenset()
+    pin: bool = False
+
+
+def said(who: str, verb: str, reason: str, now: datetime) -> str:
+    """Who ordered what, in words for whoever comes a moment later."""
+    return f"{who} {verb} it at {now:%H:%M:%S} UTC: {reason}"[:500]
 
 
 def lines_of(plan: Plan, inventory: Inventory) -> list[str]:
@@ -63,91 +73,12 @@ def check_seen(rollout: Rollout, sender: Sender) -> None:
     if sender.saw.strip('"') != etag:
         raise RolloutChangedError(
             f"rollout {rollout.id} changed meanwhile: expected {sender.saw[:80]}, found {etag}; "
-            f"it is now {rollout.state.value}; look again"
+            f"it is now {rollout.state.value}{_last(rollout)}; look again"
         )
 
 
-def approve(
-    rollout: Rollout,
-    request: ApproveRequest,
-    sender: Sender,
-    inventory: Inventory,
-    *,
-    clock_trusted: bool,
-    now: datetime,
-) -> Step:
-    """One more signature; with the last one the rollout is approved.
-
-    Raises:
-        TooLateError: nothing waits for approval.
-        RolloutChangedError: the plan is another one.
-        OwnRolloutError: the sender made the release.
-        OrderRefusedError: wrong line, a second signature, or outside the change window.
-    """
-    if rollout.state is not RolloutState.AWAITING_APPROVAL:
-        raise TooLateError(
-            f"rollout {rollout.id}: expected awaiting_approval, found {rollout.state.value}"
-        )
-    check_seen(rollout, sender)
-    digest = rollout.plan_digest
-    if request.plan_digest != digest:
-        raise RolloutChangedError(
-            f"rollout {rollout.id}: expected the plan {digest}, found {request.plan_digest}"
-        )
-    _check_person(rollout, sender)
-    _check_place(rollout, request, inventory, now, clock_trusted=clock_trusted)
-    approval = Approval(
-        who=sender.who,
-        at=now,
-        ticket=request.ticket,
-        reason=request.reason,
-        plan_digest=digest,
-    )
-    approvals = [*rollout.header.approvals, approval]
-    enough = len(approvals) >= rollout.plan.policy.approvals
-    facts = {"plan": digest, "ticket": request.ticket, "reason": request.reason}
-    event = Event("rollout.approved" if enough else "rollout.signed", rollout.id, facts)
-    state = RolloutState.APPROVED if enough else rollout.state
-    return moved(rollout, now, event, approvals=approvals, state=state, why="")
-
-
-def _check_person(rollout: Rollout, sender: Sender) -> None:
-    if sender.who == rollout.plan.author:
-        raise OwnRolloutError(
-            f"rollout {rollout.id}: expected an approver other than its author, found {sender.who}"
-        )
-    if any(approval.who == sender.who for approval in rollout.header.approvals):
-        raise OrderRefusedError(
-            f"rollout {rollout.id}: expected another person, {sender.who} has signed already"
-        )
-
-
-def _check_place(
-    rollout: Rollout,
-    request: ApproveRequest,
-    inventory: Inventory,
-    now: datetime,
-    *,
-    clock_trusted: bool,
-) -> None:
-    lines = lines_of(rollout.plan, inventory)
-    if request.line not in lines:
-        raise OrderRefusedError(
-            f"line {request.line!r}: expected one of {', '.join(lines)}, typed by hand"
-        )
-    if not touches_safety(rollout.plan, inventory):
-        return
-    if not clock_trusted:
-        raise OrderRefusedError(
-            f"rollout {rollout.id} touches a safety zone: expected a synchronised clock, "
-            "found one that is not"
-        )
-    windows = rollout.plan.policy.windows
-    if open_span(windows, now) is None:
-        raise OrderRefusedError(
-            f"rollout {rollout.id} touches a safety zone: expected an open change window, "
-            f"found none; {describe(windows, now)}"
-        )
+def _last(rollout: Rollout) -> str:
+    return f", {rollout.header.last_order}" if rollout.header.last_order else ""
 
 
 def hold(rollout: Rollout, reason: str, sender: Sender, now: datetime) -> Step:
@@ -162,18 +93,35 @@ def hold(rollout: Rollout, reason: str, sender: Sender, now: datetime) -> Step:
     why = f"{sender.who}: {reason}"
     event = Event("rollout.held", rollout.id, {"hold": Hold.OPERATOR.value, "reason": reason})
     holds = {**rollout.header.holds, Hold.OPERATOR: why}
-    return moved(rollout, now, event, holds=holds, why=why)
+    last = said(sender.who, "held", reason, now)
+    return moved(rollout, now, event, holds=holds, why=why, last_order=last)
 
 
-def resume(rollout: Rollout, reason: str, sender: Sender, now: datetime) -> Step:
+def resume(
+    rollout: Rollout,
+    reason: str,
+    sender: Sender,
+    now: datetime,
+    *,
+    people: int = 1,
+    shown: str | None = None,
+) -> Step:
     """Take away the holds that a person may take away, by name and with a reason.
 
-    A cohort held by its gate is thereby moved on in spite of it, and the log says by whom. Its
-    failed members get a new attempt.
+    A cohort held by its gate is thereby moved on in spite of it, once *people* have signed that,
+    and the log says who. Its failed members get a new attempt.
+
+    Args:
+        rollout: that is held.
+        reason: why it may go on.
+        sender: who says so.
+        now: wall time.
+        people: how many have to waive a gate.
+        shown: digest of what was on the sender's screen.
 
     Raises:
         TooLateError: it has ended, or is rolling back.
-        OrderRefusedError: there is nothing to take away.
+        OrderRefusedError: there is nothing to take away, or the sender has waived it already.
     """
     _check_open(rollout)
     if rollout.state is RolloutState.ROLLING_BACK:
@@ -187,27 +135,108 @@ def resume(rollout: Rollout, reason: str, sender: Sender, now: datetime) -> Step
             f"rollout {rollout.id}: expected a hold that a person can take away, "
             f"found {', '.join(sorted(rollout.header.holds)) or 'none'}"
         )
+    by_gate = BY_GATE & set(gone)
+    if not by_gate:
+        return _resumed(rollout, reason, sender, now, gone)
+    waivers = _waived(rollout, reason, sender, now, by_gate, shown)
+    if len(_of(rollout, by_gate, waivers)) < people:
+        return _waits_for_more(rollout, waivers, now, people)
+    return _resumed(rollout, reason, sender, now, gone, waivers)
+
+
+def _resumed(
+    rollout: Rollout,
+    reason: str,
+    sender: Sender,
+    now: datetime,
+    gone: list[Hold],
+    waivers: list[Signature] | None = None,
+) -> Step:
     left = {each: why for each, why in rollout.header.holds.items() if each not in gone}
-    by_gate = {Hold.GATE_FAIL, Hold.GATE_INCONCLUSIVE} & set(gone)
-    number = rollout.header.cohort
-    waived = [*rollout.header.waived, number] if by_gate else rollout.header.waived
+    number, by_gate = rollout.header.cohort, waivers is not None
     facts = {
         "holds": sorted(each.value for each in gone),
         "reason": reason,
+        "name": sender.name,
+        "pin": sender.pin,
         "waived": rollout.plan.cohorts[number].name if by_gate else None,
+        "waived_by": [each.who for each in _of(rollout, BY_GATE & set(gone), waivers or [])],
     }
     made = moved(
         rollout,
         now,
         Event("rollout.resumed", rollout.id, facts),
         holds=left,
-        waived=waived,
+        waived=[*rollout.header.waived, number] if by_gate else rollout.header.waived,
+        waivers=rollout.header.waivers if waivers is None else waivers,
         attempts=_new_attempts(rollout) if by_gate else rollout.header.attempts,
+        requesters=sorted({*rollout.header.requesters, sender.who}),
         why="",
+        last_order=said(sender.who, "resumed", reason, now),
     )
     words = {Hold.GATE_FAIL: "gate", Hold.GATE_INCONCLUSIVE: "inconclusive"}
-    keys = tuple(f"rollout/{rollout.id}/{words[each]}" for each in sorted(by_gate))
+    keys = tuple(f"rollout/{rollout.id}/{words[each]}" for each in sorted(BY_GATE & set(gone)))
     return Step(made.rollout, made.event, (), keys)
+
+
+def _about(rollout: Rollout, by_gate: AbstractSet[Hold]) -> str:
+    """What exactly is waived: these gates, over this cohort."""
+    cohort = rollout.plan.cohorts[rollout.header.cohort].name
+    return f"{cohort}: {', '.join(sorted(by_gate))}"
+
+
+def _of(
+    rollout: Rollout, by_gate: AbstractSet[Hold], waivers: Sequence[Signature]
+) -> list[Signature]:
+    return [each for each in waivers if each.about == _about(rollout, by_gate)]
+
+
+def _waived(
+    rollout: Rollout,
+    reason: str,
+    sender: Sender,
+    now: datetime,
+    by_gate: AbstractSet[Hold],
+    shown: str | None,
+) -> list[Signature]:
+    """The waivers with one more; nobody waives the same twice."""
+    waivers = rollout.header.waivers
+    if any(each.who == sender.who for each in _of(rollout, by_gate, waivers)):
+        raise OrderRefusedError(
+            f"rollout {rollout.id}: expected another person, {sender.who} has waived this already"
+        )
+    signature = Signature(
+        who=sender.who,
+        name=sender.name,
+        at=now,
+        meaning=Meaning.WAIVED,
+        reason=reason,
+        about=_about(rollout, by_gate),
+        shown=shown,
+        pin=sender.pin,
+    )
+    return [*waivers, signature]
+
+
+def _waits_for_more(
+    rollout: Rollout, waivers: list[Signature], now: datetime, people: int
+) -> Step:
+    """The gate stays until enough people have waived it."""
+    newest = waivers[-1]
+    facts = {
+        "about": newest.about,
+        "reason": newest.reason,
+        "name": newest.name,
+        "pin": newest.pin,
+        "people": people,
+    }
+    return moved(
+        rollout,
+        now,
+        Event("rollout.waiver_signed", rollout.id, facts),
+        waivers=waivers,
+        last_order=said(newest.who, "waived", newest.reason, now),
+    )
 
 
 def _new_attempts(rollout: Rollout) -> dict[str, int]:
@@ -233,7 +262,14 @@ def cancel(rollout: Rollout, reason: str, sender: Sender, now: datetime) -> Step
         raise TooLateError(f"rollout {rollout.id}: its first cohort has changed; roll it back")
     check_seen(rollout, sender)
     event = Event("rollout.cancelled", rollout.id, {"reason": reason})
-    return moved(rollout, now, event, state=RolloutState.CANCELLED, why=f"{sender.who}: {reason}")
+    return moved(
+        rollout,
+        now,
+        event,
+        state=RolloutState.CANCELLED,
+        why=f"{sender.who}: {reason}",
+        last_order=said(sender.who, "cancelled", reason, now),
+    )
 
 
 def roll_back(rollout: Rollout, reason: str, sender: Sender, epoch: int, now: datetime) -> Step:
@@ -268,6 +304,7 @@ def roll_back(rollout: Rollout, reason: str, sender: Sender, epoch: int, now: da
         rollback_epoch=epoch,
         rollback_reason=reason,
         why=f"{sender.who}: {reason}",
+        last_order=said(sender.who, "rolled back", reason, now),
     )
 
 
@@ -297,19 +334,6 @@ def switch(rollout: Rollout, facts: Facts, reason: str, sender: Sender, now: dat
         )
     event = Event("rollout.switched", rollout.id, {"reason": reason})
     return moved(rollout, now, event, switched=True, why=f"{sender.who}: {reason}")
-
-
-def revoke(rollout: Rollout, who: str, reason: str, now: datetime) -> Step:
-    """An approval is taken back: no more permits, and those unused are void.
-
-    Raises:
-        TooLateError: it has ended.
-    """
-    _check_open(rollout)
-    why = f"{who} took the approval back: {reason}"
-    event = Event("rollout.approval_revoked", rollout.id, {"by": who, "reason": reason})
-    holds = {**rollout.header.holds, Hold.APPROVAL: why}
-    return moved(rollout, now, event, holds=holds, why=why)
 
 
 def supersede(rollout: Rollout, by: str, now: datetime) -> Step:

@@ -11,7 +11,7 @@ from edge_site_proxy.rollout.evidence import EMPTY, History, Tally, history_of, 
 from edge_site_proxy.rollout.facts import ABSENT, STUCK, Facts, Standing
 from edge_site_proxy.rollout.gate import judge
 from edge_site_proxy.rollout.permits import Ask, Neighbour, lease_s
-from edge_site_proxy.rollout.planner import prospect, waits_for
+from edge_site_proxy.rollout.planner import current_rollout, prospect, waits_for
 from edge_site_proxy.rollout.records import MOVING, PENDING, Rollout
 from edge_site_proxy.rollout.strategies import blue_green
 from edge_site_proxy.rollout.wanted import assigned, rollback_owed
@@ -35,7 +35,16 @@ def facts(world: World, rollout: Rollout, judged: Mapping[int, GateReport]) -> F
         waits_for=blocked_by,
         fresh=None if plan is None else plan.plan,
         refusal=None if plan is None else plan.refusal,
+        in_service=_in_service(world, rollout),
     )
+
+
+def _in_service(world: World, rollout: Rollout) -> bool:
+    """Whether its release is what late gateways are still brought to."""
+    if rollout.state is not RolloutState.COMPLETED:
+        return True
+    current = current_rollout(world, rollout.plan.release.model)
+    return current is not None and current.id == rollout.id
 
 
 def standing(world: World, rollout: Rollout, serial: str) -> Standing:
@@ -154,6 +163,15 @@ def ask(world: World, serial: str, request: PermitRequest) -> Ask:
         rollback_wanted=rollback_owed(world, serial),
         vetoed="" if rollout is None else vetoed(world, rollout),
     )
+
+
+def permits_unused(world: World, rollout: Rollout) -> list[str]:
+    """Who holds a permit of *rollout* and has not reported that it began with it."""
+    return [
+        serial
+        for serial, grant in world.grants.items()
+        if grant.rollout == rollout.id and standing(world, rollout, serial).state not in IN_FLIGHT
+    ]
 
 
 def neighbour(world: World, place: GatewayPlace) -> Neighbour:

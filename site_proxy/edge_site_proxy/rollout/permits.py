@@ -12,9 +12,10 @@ from datetime import datetime
 
 from edge_core.contracts.gateway import PermitRequest, UpdateReport, UpdateState
 from edge_core.contracts.plant import GatewayPlace
-from edge_core.contracts.rollout import Approval, Policy, RolloutState
+from edge_core.contracts.rollout import Policy, RolloutState
 from edge_site_proxy.fleet.sightings import IN_FLIGHT
 from edge_site_proxy.rollout.facts import FAILED
+from edge_site_proxy.rollout.mandate import acknowledged, mandate
 from edge_site_proxy.rollout.records import Grant, Rollout
 from edge_site_proxy.rollout.windows import describe, fits, planned
 
@@ -112,7 +113,8 @@ def _same(grant: Grant, request: PermitRequest) -> bool:
 def _refusal(ask: Ask, rollout: Rollout) -> str | None:
     return (
         _not_ready(ask, rollout)
-        or _unapproved(rollout)
+        or _unapproved(ask, rollout)
+        or _unacknowledged(ask, rollout)
         or _outside_window(ask, rollout)
         or _pair(ask)
         or _line(ask)
@@ -135,22 +137,28 @@ def _not_ready(ask: Ask, rollout: Rollout) -> str | None:
     return None
 
 
-def _unapproved(rollout: Rollout) -> str | None:
-    digest = rollout.plan_digest
-    valid: list[Approval] = [
-        each for each in rollout.header.approvals if each.plan_digest == digest
-    ]
-    needed = rollout.plan.policy.approvals
-    if len({each.who for each in valid}) < needed:
-        return f"rollout {rollout.id} needs {needed} approvals of this plan, has {len(valid)}"
-    return None
+def _unapproved(ask: Ask, rollout: Rollout) -> str | None:
+    words = mandate(rollout, ask.now).words
+    return f"rollout {rollout.id}: {words}" if words else None
+
+
+def _unacknowledged(ask: Ask, rollout: Rollout) -> str | None:
+    if not ask.safety or acknowledged(rollout, ask.now):
+        return None
+    return (
+        f"a change in a safety zone has to be acknowledged by the shift; "
+        f"rollout {rollout.id} is not: edgetui acknowledge"
+    )
 
 
 def _outside_window(ask: Ask, rollout: Rollout) -> str | None:
     if not ask.safety:
         return None
     if not ask.clock_trusted:
-        return "the site's clock is not synchronised, so no change window can open"
+        return (
+            "the site's clock is not synchronised, so no change window can open; "
+            f"{describe(rollout.plan.policy.windows, ask.now)}"
+        )
     policy = rollout.plan.policy
     needed = planned(policy)
     if fits(policy.windows, ask.now, needed):

@@ -56,6 +56,7 @@ def prospect(world: World, rollout: Rollout) -> Prospect:
                 for serial, why in sorted(world.plant.maintenance.items())
                 if world.plant.place(serial).model == arrived.release.model
             },
+            signers=arrived.signers,
         )
     )
 

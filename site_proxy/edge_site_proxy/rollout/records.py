@@ -16,7 +16,9 @@ from edge_core.contracts.rollout import (
     GateReport,
     Hold,
     Plan,
+    Revocation,
     RolloutState,
+    Signature,
 )
 from edge_site_proxy.audit.canonical import canonical
 from edge_site_proxy.audit.events import Event
@@ -57,6 +59,8 @@ class Header(Struct, frozen=True, kw_only=True):
 
     `attempts` holds only serials that are past their first attempt. `waived` are cohorts that a
     named human moved on in spite of their gate, and `late` are members that no longer count.
+    `requesters` are people who had it go on, and so do not approve it; `last_order` says in words
+    who ordered what last.
     """
 
     id: str
@@ -75,6 +79,11 @@ class Header(Struct, frozen=True, kw_only=True):
     rollback_epoch: int | None = None
     rollback_reason: str = ""
     switched: bool = False  # of a blue-green plan: somebody said that green may take over
+    waivers: list[Signature] = []
+    acknowledgements: list[Signature] = []
+    revocations: list[Revocation] = []
+    requesters: list[str] = []
+    last_order: str = ""
 
 
 class Rollout(Struct, frozen=True, kw_only=True):
@@ -170,6 +179,7 @@ def etag_of(rollout: Rollout) -> str:
         "waived": header.waived,
         "attempts": header.attempts,
         "switched": header.switched,
+        "waivers": [[each.who, each.about] for each in header.waivers],
     }
     return f"sha256:{hashlib.sha256(canonical(seen)).hexdigest()}"
 

@@ -1,10 +1,16 @@
 """A rollout as people see it."""
 
+from datetime import datetime
+
+import msgspec
+
 from edge_core.contracts.gateway import UpdateState
 from edge_core.contracts.rollout import (
     TERMINAL,
+    Due,
     Eta,
     GateReport,
+    Hold,
     Member,
     Plan,
     RolloutState,
@@ -14,10 +20,13 @@ from edge_site_proxy.fleet.sightings import IN_FLIGHT
 from edge_site_proxy.rollout import outlook
 from edge_site_proxy.rollout.eta import Outlook, estimate
 from edge_site_proxy.rollout.facts import green_waiting
+from edge_site_proxy.rollout.mandate import RENEWABLE, Mandate, acknowledged, mandate, needs_pin
 from edge_site_proxy.rollout.orders import lines_of, touches_safety
 from edge_site_proxy.rollout.planner import waits_for
 from edge_site_proxy.rollout.records import MOVING, PENDING, Rollout, etag_of
+from edge_site_proxy.rollout.signatures import FOR_A_SHIFT
 from edge_site_proxy.rollout.strategies import blue_green
+from edge_site_proxy.rollout.windows import describe
 from edge_site_proxy.rollout.world import World
 
 
@@ -25,6 +34,9 @@ def view(world: World, rollout: Rollout) -> RolloutView:
     """All of one rollout, with the age of what each member last said."""
     header, plan = rollout.header, rollout.plan
     started = rollout.state not in PENDING and rollout.state not in TERMINAL
+    safety, now = touches_safety(plan, world.plant.inventory), world.clocks.now()
+    stands = mandate(rollout, now)
+    waits = _concerns(rollout, stands)
     cohort = plan.cohorts[header.cohort].name if started and plan.cohorts else None
     return RolloutView(
         id=header.id,
@@ -43,8 +55,8 @@ def view(world: World, rollout: Rollout) -> RolloutView:
         ],
         gates=_gates(world, rollout),
         approvals=header.approvals,
-        approvals_needed=plan.policy.approvals,
-        ticket_needed=touches_safety(plan, world.plant.inventory),
+        approvals_needed=stands.needed,
+        ticket_needed=safety,
         lines=lines_of(plan, world.plant.inventory),
         why=_why(world, rollout)[:500],
         created=header.created,
@@ -52,6 +64,22 @@ def view(world: World, rollout: Rollout) -> RolloutView:
         plan_digest=rollout.plan_digest,
         excluded={**plan.excluded, **_maintenance(world, plan)},
         eta=_eta(world, rollout),
+        windows=plan.policy.windows,
+        change=stands.change,
+        signers_needed=list(stands.open) if waits else [],
+        dues=_dues(stands, now) if waits else [],
+        next_window=describe(plan.policy.windows, now),
+        ticket_pattern=plan.policy.ticket_pattern,
+        pin_needed=needs_pin(plan.policy, safety=safety),
+        waivers=header.waivers,
+        waivers_needed=plan.policy.safety_waivers if safety else 1,
+        acknowledgements=header.acknowledgements,
+        acknowledgement_needed=safety
+        and rollout.state in FOR_A_SHIFT
+        and rollout.state is not RolloutState.COMPLETED
+        and not acknowledged(rollout, now),
+        revocations=header.revocations,
+        last_order=header.last_order,
     )
 
 
@@ -88,6 +116,20 @@ def _eta(world: World, rollout: Rollout) -> Eta | None:
             done=done,
         ),
     )
+
+
+def _dues(stands: Mandate, now: datetime) -> list[Due]:
+    return [
+        msgspec.structs.replace(due, left_s=(due.at - now).total_seconds()) for due in stands.dues
+    ]
+
+
+def _concerns(rollout: Rollout, stands: Mandate) -> bool:
+    """Whether signatures under it are still anybody's business."""
+    if rollout.state is RolloutState.COMPLETED:
+        # That a plain approval grows old once everybody was reached is nothing to look after.
+        return Hold.APPROVAL in rollout.header.holds or len(stands.dues) > 1
+    return rollout.state is RolloutState.AWAITING_APPROVAL or rollout.state in RENEWABLE
 
 
 def _member(world: World, rollout: Rollout, serial: str, cohort: str) -> Member:

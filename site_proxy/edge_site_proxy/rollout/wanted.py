@@ -7,7 +7,7 @@ until the gateway is seen to have left that release. Of a redundancy group one g
 from dataclasses import dataclass
 
 from edge_core.contracts.gateway import Assignment, Desired, RollbackOrder
-from edge_core.contracts.rollout import RolloutState
+from edge_core.contracts.rollout import Hold, RolloutState
 from edge_site_proxy.rollout.facts import STUCK
 from edge_site_proxy.rollout.planner import current_rollout
 from edge_site_proxy.rollout.records import MOVING, Rollout
@@ -69,7 +69,9 @@ def _in_progress(rollout: Rollout, number: int | None) -> Assigned | None:
     shadow = rollout.plan.rollback_to is not None and number not in header.waived
     soaks = number == header.cohort and rollout.state in _SOAKS
     beside = shadow and soaks and rollout.plan.policy.shadow_pairs_min > 0
-    return Assigned(rollout, activate=not staging, shadow=shadow, beside=beside)
+    # A permit that is out and unused is called back by word that nothing is to be activated.
+    activate = not staging and Hold.APPROVAL not in header.holds
+    return Assigned(rollout, activate=activate, shadow=shadow, beside=beside)
 
 
 def rollback_order(world: World, serial: str) -> RollbackOrder | None:

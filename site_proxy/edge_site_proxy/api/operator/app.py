@@ -11,6 +11,7 @@ from edge_site_proxy.api.operator.alarms import AlarmCalls
 from edge_site_proxy.api.operator.door import Desk
 from edge_site_proxy.api.operator.overview import OverviewCalls
 from edge_site_proxy.api.operator.people import Lookup, on_this_machine
+from edge_site_proxy.api.operator.pins import PinCalls
 from edge_site_proxy.api.operator.queue import QueueCalls
 from edge_site_proxy.api.operator.records import RecordCalls
 from edge_site_proxy.api.operator.rollouts import RolloutCalls
@@ -37,14 +38,8 @@ def operator_app(
         lookup: name and groups of a user id; the machine's own unless a test says otherwise.
     """
     desk = Desk(site, settings, telemetry, enrolled, lookup)
-    calls = (
-        OverviewCalls(desk),
-        RolloutCalls(desk),
-        QueueCalls(desk),
-        AlarmCalls(desk),
-        RecordCalls(desk),
-    )
+    kinds = (OverviewCalls, RolloutCalls, QueueCalls, AlarmCalls, RecordCalls, PinCalls)
     return Starlette(
-        routes=[route for each in calls for route in each.routes()],
+        routes=[route for kind in kinds for route in kind(desk).routes()],
         exception_handlers={EdgeError: desk.refused, HTTPException: unknown_path},
     )

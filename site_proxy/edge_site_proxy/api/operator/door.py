@@ -63,7 +63,7 @@ class Desk:
         """
         who = await self.caller(request)
         who.must(action)
-        return Sender(who.user, request.headers.get("if-match"))
+        return Sender(who.user, request.headers.get("if-match"), who.name, who.groups)
 
     def current(self, request: Request) -> RolloutView | None:
         """The rollout that the path speaks of, as it is now."""

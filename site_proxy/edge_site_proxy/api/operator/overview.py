@@ -63,6 +63,8 @@ class OverviewCalls:
                 roles=list(who.roles),
                 may=who.actions,
                 site=self._site.world.plant.inventory.site,
+                name=who.name,
+                pin_set=self._site.pins.view(who.user).pin_set,
             ),
         )
 

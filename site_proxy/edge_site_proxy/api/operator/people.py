@@ -16,11 +16,13 @@ from edge_site_proxy.api.operator.settings import OperatorSettings
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who is calling, and as what."""
+    """Who is calling, and as what; `name` is what stands under a signature."""
 
     user: str
     uid: int
     roles: tuple[Role, ...]
+    name: str = ""
+    groups: frozenset[str] = frozenset()
 
     @property
     def actions(self) -> list[Action]:
@@ -72,4 +74,14 @@ def caller(uid: int, settings: OperatorSettings, lookup: Lookup) -> Caller:
         raise RoleMissingError(
             f"user {user}: expected a member of one of {', '.join(Role)}, found none of them"
         )
-    return Caller(user, uid, tuple(role for role in Role if role in roles))
+    in_order = tuple(role for role in Role if role in roles)
+    return Caller(user, uid, in_order, _printed(user), groups)
+
+
+def _printed(user: str) -> str:
+    """The name that stands under a signature: the first part of GECOS, else the user's own."""
+    try:
+        full = pwd.getpwnam(user).pw_gecos.partition(",")[0].strip()
+    except KeyError:
+        return user
+    return full[:64] or user

@@ -4,7 +4,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from edge_core.contracts.api import Action, ApproveRequest, ReasonRequest
+from edge_core.contracts.api import (
+    Action,
+    ApproveRequest,
+    ReasonRequest,
+    RevokeRequest,
+    WaiveRequest,
+)
 from edge_core.contracts.rollout import RolloutState
 from edge_site_proxy.api.operator.door import Desk
 from edge_site_proxy.api.operator.wire import answer, body_of, parameter
@@ -24,6 +30,8 @@ class RolloutCalls:
         one = "/v1/rollouts/{rollout}"
         orders = (
             ("approve", self.approve),
+            ("acknowledge", self.acknowledge),
+            ("revoke", self.revoke),
             ("hold", self.hold),
             ("resume", self.resume),
             ("cancel", self.cancel),
@@ -61,6 +69,25 @@ class RolloutCalls:
         name = request.path_params["rollout"]
         return self._shown(request, await self._site.desk.approve(name, order, sender))
 
+    async def acknowledge(self, request: Request) -> Response:
+        """The shift knows what will change."""
+        sender = await self._desk.sender(request, Action.ACKNOWLEDGE)
+        order = await body_of(request, ReasonRequest)
+        name = request.path_params["rollout"]
+        return self._shown(request, await self._site.desk.acknowledge(name, order.reason, sender))
+
+    async def revoke(self, request: Request) -> Response:
+        """Take every signature back."""
+        sender = await self._desk.sender(request, Action.REVOKE)
+        order = await body_of(request, RevokeRequest)
+        if order.roll_back:
+            await self._desk.sender(request, Action.ROLLBACK)
+        rollout = await self._site.desk.revoke(
+            request.path_params["rollout"], order.reason, sender, roll_back=order.roll_back
+        )
+        await self._site.reconcile()
+        return self._shown(request, self._site.world.rollouts[rollout.id])
+
     async def hold(self, request: Request) -> Response:
         """No more permits."""
         sender = await self._desk.sender(request, Action.HOLD)
@@ -69,11 +96,14 @@ class RolloutCalls:
         return self._shown(request, await self._site.desk.hold(name, order.reason, sender))
 
     async def resume(self, request: Request) -> Response:
-        """Take holds away."""
+        """Take holds away; where a gate holds, waive it."""
         sender = await self._desk.sender(request, Action.RESUME)
-        order = await body_of(request, ReasonRequest)
+        order = await body_of(request, WaiveRequest)
         name = request.path_params["rollout"]
-        return self._shown(request, await self._site.desk.resume(name, order.reason, sender))
+        rollout = await self._site.desk.resume(
+            name, order.reason, sender, shown=order.shown, pin=order.pin
+        )
+        return self._shown(request, rollout)
 
     async def cancel(self, request: Request) -> Response:
         """End what has changed nothing yet."""

@@ -27,13 +27,13 @@ from edge_core.contracts.api import (
     WhoAmI,
 )
 from edge_core.contracts.errors import ConfigurationError
-from edge_core.contracts.rollout import RolloutState, RolloutView
+from edge_core.contracts.rollout import Policy, RolloutState, RolloutView
 from edge_site_proxy.api.operator.app import operator_app
 from edge_site_proxy.api.operator.openapi import OPERATIONS, document
 from edge_site_proxy.api.operator.server import listen, serve
 from edge_site_proxy.api.operator.settings import OperatorSettings
 from edge_site_proxy.rollout.records import AlarmCall
-from tests.unit.site_proxy.plant.plant import V1, V2, Plant, plant
+from tests.unit.site_proxy.plant.plant import POLICY, V1, V2, Plant, plant
 
 pytestmark = pytest.mark.anyio
 
@@ -91,11 +91,11 @@ def quiet() -> TelemetryView:
 
 
 @asynccontextmanager
-async def console(tmp_path: Path) -> AsyncIterator[Console]:
+async def console(tmp_path: Path, policy: Policy = POLICY) -> AsyncIterator[Console]:
     """A served plant."""
     people = People()
     settings = OperatorSettings(socket=tmp_path / "o.sock")
-    async with plant(tmp_path) as here:
+    async with plant(tmp_path, policy=policy) as here:
         app = operator_app(
             here.site, settings, telemetry=quiet, enrolled=lambda _: True, lookup=people.lookup
         )
@@ -168,7 +168,8 @@ async def test_approve(tmp_path: Path) -> None:
 
 REFUSED = {
     "no ticket": ({"ticket": ""}, 400, "ticket"),
-    "a ticket of another form": ({"ticket": "1042"}, 400, "ticket"),
+    "a ticket of another form": ({"ticket": "1042"}, 422, "expected one that matches"),
+    "a PIN that is none": ({"pin": "12345"}, 400, "pin"),
     "a line that is not in the plan": ({"line": "L9"}, 422, "expected one of L1, L2"),
     "a plan they did not see": (
         {"plan_digest": "sha256:" + "0" * 64},

@@ -19,6 +19,7 @@ from edge_core.contracts.rollout import (
     ChangeWindow,
     CohortRule,
     GateLimits,
+    PinRule,
     Policy,
     RolloutState,
 )
@@ -82,6 +83,9 @@ POLICY = Policy(
     shadow_pairs_min=100,
     silent_after_s=30.0,
     windows=[ALWAYS],
+    pin=PinRule.NONE,
+    safety_waivers=1,
+    acknowledged_within_s=0.0,
 )
 
 

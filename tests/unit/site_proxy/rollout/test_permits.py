@@ -1,7 +1,7 @@
 """Every guard of a permit, and when its lock is free again."""
 
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import msgspec
 import pytest
@@ -9,11 +9,14 @@ import pytest
 from edge_core.contracts.gateway import PermitRequest, UpdateReport, UpdateState
 from edge_core.contracts.rollout import (
     Approval,
+    ChangeType,
     ChangeWindow,
     Cohort,
     Hold,
+    Meaning,
     Plan,
     RolloutState,
+    Signature,
 )
 from edge_site_proxy.rollout.permits import (
     Ask,
@@ -70,6 +73,23 @@ def windowed(windows: list[ChangeWindow]) -> Rollout:
     return Rollout(header=header, plan=plan)
 
 
+def told(acknowledgements: list[Signature]) -> Rollout:
+    """ROLLOUT of a policy that has every shift told, and approved so."""
+    policy = msgspec.structs.replace(POLICY, acknowledged_within_s=28_800.0)
+    plan = msgspec.structs.replace(PLAN, policy=policy)
+    approval = msgspec.structs.replace(SIGNED, plan_digest=plan_digest(plan))
+    mine = [msgspec.structs.replace(each, about=plan_digest(plan)) for each in acknowledgements]
+    header = msgspec.structs.replace(ROLLOUT.header, approvals=[approval], acknowledgements=mine)
+    return Rollout(header=header, plan=plan)
+
+
+TOLD = Signature(
+    who="ole", name="Ole", at=NOW, meaning=Meaning.ACKNOWLEDGED, reason="told", about=""
+)
+EMERGENCY = msgspec.structs.replace(SIGNED, change=ChangeType.EMERGENCY)
+TEMPORARY = msgspec.structs.replace(SIGNED, change=ChangeType.TEMPORARY, until=NOW)
+
+
 @dataclass(frozen=True)
 class Row:
     """One request, and what it is told; "" is yes."""
@@ -94,6 +114,30 @@ ROWS = {
         ),
         "needs 1 approvals",
     ),
+    "an approval that has grown old": Row(
+        replace(ASK, now=NOW + timedelta(days=30)), "its approval has expired"
+    ),
+    "a temporary change that has ended": Row(
+        replace(ASK, rollout=with_(approvals=[TEMPORARY])), "the temporary change ended"
+    ),
+    "an emergency on one signature": Row(
+        replace(ASK, rollout=with_(approvals=[EMERGENCY]), now=NOW + timedelta(hours=23)), ""
+    ),
+    "an emergency a day later": Row(
+        replace(ASK, rollout=with_(approvals=[EMERGENCY]), now=NOW + timedelta(hours=24)),
+        "the second signature under an emergency was due",
+    ),
+    "a safety zone that no shift knows of": Row(
+        replace(ASK, safety=True, rollout=told([])), "has to be acknowledged by the shift"
+    ),
+    "a safety zone that the shift knows of": Row(
+        replace(ASK, safety=True, rollout=told([TOLD])), ""
+    ),
+    "a safety zone that an earlier shift knew of": Row(
+        replace(ASK, safety=True, rollout=told([TOLD]), now=NOW + timedelta(hours=8)),
+        "has to be acknowledged by the shift",
+    ),
+    "elsewhere no shift need know": Row(replace(ASK, rollout=told([])), ""),
     "its cohort may not activate": Row(replace(ASK, activate=False), "may not activate yet"),
     "another release than assigned": Row(
         replace(ASK, request=msgspec.structs.replace(REQUEST, digest=V1.digest)), "not assigned"
@@ -132,7 +176,8 @@ ROWS = {
     ),
     "a safety zone in time": Row(replace(ASK, safety=True, rollout=windowed(SHORT)), ""),
     "a safety zone by a clock nobody trusts": Row(
-        replace(ASK, safety=True, clock_trusted=False), "not synchronised"
+        replace(ASK, safety=True, clock_trusted=False, rollout=windowed(SHUT)),
+        "not synchronised, so no change window can open; the next change window opens at",
     ),
     "an untrusted clock elsewhere": Row(replace(ASK, clock_trusted=False), ""),
 }

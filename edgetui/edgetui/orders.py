@@ -4,7 +4,6 @@ A question is a value: facts to read, fields with their checks, and how to send 
 checks everything again.
 """
 
-import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -12,7 +11,6 @@ from typing import Final
 from edge_core.contracts.api import (
     AckRequest,
     AlarmView,
-    ApproveRequest,
     GatewayView,
     ReasonRequest,
     SafeModeRequest,
@@ -21,19 +19,16 @@ from edge_core.contracts.api import (
 )
 from edge_core.contracts.rollout import RolloutView
 from edgetui.client import Operator, part
-from edgetui.present.lines import Line, Tone, join, say, whole
+from edgetui.present.lines import Line, Tone, join, say
 from edgetui.present.rollout_page import (
-    VERDICT_TONES,
     change,
     ladder,
     state_tone,
     state_words,
-    takes,
     way_back,
 )
-from edgetui.present.words import VERDICT_WORDS, named, number
+from edgetui.present.words import named
 
-TICKET: Final = re.compile(r"[A-Z][A-Z0-9]{1,9}-[0-9]{1,10}\Z")
 REASON_LETTERS: Final = (3, 500)
 SHIFT_MINUTES: Final = 480
 
@@ -49,6 +44,8 @@ class Field:
     label: str
     check: Check
     kept: bool = True  # whether a draft remembers it: a second thought is typed again
+    default: str = ""
+    secret: bool = False  # shown as dots, and remembered nowhere
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,17 +77,6 @@ def _reason(text: str) -> str:
     return "" if least <= len(text.strip()) <= most else f"expected {least} to {most} letters"
 
 
-def _ticket(text: str) -> str:
-    return "" if TICKET.match(text.strip()) else "expected a ticket such as CHG-1042"
-
-
-def _one_of(lines: Sequence[str]) -> Check:
-    def check(text: str) -> str:
-        return "" if text.strip() in lines else f"expected the name: {' or '.join(lines) or '-'}"
-
-    return check
-
-
 def _minutes(text: str) -> str:
     ok = text.strip().isdecimal() and 1 <= int(text) <= SHIFT_MINUTES
     return "" if ok else f"expected minutes, 1 to {SHIFT_MINUTES}"
@@ -99,73 +85,9 @@ def _minutes(text: str) -> str:
 REASON: Final = Field("reason", "reason, for the audit log", _reason)
 
 
-def approve(view: RolloutView) -> Question:
-    """Yes to exactly this plan."""
-
-    async def send(site: Operator, typed: Typed) -> str:
-        request = ApproveRequest(
-            ticket=typed["ticket"].strip(),
-            reason=typed["reason"].strip(),
-            plan_digest=view.plan_digest,
-            line=typed["line"].strip(),
-        )
-        now = await site.change(_path(view, "approve"), request, RolloutView, etag=view.etag)
-        return f"{now.id}: signed, {state_words(now)}"
-
-    return Question(
-        about=f"approve {view.id}",
-        title=f"APPROVE {view.id}",
-        facts=lambda cells: approval_facts(view, cells),
-        fields=(
-            Field(
-                "line",
-                f"type the line's name: {' / '.join(view.lines) or '-'}",
-                _one_of(view.lines),
-                kept=False,
-            ),
-            Field("ticket", "ticket", _ticket),
-            REASON,
-        ),
-        send=send,
-        again=approve,
-        seen=view,
-    )
-
-
-def approval_facts(view: RolloutView, cells: int) -> list[Line]:
-    """What somebody signs: the plan's digest, what changes, the gates now, the way back."""
-    moving = sum(len(cohort.members) for cohort in view.cohorts)
-    return [
-        *whole("plan      ", view.plan_digest, cells),
-        say(f"changes   {change(view)}, {moving} gateways, {', '.join(view.lines)}", cells),
-        *whole("release   ", view.release.digest, cells),
-        say(f"cohorts   {ladder(view)}", cells),
-        *takes(view, cells),
-        join((("state     ", Tone.PLAIN), (state_words(view), state_tone(view))), cells),
-        *_gates_now(view, cells),
-        say(f"way back  {way_back(view)}", cells),
-        say(
-            f"signed    {len(view.approvals)} of {view.approvals_needed}, asked by {view.author}",
-            cells,
-        ),
-    ]
-
-
-def _gates_now(view: RolloutView, cells: int) -> list[Line]:
-    rows = [m for report in view.gates for m in report.measurements]
-    if not rows:
-        return [say("gates     none asked yet", cells)]
-    parts = [("gates     ", Tone.PLAIN)]
-    for row in rows:
-        words = f"{row.gate.replace('_', ' ')} {VERDICT_WORDS[row.verdict]}"
-        value = f" {number(row.value, row.unit)}/{number(row.limit, row.unit)}  "
-        parts += [(words, VERDICT_TONES[row.verdict]), (value, Tone.PLAIN)]
-    return [join(parts, cells)]
-
-
 ROLLOUT_WORDS: Final = {
     "hold": "no more permits are granted until it is resumed; who runs it goes on",
-    "resume": "the operator's hold goes; other holds stay",
+    "acknowledge": "this shift knows what will change; gateways in a safety zone may move",
     "cancel": "no gateway is moved any more; who has committed keeps the new model",
     "rollback": "every gateway that took the new model goes back; it needs no network",
     "switch": "every staged gateway asks for its permit, one cell a line; the old stays at hand",
@@ -173,11 +95,11 @@ ROLLOUT_WORDS: Final = {
 
 
 def on_rollout(view: RolloutView, verb: str) -> Question:
-    """Hold, resume, cancel, switch or roll back a rollout."""
+    """Hold, cancel, switch or roll back a rollout, or acknowledge it for the shift."""
 
     async def send(site: Operator, typed: Typed) -> str:
         request = ReasonRequest(reason=typed["reason"].strip())
-        now = await site.change(_path(view, verb), request, RolloutView, etag=view.etag)
+        now = await site.change(path_of(view, verb), request, RolloutView, etag=view.etag)
         return f"{now.id}: {verb} done, {state_words(now)}"
 
     return Question(
@@ -290,7 +212,8 @@ async def ack(site: Operator, alarm: AlarmView) -> str:
     return f"alarm {alarm.id}: acknowledged"
 
 
-def _path(view: RolloutView, verb: str) -> str:
+def path_of(view: RolloutView, verb: str) -> str:
+    """Where an order about a rollout goes."""
     return f"/v1/rollouts/{part(view.id)}/{verb}"
 
 

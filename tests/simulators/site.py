@@ -6,6 +6,7 @@ In a test: `async with serve(Site(), socket): ...`. As a process, for terminals 
 
 import argparse
 import asyncio
+import re
 import signal
 import sys
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -34,18 +35,24 @@ from edge_core.contracts.api import (
     LeaseRequest,
     LineView,
     Overview,
+    PinRequest,
+    PinResetRequest,
+    PinView,
     Problem,
     ReasonRequest,
+    RevokeRequest,
     Role,
     SafeModeRequest,
     ShelveRequest,
     Snapshot,
     TelemetryView,
+    WaiveRequest,
     WhoAmI,
 )
 from edge_core.contracts.gateway import Checkpoint
 from edge_core.contracts.review import ItemState, LabelRecord, QueueSummary, ReviewItem
 from edge_core.contracts.rollout import Approval, Hold, RolloutState, RolloutView
+from edge_core.contracts.shown import shown_digest
 from tests.simulators import site_data
 
 STATUS = {2: 400, 3: 422, 4: 404, 6: 409, 75: 503, 77: 403}
@@ -94,6 +101,7 @@ class Site:
     now: Callable[[], datetime] = real_clock
     may: list[Action] = field(default_factory=lambda: list(Action))
     silent: bool = False
+    pin: str | None = None
     rollouts: dict[str, RolloutView] = field(default_factory=dict)
     gateways: dict[str, GatewayView] = field(default_factory=dict)
     alarms: dict[int, AlarmView] = field(default_factory=dict)
@@ -215,6 +223,8 @@ class Api:
             web.get("/v1/rollouts", self.rollouts),
             web.get("/v1/rollouts/{id}", self.rollouts),
             web.post("/v1/rollouts/{id}/{verb}", self.rollout_order),
+            web.post("/v1/pin", self.pin_order),
+            web.post("/v1/pin/reset", self.pin_order),
             web.post("/v1/gateways/{serial}/{verb}", self.gateway_order),
             web.post("/v1/safe-mode", self.safe_mode),
             web.get("/v1/queue", self.queue),
@@ -240,7 +250,14 @@ class Api:
     async def whoami(self, _: web.Request) -> web.Response:
         """Who is calling."""
         roles = [Role.ADMIN] if Action.APPROVE in self.site.may else [Role.VIEWER]
-        who = WhoAmI(user="m.keller", uid=1000, roles=roles, may=self.site.may, site="plant-07")
+        who = WhoAmI(
+            user="m.keller",
+            uid=1000,
+            roles=roles,
+            may=self.site.may,
+            site="plant-07",
+            pin_set=self.site.pin is not None,
+        )
         return _raw(who)
 
     async def overview(self, _: web.Request) -> web.Response:
@@ -260,7 +277,7 @@ class Api:
         return _raw(_one_or_all(request.match_info.get("id"), self.site.rollouts))
 
     async def rollout_order(self, request: web.Request) -> web.Response:
-        """Approve, hold, resume, cancel, roll back."""
+        """Approve, acknowledge, revoke, hold, resume, cancel, roll back."""
         verb = request.match_info["verb"]
         self.check(Action(verb))
         seen = _one_or_all(request.match_info["id"], self.site.rollouts)
@@ -269,6 +286,8 @@ class Api:
             raise ShownBeforeError(seen)
         if verb == "approve":
             changed = await self._approved(request, seen)
+        elif verb in {"resume", "revoke"}:
+            changed = await self._signed(request, seen, verb)
         else:
             reason = (await _body(request, ReasonRequest)).reason
             changed = _ordered(seen, verb)
@@ -283,18 +302,64 @@ class Api:
             raise errors.RefusedError(f"expected one of {seen.lines}, found {asked.line!r}")
         if asked.plan_digest != seen.plan_digest:
             raise errors.ConflictError(f"{seen.id}: that is another plan")
+        if re.fullmatch(seen.ticket_pattern, asked.ticket) is None:
+            raise errors.RefusedError(f"ticket {asked.ticket!r}: expected {seen.ticket_pattern}")
+        self._check_pin(seen, asked.shown, asked.pin)
         approval = Approval(
             who="m.keller",
             at=self.site.now(),
             ticket=asked.ticket,
             reason=asked.reason,
             plan_digest=asked.plan_digest,
+            name="Maria Keller",
+            meaning=asked.meaning,
+            change=asked.change,
+            until=asked.until,
+            shown=asked.shown,
+            pin=asked.pin is not None,
         )
         facts = {"ticket": asked.ticket, "plan": asked.plan_digest, "reason": asked.reason}
         self.site.record("rollout.approved", seen.id, facts)
         return msgspec.structs.replace(
             seen, state=RolloutState.APPROVED, approvals=[*seen.approvals, approval]
         )
+
+    def _check_pin(self, seen: RolloutView, shown: str | None, pin: str | None) -> None:
+        if shown is not None and shown != shown_digest(seen):
+            raise ShownBeforeError(seen)
+        if seen.pin_needed and pin != self.site.pin:
+            raise errors.NotPermittedError("PIN of m.keller: it is another one")
+
+    async def _signed(self, request: web.Request, seen: RolloutView, verb: str) -> RolloutView:
+        """Resume and revoke, which carry more than a reason."""
+        if verb == "resume":
+            asked = await _body(request, WaiveRequest)
+            if set(seen.holds) - {Hold.OPERATOR}:
+                self._check_pin(seen, asked.shown, asked.pin)
+            self.site.record("rollout.resume", seen.id, {"reason": asked.reason})
+            return _ordered(seen, verb)
+        taken = await _body(request, RevokeRequest)
+        facts = {"reason": taken.reason, "roll_back": taken.roll_back}
+        self.site.record("rollout.revoke", seen.id, facts)
+        return msgspec.structs.replace(
+            seen, approvals=[], holds=[*seen.holds, Hold.APPROVAL], why=taken.reason
+        )
+
+    async def pin_order(self, request: web.Request) -> web.Response:
+        """Set the caller's PIN, or take somebody's away."""
+        if request.path.endswith("/reset"):
+            self.check(Action.PIN_RESET)
+            reset = await _body(request, PinResetRequest)
+            self.site.pin = None
+            self.site.record("pin.reset", reset.user, {"reason": reset.reason})
+            return _raw(PinView(user=reset.user, pin_set=False))
+        self.check(Action.PIN)
+        asked = await _body(request, PinRequest)
+        if self.site.pin is not None and asked.old != self.site.pin:
+            raise errors.NotPermittedError("PIN of m.keller: it is another one")
+        self.site.pin = asked.new
+        self.site.record("pin.set", "m.keller", {})
+        return _raw(PinView(user="m.keller", pin_set=True))
 
     async def gateway_order(self, request: web.Request) -> web.Response:
         """Roll one gateway back, or take a snapshot of it."""
@@ -501,6 +566,8 @@ def _one_or_all(key: Any, among: dict[Any, Any]) -> object:  # keys are of eithe
 
 def _ordered(seen: RolloutView, verb: str) -> RolloutView:
     replace = msgspec.structs.replace
+    if verb == "acknowledge":
+        return replace(seen, acknowledgement_needed=False)
     if verb == "hold":
         return replace(seen, holds=[*seen.holds, Hold.OPERATOR])
     if verb == "resume":

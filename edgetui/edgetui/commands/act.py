@@ -1,5 +1,6 @@
 """Subcommands that change something; each says what it changed, and to what."""
 
+from edge_core.command import tell
 from edge_core.contracts.alarms import Maintenance, MaintenanceRequest
 from edge_core.contracts.api import (
     AckRequest,
@@ -7,20 +8,31 @@ from edge_core.contracts.api import (
     ApproveRequest,
     GatewayView,
     LabelRequest,
+    Pin,
+    PinRequest,
+    PinResetRequest,
+    PinView,
     ReasonRequest,
+    RevokeRequest,
     SafeModeRequest,
     ShelveRequest,
     Snapshot,
+    WaiveRequest,
+    WhoAmI,
 )
 from edge_core.contracts.errors import ConflictError, RefusedError, UsageError
 from edge_core.contracts.review import ReviewItem
 from edge_core.contracts.rollout import RolloutView
+from edge_core.contracts.shown import shown_digest
 from edgetui.client import part
+from edgetui.commands import secret
 from edgetui.commands.context import Context
 from edgetui.present.alarms_page import alarms_page, maintenance_page
 from edgetui.present.fleet_page import gateways_page
+from edgetui.present.lines import texts
 from edgetui.present.ops_page import queue_page
 from edgetui.present.rollout_page import rollout_page
+from edgetui.signing import GATES, approval_facts, pin_of
 
 
 async def approve(context: Context) -> int:
@@ -38,6 +50,12 @@ async def approve(context: Context) -> int:
         reason=chosen.reason,
         plan_digest=seen.plan_digest,
         line=chosen.line or seen.lines[0],
+        meaning=chosen.meaning,
+        change=chosen.type,
+        until=chosen.until,
+        role=chosen.role,
+        shown=shown_digest(seen),
+        pin=_pin(context, seen, needed=seen.pin_needed),
     )
     view = await context.site.change(
         f"/v1/rollouts/{part(seen.id)}/approve", request, RolloutView, etag=seen.etag
@@ -45,8 +63,61 @@ async def approve(context: Context) -> int:
     return context.answer(view, lambda cells: rollout_page(view, cells))
 
 
+def _pin(context: Context, seen: RolloutView, *, needed: bool) -> Pin | None:
+    """The signer's PIN where one is needed, once they have read on stderr what they sign."""
+    if not needed:
+        return None
+    for line in texts(approval_facts(seen, context.cells)):
+        tell("edgetui", line)
+    return pin_of(secret.pins(context.chosen, f"PIN of yours, to sign {seen.id}")[0])
+
+
+async def resume(context: Context) -> int:
+    """Resume a rollout, or waive its gate: then PIN and what was shown go with it."""
+    chosen = context.chosen
+    path = f"/v1/rollouts/{part(chosen.id)}"
+    seen = await context.site.fetch(path, RolloutView)
+    gates = bool(GATES & set(seen.holds))
+    request = WaiveRequest(
+        reason=chosen.reason,
+        shown=shown_digest(seen) if gates else None,
+        pin=_pin(context, seen, needed=gates and seen.pin_needed),
+    )
+    view = await context.site.change(f"{path}/resume", request, RolloutView, etag=seen.etag)
+    return context.answer(view, lambda cells: rollout_page(view, cells))
+
+
+async def revoke(context: Context) -> int:
+    """Take the approval back: no more permits; committed gateways stay unless told otherwise."""
+    chosen = context.chosen
+    path = f"/v1/rollouts/{part(chosen.id)}"
+    seen = await context.site.fetch(path, RolloutView)
+    request = RevokeRequest(reason=chosen.reason, roll_back=chosen.roll_back)
+    view = await context.site.change(f"{path}/revoke", request, RolloutView, etag=seen.etag)
+    return context.answer(view, lambda cells: rollout_page(view, cells))
+
+
+async def pin(context: Context) -> int:
+    """Set the PIN that you sign with, or reset somebody's who forgot theirs."""
+    chosen = context.chosen
+    if chosen.reset is not None:
+        if not chosen.reason:
+            raise UsageError("pin --reset: expected --reason TEXT, found none")
+        reset = PinResetRequest(user=chosen.reset, reason=chosen.reason)
+        view = await context.site.change("/v1/pin/reset", reset, PinView)
+        return context.answer(view, lambda _: [f"{view.user} has no PIN any more"])
+    who = await context.site.fetch("/v1/whoami", WhoAmI)
+    old = ["old PIN"] if who.pin_set else []
+    *before, new, again = secret.pins(chosen, *old, "new PIN, 6 to 12 digits", "new PIN again")
+    if new != again:
+        raise UsageError("new PIN: expected the same twice, found two")
+    request = PinRequest(new=pin_of(new), old=pin_of(before[0]) if before else None)
+    view = await context.site.change("/v1/pin", request, PinView)
+    return context.answer(view, lambda _: [f"the new PIN of {view.user} counts from now on"])
+
+
 async def on_rollout(context: Context) -> int:
-    """Hold, resume, cancel or switch a rollout."""
+    """Hold, cancel, switch or acknowledge a rollout."""
     return await _rollout_action(context, context.chosen.command)
 
 

@@ -1,14 +1,15 @@
 """The grammar of the subcommands: names, arguments and help, and which body runs."""
 
 import argparse
-import re
+from datetime import datetime
 
 from edge_core.command import Parser
 from edge_core.contracts.api import AlarmState
+from edge_core.contracts.rollout import ChangeType, Meaning
 from edgetui.commands import act, look
 from edgetui.commands.context import Body
 
-TICKET = re.compile(r"[A-Z][A-Z0-9]{1,9}-[0-9]{1,10}\Z")
+TICKET_LETTERS_MAX = 64
 
 
 def parser() -> Parser:
@@ -61,7 +62,7 @@ Commands = argparse._SubParsersAction  # noqa: SLF001 - argparse gives this type
 
 ROLLOUT_HELP = {
     "hold": "Hold a rollout: no more permits are granted until it is resumed.",
-    "resume": "Resume a rollout: take the operator's hold away; other holds stay.",
+    "acknowledge": "Say that your shift knows what a rollout will change in a safety zone.",
     "cancel": "Cancel a rollout: no gateway is moved any more; who has committed stays.",
     "switch": "Switch a blue-green rollout: what is staged beside the present model takes over.",
 }
@@ -108,9 +109,38 @@ def _looking(commands: "Commands[Parser]") -> None:
 
 
 def _acting(commands: "Commands[Parser]") -> None:
+    _on_rollouts(commands)
+    _on_gateways(commands)
+    label = _command(commands, "label", act.label)
+    label.add_argument("item", type=int, metavar="ITEM")
+    label.add_argument("label", metavar="LABEL", nargs="?")
+    label.add_argument("--undo", action="store_true", help="take the last label back")
+    _on_alarms(commands)
+
+
+def _on_rollouts(commands: "Commands[Parser]") -> None:
     approve = _command(commands, "approve", act.approve)
     approve.add_argument("id", metavar="ID")
     approve.add_argument("--ticket", required=True, type=_ticket, help="for example CHG-1042")
+    approve.add_argument(
+        "--type",
+        type=ChangeType,
+        choices=list(ChangeType),
+        default=ChangeType.NORMAL,
+        help="what kind of change it is (default: normal)",
+    )
+    approve.add_argument(
+        "--until", type=_instant, metavar="INSTANT", help="when a temporary change ends"
+    )
+    approve.add_argument(
+        "--meaning",
+        type=Meaning,
+        choices=[Meaning.REVIEWED, Meaning.APPROVED, Meaning.WITNESSED],
+        default=Meaning.APPROVED,
+        help="what you did (default: approved)",
+    )
+    approve.add_argument("--role", default="", help="the role that you sign for, if several")
+    _secret(approve)
     approve.add_argument("--line", help="the line whose plan this is (default: its first)")
     approve.add_argument(
         "--plan", metavar="DIGEST", help="refuse if another plan stands there now"
@@ -120,6 +150,23 @@ def _acting(commands: "Commands[Parser]") -> None:
         made = _command(commands, name, act.on_rollout, words)
         made.add_argument("id", metavar="ID")
         _reason(made)
+    resume = _command(commands, "resume", act.resume)
+    resume.add_argument("id", metavar="ID")
+    _reason(resume)
+    _secret(resume)
+    revoke = _command(commands, "revoke", act.revoke)
+    revoke.add_argument("id", metavar="ID")
+    revoke.add_argument(
+        "--roll-back", action="store_true", help="committed gateways go back as well"
+    )
+    _reason(revoke)
+    pin = _command(commands, "pin", act.pin)
+    pin.add_argument("--reset", metavar="USER", help="take away the PIN of USER; for admins")
+    _reason(pin, default="")
+    _secret(pin)
+
+
+def _on_gateways(commands: "Commands[Parser]") -> None:
     rollback = _command(commands, "rollback", act.rollback)
     rollback.add_argument("id", metavar="ID", nargs="?")
     rollback.add_argument("--gateway", metavar="SERIAL")
@@ -132,10 +179,9 @@ def _acting(commands: "Commands[Parser]") -> None:
     snapshot = _command(commands, "snapshot", act.snapshot)
     snapshot.add_argument("serial", metavar="SERIAL")
     _reason(snapshot, default="asked for by an operator")
-    label = _command(commands, "label", act.label)
-    label.add_argument("item", type=int, metavar="ITEM")
-    label.add_argument("label", metavar="LABEL", nargs="?")
-    label.add_argument("--undo", action="store_true", help="take the last label back")
+
+
+def _on_alarms(commands: "Commands[Parser]") -> None:
     ack = _command(commands, "ack", act.ack)
     ack.add_argument("alarm", type=int, metavar="ALARM")
     _reason(ack, default="")
@@ -164,9 +210,27 @@ def _reason(to: argparse.ArgumentParser, default: str | None = None) -> None:
     )
 
 
+def _secret(to: argparse.ArgumentParser) -> None:
+    # A PIN is no argument: everybody on the machine can list those.
+    to.add_argument("--pin-file", metavar="FILE", help="a PIN a line, mode 0600")
+    to.add_argument("--pin-fd", type=int, metavar="N", help="read the PIN from that descriptor")
+
+
 def _ticket(text: str) -> str:
-    if not TICKET.match(text):
+    if not 1 <= len(text.strip()) <= TICKET_LETTERS_MAX:
         raise argparse.ArgumentTypeError(
             f"expected a ticket such as CHG-1042, found {text[:40]!r}"
         )
-    return text
+    return text.strip()
+
+
+def _instant(text: str) -> datetime:
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        moment = None
+    if moment is None or moment.tzinfo is None:
+        raise argparse.ArgumentTypeError(
+            f"expected a time with its zone such as 2026-12-24T06:00Z, found {text[:40]!r}"
+        )
+    return moment

@@ -15,7 +15,9 @@ def differences(seen: RolloutView, current: RolloutView, cells: int) -> list[Lin
         ("release", seen.release.digest, current.release.digest),
         ("plan", seen.plan_digest, current.plan_digest),
         ("lines", ", ".join(seen.lines), ", ".join(current.lines)),
+        ("last order", seen.last_order, current.last_order),
         ("signed by", _signers(seen), _signers(current)),
+        ("to sign", "; ".join(seen.signers_needed), "; ".join(current.signers_needed)),
         *_rungs(seen, current),
         *_gates(seen.gates, current.gates),
     ]

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from edge_core.contracts.gateway import UpdateState
 from edge_core.contracts.rollout import (
     TERMINAL,
+    Approval,
     GateReport,
     Measurement,
     Member,
@@ -18,6 +19,7 @@ from edgetui.present.tables import Column, table
 from edgetui.present.words import VERDICT_WORDS, age, instant, number, short
 
 BAR_CELLS = 24
+OLD = " ?"  # of an age that is too old to be relied on; what is still to come is not old
 
 MEMBER_COLUMNS: Sequence[Column[Member]] = (
     Column("gateway", lambda m: m.serial, 20),
@@ -175,11 +177,56 @@ def left_out(view: RolloutView, cells: int) -> list[Line]:
     return [BLANK, say("left out", cells, Tone.TITLE), *rows]
 
 
+def change_words(view: RolloutView) -> str:
+    """What kind of change it is, as its signers call it."""
+    return view.change.value.replace("_", " ") if view.change else "not said yet"
+
+
+def signing_facts(view: RolloutView, cells: int) -> list[Line]:
+    """Who must still sign or acknowledge, and what is due when."""
+    lines = [say(f"to sign   {'; '.join(view.signers_needed)}", cells, Tone.P2)] * bool(
+        view.signers_needed
+    )
+    for due in view.dues:
+        left = f"in {age(due.left_s).removesuffix(OLD)}" if due.left_s > 0 else "overdue"
+        tone = Tone.PLAIN if due.left_s > 0 else Tone.P2
+        lines.append(say(f"due       {due.what}: {left}, {instant(due.at)}", cells, tone))
+    if view.acknowledgement_needed:
+        words = "due       the shift has to acknowledge it before a safety zone moves"
+        lines.append(say(words, cells, Tone.P2))
+    return lines
+
+
+def _signature(approval: Approval, cells: int) -> Line:
+    name = f"{approval.name} ({approval.who})" if approval.name else approval.who
+    role = f" for {approval.role}" if approval.role else ""
+    pin = ", PIN" if approval.pin else ""
+    words = f"  {name}  {instant(approval.at)}  {approval.meaning.value}{role}{pin}  "
+    return say(f"{words}{approval.ticket}  {approval.reason}", cells)
+
+
+def _others(view: RolloutView, cells: int) -> list[Line]:
+    """Waivers, acknowledgements and what was taken back."""
+    signed = [
+        say(f"  {s.name or s.who}  {instant(s.at)}  {s.meaning.value} {about}  {s.reason}", cells)
+        for about, signatures in (("", view.acknowledgements), ("a gate", view.waivers))
+        for s in signatures
+    ]
+    taken = [
+        say(
+            f"  {r.name or r.who}  {instant(r.at)}  took it back, committed gateways "
+            f"{'go back' if r.roll_back else 'stay'}  {r.reason}",
+            cells,
+        )
+        for r in view.revocations
+    ]
+    return [*signed, *taken]
+
+
 def rollout_page(view: RolloutView, cells: int) -> list[Line]:
     """One rollout: where it stands, its gates, its gateways, who approved it."""
-    approvals = [
-        say(f"  {a.who}  {instant(a.at)}  {a.ticket}  {a.reason}", cells) for a in view.approvals
-    ] or [say(f"  none yet, {view.approvals_needed} needed", cells)]
+    nobody = say(f"  none yet, {view.approvals_needed} needed", cells)
+    approvals = [_signature(a, cells) for a in view.approvals] or [nobody]
     return [
         say(f"{view.id}  {change(view)}", cells, Tone.TITLE),
         say(ladder(view), cells),
@@ -188,6 +235,9 @@ def rollout_page(view: RolloutView, cells: int) -> list[Line]:
         *takes(view, cells),
         say(f"way back  {way_back(view)}", cells),
         say(f"lines     {', '.join(view.lines) or '-'}", cells),
+        say(f"change    {change_words(view)}", cells),
+        *signing_facts(view, cells),
+        *([say(f"window    {view.next_window}", cells)] if view.windows else []),
         *whole("release   ", view.release.digest, cells),
         *whole("plan      ", view.plan_digest, cells),
         BLANK,
@@ -198,6 +248,7 @@ def rollout_page(view: RolloutView, cells: int) -> list[Line]:
         BLANK,
         say("approved by" if view.approvals else "approvals", cells, Tone.TITLE),
         *approvals,
+        *_others(view, cells),
     ]
 
 

@@ -4,14 +4,14 @@ from collections.abc import Callable
 
 from edge_core.contracts.api import GatewayView
 from edge_core.contracts.rollout import RolloutView
-from edgetui import orders
+from edgetui import orders, signing
 from edgetui.present.lines import Tone
 from edgetui.screens.board import Board
 from edgetui.widgets.dialog import OrderDialog
 
 
 class RolloutOrders:
-    """Approve, hold, resume, cancel, switch, roll back."""
+    """Approve, acknowledge, revoke, hold, resume, cancel, switch, roll back; and the PIN."""
 
     def __init__(self, board: Board, chosen: Callable[[], RolloutView | None]) -> None:
         self._board = board
@@ -23,15 +23,35 @@ class RolloutOrders:
         if view is not None and self._board.desk.feed.stale:
             self._board.tell("STALE: nothing is approved on old data", Tone.P1)
         elif view is not None:
-            ask(self._board, orders.approve(view))
+            ask(self._board, signing.approve(view))
 
     def do_hold(self) -> None:
         """Grant no more permits."""
         self._ask("hold")
 
     def do_resume(self) -> None:
-        """Take the operator's hold away."""
-        self._ask("resume")
+        """Take the operator's hold away, or waive a gate."""
+        view = self._chosen()
+        if view is not None:
+            ask(self._board, signing.resume(view))
+
+    def do_revoke(self) -> None:
+        """Take every signature back."""
+        view = self._chosen()
+        if view is not None:
+            ask(self._board, signing.revoke(view))
+
+    def do_acknowledge(self) -> None:
+        """Say that the shift knows of it."""
+        self._ask("acknowledge")
+
+    def do_pin(self) -> None:
+        """Set one's own PIN."""
+        ask(self._board, signing.pin())
+
+    def do_pin_reset(self) -> None:
+        """Take somebody's PIN away."""
+        ask(self._board, signing.pin_reset())
 
     def do_cancel(self) -> None:
         """End the rollout."""

@@ -67,7 +67,11 @@ class OrderDialog(ModalScreen[None]):
         yield self._title_line
         yield self._facts
         for field in self._question.fields:
-            typed = Input(value=draft.get(field.name, ""), select_on_focus=False)
+            typed = Input(
+                value=draft.get(field.name, field.default),
+                password=field.secret,
+                select_on_focus=False,
+            )
             typed.cursor_blink = False
             self._fields[field.name] = typed
             label = Lines(Page([say(f"{field.label}", 400)]), classes="one-row")

@@ -186,13 +186,23 @@ def test_no_role(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert "needs another role" in capfd.readouterr().err
 
 
-@pytest.mark.parametrize("ticket", ["", "chg-1042", "CHG1042", "CHG-1042; rm"])
+@pytest.mark.parametrize("ticket", ["", "  ", "C" * 65])
 def test_a_ticket_that_is_none(ticket: str, capfd: pytest.CaptureFixture[str]) -> None:
-    """A ticket of another form is a mistake of usage; nothing is asked of the site."""
+    """No ticket is a mistake of usage; nothing is asked of the site."""
     with pytest.raises(SystemExit) as ended:
         main(["approve", WAITING, "--ticket", ticket, "--reason", "because"])
     assert ended.value.code == 2
     assert "expected a ticket" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("ticket", ["chg-1042", "CHG1042", "CHG-1042; rm"])
+def test_a_ticket_of_another_form(
+    ticket: str, socket: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """What a ticket looks like is the site's to say."""
+    command = ["approve", WAITING, "--ticket", ticket, "--reason", "because"]
+    assert main(["--socket", str(socket), *command]) == 3
+    assert f"ticket {ticket!r}: expected" in capfd.readouterr().err
 
 
 def test_orders(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
@@ -205,6 +215,9 @@ def test_orders(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
         assert main([*path, "hold", "ro-07-soaking", "--reason", "noise"]) == 0
         assert main([*path, "resume", "ro-07-soaking", "--reason", "gone"]) == 0
         assert main([*path, "cancel", "ro-02-planned", "--reason", "not today"]) == 0
+        assert main([*path, "acknowledge", "ro-07-soaking", "--reason", "all told"]) == 0
+        assert main([*path, "revoke", "ro-07-soaking", "--reason", "ticket", "--roll-back"]) == 0
+        assert site.audit[-1].facts["roll_back"] is True
         assert main([*path, "rollback", "ro-07-soaking", "--reason", "worse"]) == 0
         assert main([*path, "rollback", "--gateway", "gw-0003", "--reason", "worse"]) == 0
         assert main([*path, "safe-mode", "gw-0004", "on", "--reason", "noise"]) == 0

@@ -9,7 +9,7 @@ import pytest
 from edge_core.contracts.api import AlarmState
 from edge_core.contracts.gateway import UpdateState
 from edge_core.contracts.review import ItemState
-from edge_core.contracts.rollout import Hold, RolloutState
+from edge_core.contracts.rollout import ChangeType, Due, Hold, Meaning, RolloutState
 from tests.simulators.site import Site
 from tests.simulators.site_data import AT
 from tests.unit.edgetui.made import Seat, seated
@@ -43,6 +43,135 @@ async def test_approve_from_end_to_end(tmp_path: Path) -> None:
     assert (event.kind, event.facts["ticket"]) == ("rollout.approved", "CHG-1042")
     assert approval.reason == "soak was clean"
     assert approval.plan_digest == seat.site.rollouts[WAITING].plan_digest
+
+
+async def test_approve_with_a_pin(tmp_path: Path) -> None:
+    """The PIN is asked for where one is needed, shown as dots, and remembered nowhere."""
+    async with seated(tmp_path) as seat:
+        seat.site.pin = "271828"
+        due = Due(what="the second signature is due", at=AT, left_s=7200.0)
+        seat.site.put(
+            msgspec.structs.replace(
+                seat.site.rollouts[WAITING],
+                pin_needed=True,
+                change=ChangeType.EMERGENCY,
+                signers_needed=["1 more approver"],
+                dues=[due],
+                acknowledgement_needed=True,
+            )
+        )
+        await open_approval(seat)
+        await seat.shows(
+            "to sign   1 more approver",
+            "the second signature is due: in 2 h",
+            "the shift has to acknowledge it",
+            "emergency",
+        )
+        await seat.type("Line 2\tCHG-1042\tsoak was clean\t161803")
+        await seat.press("f9")
+        await seat.shows("REFUSED", "it is another one")
+        assert "161803" not in seat.text()
+        await seat.press("escape")
+        await seat.press("A")
+        await seat.shows("soak was clean")
+        await seat.type("Line 2\t\t\t271828")
+        await seat.press("f9")
+        await seat.until(lambda: seat.site.rollouts[WAITING].state is RolloutState.APPROVED)
+        approval = seat.site.rollouts[WAITING].approvals[-1]
+    assert (approval.pin, approval.change) == (True, ChangeType.EMERGENCY)
+    assert approval.meaning is Meaning.APPROVED
+
+
+TYPES = {
+    "temporary": "NOT SENT  type: expected an end of a temporary change",
+    "normal 2026-12-24": "NOT SENT  type: expected an end of a temporary change",
+    "urgent": "NOT SENT  type: expected normal",
+    "temporary soon": "NOT SENT  type: expected normal",
+}
+
+
+@pytest.mark.parametrize("typed", TYPES)
+async def test_a_type_that_is_none(tmp_path: Path, typed: str) -> None:
+    """A temporary change has an end, and no other has."""
+    async with seated(tmp_path) as seat:
+        await open_approval(seat)
+        await seat.type("Line 2\tCHG-1042\tsoak was clean\t")
+        await seat.press(*["backspace"] * len("normal"))
+        await seat.type(typed)
+        await seat.press("f9")
+        await seat.shows(TYPES[typed])
+        assert seat.site.rollouts[WAITING].state is RolloutState.AWAITING_APPROVAL
+
+
+async def test_what_is_signed_besides(tmp_path: Path) -> None:
+    """Acknowledge, revoke, waive, set a PIN and reset one, each by its key and its dialog."""
+    async with seated(tmp_path) as seat:
+        await seat.press("f2")
+        await seat.shows(f"> {WAITING}")
+        await seat.press("e")
+        for key, title, typed, kind in (
+            ("K", "ACKNOWLEDGE", "told at the handover", "rollout.acknowledge"),
+            ("V", "REVOKE THE APPROVAL", "stay\twrong ticket", "rollout.revoke"),
+            ("U", "RESUME", "the noise is gone", "rollout.resume"),
+            ("p", "YOUR PIN", "\t271828\t271828", "pin.set"),
+            ("P", "RESET A PIN", "m.keller\tforgot it", "pin.reset"),
+        ):
+            await seat.press(key)
+            await seat.shows(title, "F9 sign")
+            seat.clock.forward(1.0)
+            await seat.type(typed)
+            await seat.press("f9")
+            await seat.until(partial(_recorded, seat.site, kind), kind)
+            await seat.until(partial(_gone, seat, title), "the dialog is gone")
+            await seat.press("e")
+        facts = {event.kind: event.facts for event in seat.site.audit}
+    assert facts["rollout.revoke"] == {"reason": "wrong ticket", "roll_back": False}
+
+
+def _recorded(site: Site, kind: str) -> bool:
+    return site.audit[-1].kind == kind
+
+
+def _gone(seat: Seat, title: str) -> bool:
+    return f"{title}  " not in seat.text() and "F9 sign" not in seat.text()
+
+
+async def test_a_gate_is_waived_with_a_pin(tmp_path: Path) -> None:
+    """Where a gate holds, resuming says so, who has signed, and asks for the PIN."""
+    async with seated(tmp_path) as seat:
+        seat.site.pin = "271828"
+        held = seat.site.rollouts[WAITING]
+        seat.site.put(
+            msgspec.structs.replace(
+                held, holds=[Hold.GATE_FAIL], pin_needed=True, waivers_needed=2
+            )
+        )
+        await seat.press("f2")
+        await seat.shows(f"> {WAITING}")
+        await seat.press("e")
+        await seat.press("U")
+        await seat.shows("WAIVE THE GATE OF", "waived by 2, signed by nobody", "your PIN")
+        seat.clock.forward(1.0)
+        await seat.type("seen by the owner")
+        await seat.press("f9")
+        await seat.shows("NOT SENT  pin: expected 6 to 12 digits")
+        await seat.type("271828")
+        await seat.press("f9")
+        await seat.until(partial(_recorded, seat.site, "rollout.resume"), "waived")
+
+
+async def test_a_pin_typed_in_two_ways(tmp_path: Path) -> None:
+    """It is not set, and the dialog stays."""
+    async with seated(tmp_path) as seat:
+        await seat.press("f2")
+        await seat.shows(f"> {WAITING}")
+        await seat.press("p")
+        await seat.shows("YOUR PIN", "F9 sign")
+        seat.clock.forward(1.0)
+        await seat.type("\t271828\t271829")
+        await seat.press("f9")
+        await seat.shows("REFUSED  new PIN: expected the same twice")
+        assert seat.site.pin is None
 
 
 async def test_an_incomplete_approval_is_not_sent(tmp_path: Path) -> None:

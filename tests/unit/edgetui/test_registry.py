@@ -67,6 +67,7 @@ def test_what_moves_a_model_is_a_capital_that_has_to_be_armed() -> None:
     """Approve, hold, resume, cancel, rollback, safe mode: capitals, armed, with a role."""
     orders = {"approve", "hold", "resume", "cancel", "switch"}
     orders |= {"rollback", "safe_mode", "snapshot"}
+    orders |= {"acknowledge", "revoke", "pin_reset"}
     found = {b.id: b for b in REGISTRY if b.id in orders}
     assert set(found) == orders
     assert all(b.key.isupper() and b.armed and b.action for b in found.values())

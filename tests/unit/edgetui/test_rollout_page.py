@@ -6,8 +6,8 @@ import msgspec
 import pytest
 
 from edge_core.contracts.rollout import Eta, RolloutView
-from edgetui.orders import approval_facts
 from edgetui.present.rollout_page import rollout_page
+from edgetui.signing import approval_facts
 from tests.simulators.site import Site
 
 NOW = datetime(2026, 11, 22, 8, 0, tzinfo=UTC)

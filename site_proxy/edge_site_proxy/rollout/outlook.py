@@ -26,7 +26,7 @@ def facts(world: World, rollout: Rollout, judged: Mapping[int, GateReport]) -> F
     return Facts(
         members={
             serial: standing(world, rollout, serial)
-            for part in rollout.plan.cohorts
+            for part in (rollout.plan.cohorts if rollout.open else [])
             for serial in part.members
         },
         gates=judged,

@@ -17,6 +17,7 @@ from edge_site_proxy.alarms.book import AlarmBook
 from edge_site_proxy.audit.events import Event
 from edge_site_proxy.rollout import machine, outlook, tables
 from edge_site_proxy.rollout.glance import Glance
+from edge_site_proxy.rollout.mandate import RENEWABLE
 from edge_site_proxy.rollout.permits import settled
 from edge_site_proxy.rollout.records import MOVING, Grant, Step
 from edge_site_proxy.rollout.wanted import wanted
@@ -144,7 +145,7 @@ class Reconciler:
         """At most one transition of rollout *name*; False when there is nothing to do."""
         world = self._world
         seen = world.rollouts[name]
-        if not seen.open:
+        if not (seen.open or seen.state in RENEWABLE):
             return False
         # Thousands of members take a moment to judge, and heartbeats do not wait for that. The
         # evidence is read from values that are replaced, never changed.

@@ -89,6 +89,8 @@ AIMS: dict[str, Aim] = {
         ("site_proxy/rollout/test_cohorts.py", "site_proxy/rollout/test_cohort_plan.py")
     ),
     f"{ROLLOUT}/strategies.py": Aim(("site_proxy/rollout/test_strategies.py",)),
+    f"{ROLLOUT}/budget.py": Aim(("site_proxy/rollout/test_budget.py",)),
+    f"{GATEWAY}/update/meter.py": Aim(("runtime/update/test_meter.py",)),
     f"{ROLLOUT}/eta.py": Aim(("site_proxy/rollout/test_eta.py",)),
     f"{ROLLOUT}/topology.py": Aim(("site_proxy/rollout/test_topology.py",)),
     f"{ROLLOUT}/statistics.py": Aim(

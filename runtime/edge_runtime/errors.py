@@ -15,6 +15,7 @@ EdgeError
 │   │   └── PictureError         a picture cannot be used: count it under its reason
 │   └── AssignmentRefusedError   the assigned release cannot run here: the reason says why
 ├── TryAgainError
+│   ├── DownloadDeferredError    the site gives out no bytes now: ask again when it says
 │   ├── NoModelError             nothing is loaded that could answer
 │   └── DaemonRefusedError       the daemon said no, with the exit code of its reason
 └── ConflictError
@@ -87,6 +88,14 @@ class AssignmentRefusedError(RefusedError):
     def __init__(self, veto: Label, message: str) -> None:
         super().__init__(message)
         self.veto = veto
+
+
+class DownloadDeferredError(TryAgainError):
+    """The site gives out no bytes for a download now, and says why and for how long."""
+
+    def __init__(self, reason: str, *, retry_after_s: float) -> None:
+        super().__init__(reason)
+        self.retry_after_s = retry_after_s
 
 
 class NoModelError(TryAgainError):

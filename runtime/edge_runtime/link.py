@@ -16,11 +16,13 @@ from edge_core.contracts.gateway import (
     Desired,
     PermitReply,
     PermitRequest,
+    PullReply,
+    PullRequest,
     StatusReply,
     StatusReport,
 )
 from edge_core.contracts.telemetry import BatchId, Signal
-from edge_core.oci.source import Source
+from edge_core.oci.source import Meter, Source
 from edge_runtime.config import ProxyConfig
 from edge_runtime.enrolment import enrol_once, renew_once
 from edge_runtime.errors import SiteUnreachableError
@@ -87,9 +89,13 @@ class SiteLink:
         """Hand over one encoded suspect window."""
         await self._site.review(window)
 
-    def source(self, repository: str) -> Source:
-        """Where releases come from."""
-        return self._site.source(repository)
+    async def pull(self, request: PullRequest) -> PullReply:
+        """May I download, and how much?"""
+        return await self._site.pull(request)
+
+    def source(self, repository: str, meter: Meter | None = None) -> Source:
+        """Where releases come from; *meter*, if there is one, gives out the bytes of blobs."""
+        return self._site.source(repository, meter)
 
     @property
     def _site(self) -> SiteClient:

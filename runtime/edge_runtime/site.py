@@ -20,13 +20,15 @@ from edge_core.contracts.gateway import (
     Desired,
     PermitReply,
     PermitRequest,
+    PullReply,
+    PullRequest,
     StatusReply,
     StatusReport,
 )
 from edge_core.contracts.plant import Serial
 from edge_core.contracts.telemetry import BATCH_CRC_HEADER, BATCH_ID_HEADER, BatchId, Signal
 from edge_core.oci.registry import Registry
-from edge_core.oci.source import Source
+from edge_core.oci.source import Meter, Source
 from edge_runtime.config import ProxyConfig
 from edge_runtime.errors import SiteRefusedError, SiteUnreachableError
 from edge_runtime.identity import IdentityFolder, SigningRequest, client_context
@@ -86,9 +88,14 @@ class SiteClient:
         }
         await self._send("POST", f"/v1/{signal.value}", body, headers)
 
-    def source(self, repository: str) -> Source:
-        """Where releases come from: the proxy's read-only registry."""
-        return Registry(self._session, self._config.url, repository, ssl=self._tls)
+    async def pull(self, request: PullRequest) -> PullReply:
+        """May I download, and how much?"""
+        raw = await self._send("POST", "/gateway/v1/pull", msgspec.json.encode(request))
+        return _decoded(raw, PullReply, "pull")
+
+    def source(self, repository: str, meter: Meter | None = None) -> Source:
+        """The proxy's read-only registry; *meter*, if there is one, gives out its bytes."""
+        return Registry(self._session, self._config.url, repository, ssl=self._tls, meter=meter)
 
     async def renew(self, request: SigningRequest) -> bytes:
         """A certificate for a new key, on the word of the one in use; PKCS#7 DER."""

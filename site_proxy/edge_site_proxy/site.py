@@ -26,6 +26,8 @@ from edge_core.contracts.gateway import (
     Desired,
     PermitReply,
     PermitRequest,
+    PullReply,
+    PullRequest,
     StatusReply,
     StatusReport,
 )
@@ -46,9 +48,11 @@ from edge_site_proxy.rollout import tables
 from edge_site_proxy.rollout.desk import Desk
 from edge_site_proxy.rollout.leases import Leases
 from edge_site_proxy.rollout.policies import check_policy
+from edge_site_proxy.rollout.pulls import Pulls
 from edge_site_proxy.rollout.reconciler import Reconciler
 from edge_site_proxy.rollout.records import AlarmCall, Arrived
 from edge_site_proxy.rollout.timezones import tzdata_version
+from edge_site_proxy.rollout.windows import check_zones
 from edge_site_proxy.rollout.world import Clocks, Plant, SiteSettings, World
 from edge_site_proxy.signing.pins import Pins
 from edge_site_proxy.signing.vault import Vault
@@ -72,6 +76,7 @@ class Arrival:
         signers: names of the keys or identities whose signatures counted.
         author: who published it; never its own approver.
         facts: JSON values for the audit event: builder, source, data set, policy stage.
+        sizes: bytes of the build for each target.
     """
 
     release: ReleaseRef
@@ -79,6 +84,7 @@ class Arrival:
     signers: tuple[str, ...]
     author: str
     facts: dict[str, object] = field(default_factory=dict)
+    sizes: dict[str, int] = field(default_factory=dict)
 
 
 def open_store(
@@ -109,6 +115,7 @@ class _Parts:
     queue: ReviewQueue
     reconciler: Reconciler
     leases: Leases
+    pulls: Pulls
     desk: Desk
     intake: Intake
     notary: Notary
@@ -127,6 +134,7 @@ class Site:
         queue: the review queue.
         desk: where people's orders go.
         leases: permits.
+        pulls: tokens for downloads.
         notary: checkpoints of the audit log.
         pins: whose PIN is which.
     """
@@ -140,6 +148,7 @@ class Site:
         self.queue = parts.queue
         self.desk = parts.desk
         self.leases = parts.leases
+        self.pulls = parts.pulls
         self.notary = parts.notary
         self.pins = parts.pins
         self._reconciler = parts.reconciler
@@ -170,6 +179,7 @@ class Site:
             StoreUnavailableError: the disk refuses.
         """
         check_policy(settings.policy)
+        check_zones(settings.downloads.shift)
         notary = await Notary.open(store, key_file, _origin(settings, inventory), inventory.site)
         plant = Plant.of(inventory)
         world = await store.read(lambda db: World.load(db, plant, settings, clocks))
@@ -177,7 +187,8 @@ class Site:
         await _begin_epoch(store, world)
         alarms = AlarmBook(store, clocks.now, settings.runbooks, plant.line_of)
         bounds = Bounds(settings.review_open_max, settings.review_expire_s)
-        reconciler = Reconciler(world, store, alarms)
+        pulls = Pulls(world, store)
+        reconciler = Reconciler(world, store, alarms, pulls)
         pins = await Pins.open(store, Vault(key_file.with_name("pins")), clocks.monotonic)
         site = cls(
             _Parts(
@@ -188,6 +199,7 @@ class Site:
                 queue=ReviewQueue(store, bounds, clocks.now, clocks.monotonic),
                 reconciler=reconciler,
                 leases=Leases(world, store),
+                pulls=pulls,
                 desk=Desk(world, store, reconciler, pins),
                 intake=Intake(world, store, alarms),
                 notary=notary,
@@ -249,6 +261,19 @@ class Site:
         reply = await self.leases.permit(serial, request)
         return msgspec.structs.replace(reply, checkpoint=self.checkpoint())
 
+    async def pull(self, serial: str, request: PullRequest) -> PullReply:
+        """May *serial* download now, and how much?
+
+        Raises:
+            UnknownGatewayError: not in the inventory.
+            StoreUnavailableError: the token could not be kept, so there is none.
+        """
+        return await self.pulls.pull(serial, request)
+
+    def may_send(self, serial: str, size_bytes: int) -> bool:
+        """Whether so many bytes of a blob may go to *serial*; they are then counted."""
+        return self.pulls.serve(serial, size_bytes)
+
     async def take_window(self, serial: str, window: SuspectWindow) -> bool:
         """Put a suspect window into the review queue; False if it is there already.
 
@@ -271,6 +296,7 @@ class Site:
             signers=list(arrival.signers),
             author=arrival.author,
             at=self.world.clocks.now(),
+            sizes=arrival.sizes,
         )
         await self.desk.release_arrived(arrived, arrival.facts)
 

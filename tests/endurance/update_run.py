@@ -30,10 +30,12 @@ from edge_core.contracts.gateway import (
     Desired,
     PermitReply,
     PermitRequest,
+    PullReply,
+    PullRequest,
     TrialPolicy,
 )
 from edge_core.contracts.plant import SafetyClass
-from edge_core.oci import BlobStore, Layout, Source
+from edge_core.oci import BlobStore, Layout, Meter, Source
 from edge_core.oci.documents import Fetched
 from edge_core.trust.policy import Trust
 from edge_runtime.errors import SiteUnreachableError
@@ -104,7 +106,11 @@ class NearSite:
         """Yes."""
         return granted(request)
 
-    def source(self, _: str) -> Source:
+    async def pull(self, request: PullRequest) -> PullReply:
+        """All of it."""
+        return PullReply(granted=True, bytes=request.bytes_missing)
+
+    def source(self, _: str, __: Meter | None = None) -> Source:
         """The folder."""
         return self.layout
 
@@ -117,7 +123,11 @@ class AbsentSite:
         """Nobody answers."""
         raise SiteUnreachableError("no site")
 
-    def source(self, _: str) -> Source:
+    async def pull(self, _: PullRequest) -> PullReply:
+        """Nobody answers."""
+        raise SiteUnreachableError("no site")
+
+    def source(self, _: str, __: Meter | None = None) -> Source:
         """Nobody answers there either."""
         return self
 

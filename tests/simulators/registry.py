@@ -18,7 +18,7 @@ from edge_core.oci import (
     fetched,
 )
 
-_RANGE = re.compile(r"bytes=(\d+)-\Z")
+_RANGE = re.compile(r"bytes=(\d+)-(\d*)\Z")
 
 
 @dataclass(slots=True)
@@ -184,17 +184,18 @@ class SimulatedRegistry:
 
     async def _body(self, request: web.Request, content: bytes) -> web.StreamResponse:
         wanted = _RANGE.match(request.headers.get("Range", ""))
-        first, status, headers = 0, 200, {}
+        first, end, status, headers = 0, len(content), 200, {}
         if wanted is not None and not self.faults.ignores_range:
             first, status = int(wanted[1]), 206
             if self.faults.refuses_range or first >= len(content):
                 raise web.HTTPRequestRangeNotSatisfiable
             if self.faults.lies_about_range:
                 first = 0
-            headers["Content-Range"] = f"bytes {first}-{len(content) - 1}/{len(content)}"
+            end = min(end, int(wanted[2]) + 1) if wanted[2] else end
+            headers["Content-Range"] = f"bytes {first}-{end - 1}/{len(content)}"
         if self.faults.compresses:
             headers["Content-Encoding"] = "gzip"
-        body = content[first:]
+        body = content[first:end]
         response = web.StreamResponse(status=status, headers=headers)
         response.content_length = len(body)
         await response.prepare(request)

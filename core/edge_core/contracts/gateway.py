@@ -2,6 +2,7 @@
 
 `status` goes up every 30 s (sooner while something is under way). Its answer carries the ETag of
 the desired state; the desired state is fetched only when that changed. Activation needs a permit.
+A download needs bytes to be asked for, where the assignment says that they are metered.
 """
 
 from enum import StrEnum
@@ -208,6 +209,7 @@ class Assignment(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     shadow_pairs_min: Count = 0
     trial: TrialPolicy = TrialPolicy()
     former_beside: bool = False
+    metered: bool = False  # its bytes have to be asked for
 
 
 class RollbackOrder(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -250,6 +252,24 @@ class PermitReply(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     reason: Reason = ""
     retry_after_s: Annotated[float, Meta(ge=0)] = 0.0
     checkpoint: Checkpoint | None = None
+
+
+class PullRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """May I download? `bytes_missing` of what is fetched now; asked again when those are used."""
+
+    digest: Digest
+    attempt: Annotated[int, Meta(ge=1)]
+    bytes_missing: Annotated[int, Meta(ge=1)]
+
+
+class PullReply(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Yes for so many bytes, no faster than the rate (0 is no bound), or no and when to ask."""
+
+    granted: bool
+    bytes: Count = 0
+    rate_bytes_s: Annotated[float, Meta(ge=0)] = 0.0
+    reason: Reason = ""
+    retry_after_s: Annotated[float, Meta(ge=0)] = 0.0
 
 
 class Enrolled(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -33,7 +33,7 @@ from edge_core.oci.pull import (
     pull_release,
 )
 from edge_core.oci.registry import Registry
-from edge_core.oci.source import Source
+from edge_core.oci.source import Meter, Source
 from edge_core.oci.store import BlobStore
 
 __all__ = [
@@ -45,6 +45,7 @@ __all__ = [
     "Hasher",
     "Layout",
     "Limits",
+    "Meter",
     "Offer",
     "Progress",
     "Pulled",

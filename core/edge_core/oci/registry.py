@@ -39,6 +39,7 @@ from edge_core.oci.names import (
     is_tag,
 )
 from edge_core.oci.part import Part, is_complete, lock_part
+from edge_core.oci.source import Meter
 from edge_core.oci.stream import pour, read_small, refuse_other_size, resumes_at
 from edge_core.trust.strict_json import decode, shown
 
@@ -63,6 +64,7 @@ class Registry:
         repository: for example `plant/pump-state`.
         ssl: trust and client certificate for https; None takes the session's.
         authorization: gives the header's value, asked at every request so that it may change.
+        meter: is asked before the bytes of a blob are fetched; None takes them all at once.
 
     Raises:
         RefusedError: *base_url* or *repository* makes no sense.
@@ -76,7 +78,9 @@ class Registry:
         *,
         ssl: SSLContext | None = None,
         authorization: Callable[[], str] | None = None,
+        meter: Meter | None = None,
     ) -> None:
+        self._meter = meter
         self._session = session
         self._base = _base(base_url)
         self._repository = check_repository(repository)
@@ -148,19 +152,30 @@ class Registry:
             return []
 
     async def _fill(self, part: Part) -> None:
-        """Fetch what is missing of *part*."""
-        wanted = part.descriptor
-        if part.size == wanted.size:
-            return  # a range from the very end is answered in broken ways
-        headers = {"Range": f"bytes={part.size}-"} if part.size else {}
+        """Fetch what is missing of *part*, in as many pieces as the meter makes of it."""
+        # A range from the very end is answered in broken ways, so what is whole is not asked for.
+        while missing := part.descriptor.size - part.size:
+            piece = missing if self._meter is None else await self._meter.allow(missing)
+            before = part.size
+            await self._fetch(part, piece)
+            if part.size < before + piece:
+                return  # it broke off; the caller finds that out
+
+    async def _fetch(self, part: Part, piece: int) -> None:
+        """Fetch the next *piece* bytes of *part*."""
+        wanted, begin = part.descriptor, part.size
+        end = begin + piece
+        last = "" if end == wanted.size else str(end - 1)
+        headers = {"Range": f"bytes={begin}-{last}"} if begin or last else {}
         url = self._url("blobs", check_digest(wanted.digest))
         async with self._get(url, headers, also=frozenset({206, 416})) as response:
-            if part.size and not resumes_at(response, part.size, total=wanted.size):
+            if headers and not resumes_at(response, begin, total=wanted.size):
                 await asyncio.to_thread(part.restart)
                 if response.status != 200:
                     raise UnreachableError(f"{url.path}: the range was not served; start again")
-            refuse_other_size(response, wanted, missing=wanted.size - part.size)
-            await pour(response, part)
+                end = wanted.size
+            refuse_other_size(response, wanted, missing=end - part.size)
+            await pour(response, part, self._meter)
 
     async def _pages(self, url: URL, bytes_max: int) -> AsyncIterator[bytes]:
         for _ in range(PAGES_MAX):

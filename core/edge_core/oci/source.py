@@ -7,6 +7,22 @@ from edge_core.contracts.artefact import Descriptor, Digest
 from edge_core.oci.documents import Fetched
 
 
+class Meter(Protocol):
+    """Gives out bytes before they are fetched, and hears of those that came."""
+
+    async def allow(self, missing: int) -> int:
+        """How many of *missing* bytes may be fetched now; at least one.
+
+        Raises:
+            TryAgainError: none for now.
+        """
+        ...
+
+    async def took(self, count: int) -> None:
+        """So many came; returns when more may."""
+        ...
+
+
 class Source(Protocol):
     """One repository of releases, read-only.
 

@@ -10,6 +10,7 @@ from edge_core.contracts.artefact import Descriptor
 from edge_core.contracts.errors import RefusedError
 from edge_core.oci.digest import CHUNK_BYTES
 from edge_core.oci.part import Part
+from edge_core.oci.source import Meter
 from edge_core.trust.strict_json import shown
 
 _CONTENT_RANGE: Final = re.compile(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18}|\*)\Z")
@@ -32,13 +33,15 @@ async def read_small(response: aiohttp.ClientResponse, *, bytes_max: int) -> byt
     return bytes(body)
 
 
-async def pour(response: aiohttp.ClientResponse, part: Part) -> None:
-    """Append the body to *part*; what came before a break is kept."""
+async def pour(response: aiohttp.ClientResponse, part: Part, meter: Meter | None = None) -> None:
+    """Append the body to *part*, no faster than *meter* lets; what came before a break is kept."""
     _refuse_encoding(response)
     buffer = bytearray()
     try:
         async for chunk in response.content.iter_chunked(CHUNK_BYTES):
             buffer += chunk
+            if meter is not None:
+                await meter.took(len(chunk))
             if len(buffer) >= CHUNK_BYTES:
                 full, buffer = bytes(buffer), bytearray()
                 await asyncio.to_thread(part.write, full)

@@ -11,6 +11,7 @@ from edgetui.client import part
 from edgetui.commands.context import Context
 from edgetui.present.alarms_page import alarms_page, rates_page
 from edgetui.present.fleet_page import gateway_page, gateways_page, status_page
+from edgetui.present.lines import folded
 from edgetui.present.ops_page import audit_page, queue_page
 from edgetui.present.rollout_page import gates_page, rollout_page, rollouts_page
 
@@ -127,9 +128,9 @@ async def whoami(context: Context) -> int:
     who = await context.site.fetch("/v1/whoami", WhoAmI)
     return context.answer(
         who,
-        lambda _: [
+        lambda cells: [
             f"{who.user} (uid {who.uid}) at site {who.site}",
             f"roles: {', '.join(r.value for r in who.roles) or 'none'}",
-            f"may:   {', '.join(a.value for a in who.may) or 'look only'}",
+            *folded("may:   ", ", ".join(a.value for a in who.may) or "look only", cells),
         ],
     )

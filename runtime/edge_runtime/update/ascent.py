@@ -12,14 +12,22 @@ from typing import Protocol
 from edge_core.admission.model import Admission
 from edge_core.contracts.artefact import Digest
 from edge_core.contracts.errors import EdgeError, NotFoundError, RefusedError
-from edge_core.contracts.gateway import Assignment, PermitReply, PermitRequest, UpdateState
-from edge_core.oci.source import Source
-from edge_runtime.errors import AssignmentRefusedError
+from edge_core.contracts.gateway import (
+    Assignment,
+    PermitReply,
+    PermitRequest,
+    PullReply,
+    PullRequest,
+    UpdateState,
+)
+from edge_core.oci.source import Meter, Source
+from edge_runtime.errors import AssignmentRefusedError, DownloadDeferredError
 from edge_runtime.lineup import Lineup
 from edge_runtime.update import events
 from edge_runtime.update.keeper import RecordKeeper
 from edge_runtime.update.loader import NICE_COMMITTED, NICE_SHADOW
 from edge_runtime.update.machine import trial_policy
+from edge_runtime.update.meter import SiteMeter
 from edge_runtime.update.record import Attempt, Entry, Progress
 from edge_runtime.update.trial import PASSED, Standing, Tally, Verdict, judge, judge_shadow
 from edge_runtime.wake import Wake
@@ -32,8 +40,12 @@ class Site(Protocol):
         """May I activate?"""
         ...
 
-    def source(self, repository: str) -> Source:
-        """Where releases come from."""
+    async def pull(self, request: PullRequest) -> PullReply:
+        """May I download, and how much?"""
+        ...
+
+    def source(self, repository: str, meter: Meter | None = None) -> Source:
+        """Where releases come from; *meter*, if there is one, gives out the bytes of blobs."""
         ...
 
 
@@ -157,7 +169,7 @@ class Ascent:
         await self._keeper.save(
             events.Collected(frozenset(record.entries) - record.slots.referenced)
         )
-        source = self._means.site.source(desired.repository)
+        source = self._means.site.source(desired.repository, self._meter(attempt.assignment))
         kept = list(self._keeper.record.entries.values())
         try:
             entry = await self._wake.unless_woken(
@@ -167,6 +179,10 @@ class Ascent:
             await self._refuse(error.veto, error)
         except (RefusedError, NotFoundError) as error:
             await self._refuse("verification", error)
+        except DownloadDeferredError as error:
+            self._failures = 0
+            self._keeper.tell("download.deferred", digest=attempt.digest, reason=str(error))
+            await self._wake.sleep(max(self._means.pace.look_s, error.retry_after_s))
         except EdgeError as error:
             self._keeper.tell("download.interrupted", digest=attempt.digest, reason=str(error))
             await self.back_off()
@@ -174,6 +190,11 @@ class Ascent:
             if entry is not None:
                 self._failures = 0
                 await self._keeper.save(events.Verified(entry))
+
+    def _meter(self, assignment: Assignment) -> Meter | None:
+        if not assignment.metered:
+            return None
+        return SiteMeter(self._means.site.pull, assignment, self._means.monotonic, asyncio.sleep)
 
     async def _smoke(self, attempt: Attempt) -> None:
         entry = self._keeper.record.entries[attempt.digest]

@@ -8,6 +8,7 @@ from edge_site_proxy import config, outbound
 from edge_site_proxy.config import OtlpUpstream, PagerDutyPages, Pages, RegistrySource
 from edge_site_proxy.identity.files import IdentityFiles
 from edge_site_proxy.rollout.policies import check_policy
+from edge_site_proxy.rollout.windows import check_zones
 
 
 def body(chosen: argparse.Namespace) -> int:
@@ -20,6 +21,7 @@ def body(chosen: argparse.Namespace) -> int:
     inventory = config.load_inventory(settings.inventory, settings.site)
     IdentityFiles(settings.identity.directory).authority()
     check_policy(settings.rollout.policy)
+    check_zones(settings.rollout.downloads.shift)
     upstream = settings.telemetry.upstream
     if isinstance(upstream, OtlpUpstream):
         _check_upstream(upstream)

@@ -239,6 +239,7 @@ class Mirror:
                     signers=signed.verified.signers,
                     author=signed.verified.signers[0],
                     facts={**facts, "channel": channel.sequence},
+                    sizes=self.shelf.sizes(signed.offer),
                 )
             )
             self._told.add(release.digest)

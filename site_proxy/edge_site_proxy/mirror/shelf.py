@@ -9,9 +9,10 @@ from pathlib import Path
 
 import msgspec
 
-from edge_core.contracts.artefact import Descriptor, Digest, Manifest
-from edge_core.oci import Fetched, Pulled
+from edge_core.contracts.artefact import TARGET, Descriptor, Digest, Manifest
+from edge_core.oci import Fetched, Offer, Pulled
 from edge_site_proxy.api.gateway.ports import BlobFile, ManifestBytes
+from edge_site_proxy.mirror.decide import repository_of
 
 
 @dataclass(slots=True)
@@ -79,6 +80,17 @@ class Shelf:
             return None
         path = self.root / "blobs" / "sha256" / digest.removeprefix("sha256:")
         return BlobFile(digest, path, size)
+
+    def sizes(self, offer: Offer) -> dict[str, int]:
+        """Bytes of each build of a release that is here, by its target."""
+        found: dict[str, int] = {}
+        for entry in offer.release.manifests:
+            document = self.manifest(repository_of(offer), entry.digest)
+            if document is not None:
+                manifest = msgspec.json.decode(document.raw, type=Manifest)
+                blobs = {blob.digest: blob.size for blob in (manifest.config, *manifest.layers)}
+                found[entry.annotations.get(TARGET, "")] = sum(blobs.values())
+        return found
 
     def referrers(self, name: str, digest: Digest) -> list[Descriptor]:
         """What names *digest* as its subject."""

@@ -69,6 +69,7 @@ class Facts:
         fresh: what would be planned now, while nothing is approved yet.
         refusal: why nothing can be planned.
         in_service: whether no later release has taken its place everywhere.
+        shortfall: why the download budget cannot bring the present cohort its bytes in time.
     """
 
     members: Mapping[str, Standing] = field(default_factory=dict)
@@ -79,6 +80,7 @@ class Facts:
     fresh: Plan | None = None
     refusal: str | None = None
     in_service: bool = True
+    shortfall: str | None = None
 
     def standing(self, serial: str) -> Standing:
         """Of a member; one that was never heard of is absent."""

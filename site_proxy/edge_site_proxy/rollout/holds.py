@@ -93,6 +93,7 @@ def _causes(rollout: Rollout, facts: Facts, now: datetime) -> dict[Hold, str | N
         if guarded and not facts.clock_trusted
         else None,
         Hold.WINDOW: describe(windows, now) if shut else None,
+        Hold.BUDGET: _budget(rollout, facts),
         Hold.BLAST: _blast(rollout, facts),
         Hold.GATE_INCONCLUSIVE: _undecided(rollout, facts),
         Hold.APPROVAL: _lapsed(rollout, now),
@@ -140,6 +141,12 @@ def _blast(rollout: Rollout, facts: Facts) -> str | None:
     if rollout.state is RolloutState.ACTIVATING and len(alive) < needed:
         return f"cohort {cohort.name} needs {needed} gateways, {len(alive)} are left"
     return None
+
+
+def _budget(rollout: Rollout, facts: Facts) -> str | None:
+    """Told while there is time to do something about it; after the deadline the others go on."""
+    overdue = facts.phase_s >= rollout.plan.policy.stage_deadline_s
+    return facts.shortfall if rollout.state is RolloutState.STAGING and not overdue else None
 
 
 def _undecided(rollout: Rollout, facts: Facts) -> str | None:

@@ -6,6 +6,7 @@ from edge_core.contracts.gateway import Outcome, PermitRequest, UpdateState
 from edge_core.contracts.plant import GatewayPlace
 from edge_core.contracts.rollout import GateReport, RolloutState
 from edge_site_proxy.fleet.sightings import IN_FLIGHT
+from edge_site_proxy.rollout.budget import PullAsk, metered, obtainable, size, takes_s
 from edge_site_proxy.rollout.case import Case, Control, Subject
 from edge_site_proxy.rollout.evidence import EMPTY, History, Tally, history_of, pooled
 from edge_site_proxy.rollout.facts import ABSENT, STUCK, Facts, Standing
@@ -36,6 +37,7 @@ def facts(world: World, rollout: Rollout, judged: Mapping[int, GateReport]) -> F
         fresh=None if plan is None else plan.plan,
         refusal=None if plan is None else plan.refusal,
         in_service=_in_service(world, rollout),
+        shortfall=shortfall(world, rollout),
     )
 
 
@@ -45,6 +47,64 @@ def _in_service(world: World, rollout: Rollout) -> bool:
         return True
     current = current_rollout(world, rollout.plan.release.model)
     return current is not None and current.id == rollout.id
+
+
+def shortfall(world: World, rollout: Rollout) -> str | None:
+    """Why the present cohort cannot have its bytes before its staging deadline, if so."""
+    policy, limits = rollout.plan.policy, world.settings.downloads
+    if rollout.state is not RolloutState.STAGING or not metered(limits, policy):
+        return None
+    wanting = [
+        serial
+        for serial in rollout.plan.cohorts[rollout.header.cohort].members
+        if (member := standing(world, rollout, serial)).reachable
+        and member.state in {UpdateState.IDLE, UpdateState.ASSIGNED, UpdateState.DOWNLOADING}
+    ]
+    needed = sum(_size(world, rollout, serial) for serial in wanting)
+    left_s = max(0.0, policy.stage_deadline_s - world.phase_s(rollout))
+    free = obtainable(pull_ask(world, "", needed), limits, policy, left_s)
+    # What a token has given out already is on its way.
+    coming = sum(world.tokens[serial].bytes for serial in wanting if serial in world.tokens)
+    if free is None or needed <= free + coming:
+        return None
+    cohort = rollout.plan.cohorts[rollout.header.cohort].name
+    return (
+        f"cohort {cohort} needs {size(needed)} for {len(wanting)} gateways; the site gives out "
+        f"{size(free)} before its staging is due in {left_s / 60:.0f} min; allow more, or whoever "
+        "has no bytes by then is late"
+    )
+
+
+def pull_ask(world: World, serial: str, missing: int) -> PullAsk:
+    """Everything that bytes for *serial* depend on."""
+    last = max(world.pulling.values(), default=None)
+    return PullAsk(
+        missing=missing,
+        pullers=tuple(each for each in world.tokens if each != serial),
+        begins=serial not in world.tokens,
+        since_last_s=None if last is None else world.clocks.monotonic() - last,
+        ledger=world.ledger_now(),
+        now=world.clocks.now(),
+        clock_trusted=world.clocks.quality().synchronised,
+    )
+
+
+def staging_s(world: World, rollout: Rollout) -> list[float]:
+    """How long each cohort takes at least to get its bytes; nobody waits past the deadline."""
+    policy, limits = rollout.plan.policy, world.settings.downloads
+    whole = [
+        sum(_size(world, rollout, serial) for serial in part.members)
+        for part in rollout.plan.cohorts
+    ]
+    return [min(policy.stage_deadline_s, takes_s(limits, count)) for count in whole]
+
+
+def _size(world: World, rollout: Rollout, serial: str) -> int:
+    """Bytes of the build that *serial* takes; 0 where that is not known."""
+    sizes = world.releases[rollout.digest].sizes
+    sighting = world.sightings.get(serial)
+    can = [] if sighting is None else sighting.report.targets
+    return next((sizes[target] for target in can if target in sizes), 0)
 
 
 def standing(world: World, rollout: Rollout, serial: str) -> Standing:

@@ -16,7 +16,7 @@ def check_policy(policy: Policy) -> None:
         ConfigurationError: a zone, the strategy, the ticket pattern, or roles that are never
             enough.
     """
-    check_zones(policy)
+    check_zones([*policy.windows, *policy.download_windows])
     check_strategy(policy)
     zone_of(policy.gate.shift_zone)
     try:

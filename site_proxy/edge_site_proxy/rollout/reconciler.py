@@ -19,6 +19,7 @@ from edge_site_proxy.rollout import machine, outlook, tables
 from edge_site_proxy.rollout.glance import Glance
 from edge_site_proxy.rollout.mandate import RENEWABLE
 from edge_site_proxy.rollout.permits import settled
+from edge_site_proxy.rollout.pulls import Pulls
 from edge_site_proxy.rollout.records import MOVING, Grant, Step
 from edge_site_proxy.rollout.wanted import wanted
 from edge_site_proxy.rollout.world import World
@@ -42,12 +43,14 @@ class Reconciler:
             them heartbeats and permits have their turn.
         store: where transitions are kept.
         alarms: who is told.
+        pulls: whose downloads are over is looked at with everything else.
     """
 
-    def __init__(self, world: World, store: Store, alarms: AlarmBook) -> None:
+    def __init__(self, world: World, store: Store, alarms: AlarmBook, pulls: Pulls) -> None:
         self._world = world
         self._store = store
         self._alarms = alarms
+        self._pulls = pulls
         self._timers_saved = world.started
         self._glance = Glance()
         self._pass = asyncio.Lock()
@@ -75,6 +78,7 @@ class Reconciler:
         async with self._pass:
             await self._catch_up()
             await self._settle_grants()
+            await self._pulls.settle()
             for rollout in list(self._world.rollouts.values()):
                 await self._move(rollout.id)
             await self._tell()

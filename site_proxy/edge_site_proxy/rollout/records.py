@@ -52,6 +52,7 @@ class Arrived(Struct, frozen=True, kw_only=True):
     signers: list[str]
     author: str
     at: Instant
+    sizes: dict[str, int] = {}  # bytes of the build for each target, where known
 
 
 class Header(Struct, frozen=True, kw_only=True):

@@ -11,6 +11,7 @@ from edge_core.contracts.gateway import Desired, HealthWindow, RollbackOrder
 from edge_core.contracts.rollout import Plan
 from edge_site_proxy.audit.events import Event
 from edge_site_proxy.fleet.sightings import Sighting
+from edge_site_proxy.rollout.budget import Ledger, Token
 from edge_site_proxy.rollout.evidence import History, Tally
 from edge_site_proxy.rollout.records import Arrived, Grant, Header, Rollout
 from edge_site_proxy.store import Tx
@@ -81,6 +82,27 @@ def save_grant(tx: Tx, grant: Grant, by: Event) -> None:
 def drop_grant(tx: Tx, serial: str, by: Event) -> None:
     """The permit of *serial* is settled."""
     tx.drop("grants", serial, by=by)
+
+
+def load_tokens(db: Database) -> dict[str, Token]:
+    """Every gateway that may download, by serial."""
+    return load(db, "downloads", Token)
+
+
+def load_ledger(db: Database) -> Ledger:
+    """The bytes that were given out for downloads."""
+    return find(db, "ledgers", "downloads", Ledger) or Ledger()
+
+
+def save_token(tx: Tx, token: Token, ledger: Ledger, by: Event) -> None:
+    """Note what a gateway may download before it is told so, and what that leaves."""
+    tx.put("downloads", token.serial, token, by=by)
+    tx.put("ledgers", "downloads", ledger, by=by)
+
+
+def drop_token(tx: Tx, serial: str, by: Event) -> None:
+    """*serial* downloads no more."""
+    tx.drop("downloads", serial, by=by)
 
 
 class Wish(msgspec.Struct, frozen=True, kw_only=True):

@@ -114,6 +114,7 @@ def _eta(world: World, rollout: Rollout) -> Eta | None:
             health_window_s=world.settings.health_window_s,
             cohort=first,
             done=done,
+            staging_s=outlook.staging_s(world, rollout),
         ),
     )
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from edge_core.contracts.gateway import Assignment, Desired, RollbackOrder
 from edge_core.contracts.rollout import Hold, RolloutState
+from edge_site_proxy.rollout.budget import metered
 from edge_site_proxy.rollout.facts import STUCK
 from edge_site_proxy.rollout.planner import current_rollout
 from edge_site_proxy.rollout.records import MOVING, Rollout
@@ -153,6 +154,7 @@ def wanted(world: World, serial: str) -> Desired:
             shadow_pairs_min=plan.policy.shadow_pairs_min if found.shadow else 0,
             trial=plan.policy.trial,
             former_beside=found.beside,
+            metered=metered(world.settings.downloads, plan.policy),
         )
     return Desired(
         serial=serial,

@@ -85,13 +85,13 @@ def _day_words(days: Sequence[int]) -> str:
     return ",".join(_DAYS[day - 1] for day in sorted(set(days)))
 
 
-def check_zones(policy: Policy) -> None:
+def check_zones(windows: Sequence[ChangeWindow]) -> None:
     """See that every zone exists on this machine.
 
     Raises:
         ConfigurationError: one does not.
     """
-    for window in (*policy.windows, *policy.download_windows):
+    for window in windows:
         _zone(window.zone)
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from msgspec import Struct
+from msgspec.structs import replace
 from sqlite_utils import Database
 
 from edge_core.contracts.gateway import Desired
@@ -19,6 +20,7 @@ from edge_core.contracts.rollout import GateLimits, GateReport, Plan, Policy
 from edge_site_proxy.fleet.errors import UnknownGatewayError
 from edge_site_proxy.fleet.sightings import Sighting, merge
 from edge_site_proxy.rollout import tables
+from edge_site_proxy.rollout.budget import Downloads, Ledger, Token
 from edge_site_proxy.rollout.cohorts import safety_zones
 from edge_site_proxy.rollout.evidence import History, Tally
 from edge_site_proxy.rollout.records import MOVING, Arrived, Grant, Rollout
@@ -40,6 +42,7 @@ class SiteSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     quiet_s: float = 30.0  # when a gateway comes back in quiet times
     busy_s: float = 2.0  # and while something is under way
     runbooks: str = "docs/operate/runbooks"
+    downloads: Downloads = Downloads()
     log_origin: str = "edge-site"  # first line of every checkpoint (C2SP tlog-checkpoint)
 
 
@@ -146,6 +149,12 @@ class World:
     suspects: dict[str, frozenset[str]] = field(default_factory=dict)  # releases by serial
     unsaved: set[str] = field(default_factory=set)  # believed, and not on disk yet
     epoch_seen: int = 0
+    tokens: dict[str, Token] = field(default_factory=dict)
+    ledger: Ledger = field(default_factory=Ledger)
+    ledger_at: float = 0.0  # when the ledger's clock was read
+    pulling: dict[str, float] = field(default_factory=dict)  # since when
+    pull_asked: dict[str, float] = field(default_factory=dict)  # when last
+    pull_left: dict[str, int] = field(default_factory=dict)  # bytes of the token not sent yet
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     wake: asyncio.Event = field(default_factory=asyncio.Event)
     tzdata: str = UNKNOWN
@@ -174,6 +183,11 @@ class World:
             timers=tables.load_timers(db),
             # A permit of an earlier run counts as given just now: never too short.
             granted=dict.fromkeys(grants, started),
+            tokens=(tokens := tables.load_tokens(db)),
+            ledger=tables.load_ledger(db),
+            ledger_at=started,
+            pulling=dict.fromkeys(tokens, started),
+            pull_asked=dict.fromkeys(tokens, started),
         )
         for serial, (_, sighting) in sightings.items():
             world._suspect(serial, sighting)
@@ -210,6 +224,15 @@ class World:
             return False
         heard = self.heard.get(serial, self.started)
         return self.clocks.monotonic() - heard < self.settings.policy.silent_after_s
+
+    def ledger_now(self) -> Ledger:
+        """The bytes given out for downloads, with the ledger's clock at this moment."""
+        passed_s = self.clocks.monotonic() - self.ledger_at
+        return replace(self.ledger, clock_s=self.ledger.clock_s + passed_s)
+
+    def keep_ledger(self, ledger: Ledger) -> None:
+        """Replace the ledger; its clock is at this moment."""
+        self.ledger, self.ledger_at = ledger, self.clocks.monotonic()
 
     def phase_s(self, rollout: Rollout) -> float:
         """How long the present state of *rollout* has stood; goes on over restarts."""

@@ -14,6 +14,7 @@ from edge_core.contracts.errors import (
     NotFoundError,
     NotPermittedError,
     RefusedError,
+    TryAgainError,
     UnreachableError,
 )
 from edge_core.oci import DigestMismatchError, Layout, Registry, digest_of, encode_document
@@ -77,6 +78,72 @@ async def test_cut_and_resumed(line: Line, cut: int) -> None:
     await line.client.blob(BLOB, line.into)
     assert line.into.read_bytes() == CONTENT
     assert line.ranges == [None, f"bytes={arrived}-" if arrived else None]
+
+
+class Rationed:
+    """A meter that gives so many bytes at a time, and so many in all."""
+
+    def __init__(self, piece: int, whole: int) -> None:
+        self.piece = piece
+        self.left = whole
+        self.came = 0
+
+    async def allow(self, missing: int) -> int:
+        """The next piece."""
+        if self.left <= 0:
+            raise TryAgainError("no bytes now")
+        return min(missing, self.piece, self.left)
+
+    async def took(self, count: int) -> None:
+        """Count them."""
+        self.left -= count
+        self.came += count
+
+
+async def test_in_pieces(line: Line) -> None:
+    """A metered blob comes in pieces as large as the meter makes them, each asked for."""
+    meter = Rationed(1_000_000, len(CONTENT))
+    client = Registry(line.session, line.url, "plant/pump-state", meter=meter)
+    await client.blob(BLOB, line.into)
+    assert line.into.read_bytes() == CONTENT
+    assert line.ranges == ["bytes=0-999999", "bytes=1000000-1999999", "bytes=2000000-"]
+    assert meter.came == len(CONTENT)
+
+
+async def test_a_meter_that_is_empty(line: Line) -> None:
+    """What came before the meter was empty stays, and with more bytes it goes on there."""
+    meter = Rationed(400_000, 900_000)
+    client = Registry(line.session, line.url, "plant/pump-state", meter=meter)
+    with pytest.raises(TryAgainError, match="no bytes now"):
+        await client.blob(BLOB, line.into)
+    assert _part(line).stat().st_size == 900_000
+    assert line.ranges[-1] == "bytes=800000-899999"
+    meter.left = len(CONTENT)
+    await client.blob(BLOB, line.into)
+    assert line.into.read_bytes() == CONTENT
+    assert meter.came == len(CONTENT)
+
+
+async def test_a_metered_blob_that_is_cut(line: Line) -> None:
+    """A piece that breaks off is not asked for again in the same call."""
+    line.registry.faults = Faults(cut_after=1000, cuts=1)
+    meter = Rationed(1_000_000, len(CONTENT))
+    client = Registry(line.session, line.url, "plant/pump-state", meter=meter)
+    with pytest.raises(UnreachableError):
+        await client.blob(BLOB, line.into)
+    assert len(line.ranges) == 1
+    await client.blob(BLOB, line.into)
+    assert line.into.read_bytes() == CONTENT
+
+
+async def test_metered_by_a_registry_without_ranges(line: Line) -> None:
+    """What knows no ranges sends all of it at once, and the meter hears of that."""
+    line.registry.faults = Faults(ignores_range=True)
+    meter = Rationed(1_000_000, len(CONTENT))
+    client = Registry(line.session, line.url, "plant/pump-state", meter=meter)
+    await client.blob(BLOB, line.into)
+    assert line.into.read_bytes() == CONTENT
+    assert meter.came == len(CONTENT)
 
 
 async def test_all_arrived_but_not_named(line: Line) -> None:

@@ -56,7 +56,7 @@ class GatewayApp:
     ) -> None:
         self._identity = identity
         self._now = now
-        self._registry = RegistryCalls(shelf)
+        self._registry = RegistryCalls(shelf, site.may_send)
         self._otlp = OtlpCalls(receiver)
         self._room = room or Room()
         calls = GatewayCalls(site)
@@ -64,6 +64,7 @@ class GatewayApp:
             "/gateway/v1/status": calls.status,
             "/gateway/v1/desired": calls.desired,
             "/gateway/v1/permit": calls.permit,
+            "/gateway/v1/pull": calls.pull,
             "/gateway/v1/review": calls.review,
             f"{est.WELL_KNOWN}simplereenroll": self._renew,
         }
@@ -75,7 +76,7 @@ class GatewayApp:
         try:
             peer = self._admit(scope, request)
             if request.path == "/v2" or request.path.startswith("/v2/"):
-                await self._registry.answer(request, send)
+                await self._registry.answer(request, peer.serial, send)
                 return
             with self._room.place(request.declared, bulk=request.path in self._bulk):
                 answer = await self._answer(request, peer)

@@ -1,10 +1,11 @@
-"""`/gateway/v1/`: heartbeat, desired state, permit, review; a gateway speaks for itself alone."""
+"""`/gateway/v1/`: heartbeat, desired state, permit, pull, review; each speaks for itself alone."""
 
 from edge_core.contracts.errors import NotPermittedError
 from edge_core.contracts.gateway import (
     REVIEW_BYTES_MAX,
     STATUS_BYTES_MAX,
     PermitRequest,
+    PullRequest,
     StatusReport,
 )
 from edge_core.contracts.review import SuspectWindow
@@ -71,6 +72,13 @@ class GatewayCalls:
             return not_allowed(request, "POST")
         asked = decoded(await request.body(_PERMIT_BYTES_MAX), PermitRequest, "permit")
         return json_answer(await self._site.permit(peer.serial, asked))
+
+    async def pull(self, request: Request, peer: Peer) -> Answer:
+        """May it download?"""
+        if request.method != "POST":
+            return not_allowed(request, "POST")
+        asked = decoded(await request.body(_PERMIT_BYTES_MAX), PullRequest, "pull")
+        return json_answer(await self._site.pull(peer.serial, asked))
 
     async def review(self, request: Request, peer: Peer) -> Answer:
         """One suspect window, or a short list of them."""

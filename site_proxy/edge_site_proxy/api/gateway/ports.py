@@ -10,6 +10,8 @@ from edge_core.contracts.gateway import (
     Desired,
     PermitReply,
     PermitRequest,
+    PullReply,
+    PullRequest,
     StatusReply,
     StatusReport,
 )
@@ -77,6 +79,14 @@ class Site(Protocol):
 
     async def permit(self, serial: str, request: PermitRequest) -> PermitReply:
         """May this gateway activate now?"""
+        ...
+
+    async def pull(self, serial: str, request: PullRequest) -> PullReply:
+        """May this gateway download now, and how much?"""
+        ...
+
+    def may_send(self, serial: str, size_bytes: int) -> bool:
+        """Whether so many bytes of a blob may go to this gateway; they are then counted."""
         ...
 
     async def take_window(self, serial: str, window: SuspectWindow) -> bool:

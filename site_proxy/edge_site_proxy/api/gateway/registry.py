@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 from urllib.parse import parse_qs
@@ -41,14 +42,20 @@ class RegistryError(Exception):
         return Answer(self.status, msgspec.json.encode(body), headers=allow)
 
 
+_UNMETERED: Final = RegistryError(
+    429, "TOOMANYREQUESTS", "downloads are metered here: ask /gateway/v1/pull for these bytes"
+)
+
+
 class RegistryCalls:
     """Answers `/v2/`; the path is what follows it."""
 
-    def __init__(self, shelf: Shelf) -> None:
+    def __init__(self, shelf: Shelf, may_send: Callable[[str, int], bool]) -> None:
         self._shelf = shelf
+        self._may_send = may_send
 
-    async def answer(self, request: Request, send: Send) -> None:
-        """Answer one request, streaming a blob."""
+    async def answer(self, request: Request, serial: str, send: Send) -> None:
+        """Answer one request of *serial*, streaming a blob."""
         head_only = request.method == "HEAD"
         try:
             found = self._look(request)
@@ -58,6 +65,10 @@ class RegistryCalls:
             await respond(send, found, head_only=head_only)
             return
         blob, span = found
+        size = blob.size if span is None else span.length
+        if not head_only and not self._may_send(serial, size):
+            await respond(send, _UNMETERED.answer())
+            return
         await _send_blob(send, blob, span, head_only=head_only)
 
     def _look(self, request: Request) -> Found:

@@ -5,8 +5,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edge_core.contracts.errors import RefusedError
-from edge_core.contracts.gateway import Assignment, PermitReply, PermitRequest
-from edge_core.oci import Layout, Source
+from edge_core.contracts.gateway import (
+    Assignment,
+    PermitReply,
+    PermitRequest,
+    PullReply,
+    PullRequest,
+)
+from edge_core.oci import Layout, Meter, Source
 from edge_runtime.update.record import Entry
 from tests.simulators.line import SimulatedLine, granted
 from tests.unit.runtime.update.made import entry
@@ -40,6 +46,10 @@ class Line(SimulatedLine):
         """Yes."""
         return granted(request)
 
-    def source(self, _: str) -> Source:
+    async def pull(self, request: PullRequest) -> PullReply:
+        """All of it."""
+        return PullReply(granted=True, bytes=request.bytes_missing)
+
+    def source(self, _: str, __: Meter | None = None) -> Source:
         """Nobody reads from it."""
         return Layout(Path("/nowhere"))

@@ -18,6 +18,8 @@ from edge_core.contracts.gateway import (
     Desired,
     PermitReply,
     PermitRequest,
+    PullReply,
+    PullRequest,
     StatusReply,
     StatusReport,
 )
@@ -49,6 +51,7 @@ class FakeSite:
     reports: list[StatusReport] = field(default_factory=list)
     windows: dict[str, SuspectWindow] = field(default_factory=dict)
     generation: int = 1
+    send_max: int = 10**12
 
     async def take_status(self, serial: str, report: StatusReport) -> StatusReply:
         """Note it."""
@@ -68,6 +71,16 @@ class FakeSite:
         """Always, for a minute."""
         self._check(serial)
         return PermitReply(granted=True, epoch=request.attempt, valid_s=60.0)
+
+    async def pull(self, serial: str, request: PullRequest) -> PullReply:
+        """All of it."""
+        self._check(serial)
+        return PullReply(granted=True, bytes=request.bytes_missing)
+
+    def may_send(self, serial: str, size_bytes: int) -> bool:
+        """As many bytes at once as a test allows."""
+        self._check(serial)
+        return size_bytes <= self.send_max
 
     async def take_window(self, serial: str, window: SuspectWindow) -> bool:
         """Once each."""

@@ -10,6 +10,8 @@ from edge_core.contracts.gateway import (
     Desired,
     PermitReply,
     PermitRequest,
+    PullReply,
+    PullRequest,
     References,
     StatusReply,
     StatusReport,
@@ -97,6 +99,16 @@ async def test_permit() -> None:
     status, body = await post(Api(), "/gateway/v1/permit", msgspec.json.encode(asked))
     assert status == 200
     assert msgspec.json.decode(body, type=PermitReply).epoch == 3
+
+
+async def test_pull() -> None:
+    """A gateway may download so many bytes."""
+    body = msgspec.json.encode(
+        PullRequest(digest="sha256:" + "0" * 64, attempt=1, bytes_missing=77)
+    )
+    status, said = await post(Api(), "/gateway/v1/pull", body)
+    assert status == 200
+    assert msgspec.json.decode(said, type=PullReply) == PullReply(granted=True, bytes=77)
 
 
 async def test_review() -> None:

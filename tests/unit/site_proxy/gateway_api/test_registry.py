@@ -221,3 +221,30 @@ RANGES = {
 async def test_ranges(header: str, size: int, span: object) -> None:
     """Corners of RFC 9110 section 14.2."""
     assert parse_range(header, size) == span
+
+
+METERED = {
+    "a whole blob is more than it was given": ("GET", None, 429),
+    "a piece of that size is not": ("GET", "bytes=0-999", 206),
+    "to ask how large it is takes nothing": ("HEAD", None, 200),
+}
+
+
+@pytest.mark.parametrize(("method", "span", "status"), METERED.values(), ids=METERED.keys())
+async def test_metered(api: Api, method: str, span: str | None, status: int) -> None:
+    """A gateway gets no byte that it was not given; it is told to try again."""
+    api.site.send_max = 1000
+    headers = {} if span is None else {"range": span}
+    answer = await api.ask(method, f"{PUMP}/blobs/{BLOB}", headers=headers)
+    assert answer is not None
+    assert answer.status == status
+    if status == 429:
+        assert msgspec.json.decode(answer.body)["errors"][0]["code"] == "TOOMANYREQUESTS"
+
+
+async def test_documents_are_not_metered(api: Api) -> None:
+    """Manifests are small, and say what there is to ask for."""
+    api.site.send_max = 0
+    answer = await api.ask("GET", f"{PUMP}/manifests/v1")
+    assert answer is not None
+    assert answer.status == 200

@@ -8,9 +8,9 @@ import pytest
 from edge_core.contracts.errors import ConfigurationError
 from edge_core.contracts.gateway import TrialPolicy
 from edge_core.contracts.rollout import ChangeWindow, CohortRule, Policy
+from edge_site_proxy.rollout.policies import check_policy
 from edge_site_proxy.rollout.windows import (
     calendar,
-    check_zones,
     describe,
     download_allowed,
     fits,
@@ -271,4 +271,4 @@ def test_unknown_zone(which: str) -> None:
     """A zone that does not exist stops the daemon with its name."""
     window = ChangeWindow(days=[1], start="06:00", end="07:00", zone="Mars/Olympus")
     with pytest.raises(ConfigurationError, match="Mars/Olympus"):
-        check_zones(msgspec.structs.replace(POLICY, **{which: [window]}))
+        check_policy(msgspec.structs.replace(POLICY, **{which: [window]}))

@@ -65,7 +65,7 @@ def doing(view: GatewayView) -> str:
     if view.rollback_wanted:
         return "rollback ordered"
     if view.update is None:
-        return "no model yet" if view.effective is None else "steady"
+        return view.defer or ("no model yet" if view.effective is None else "steady")
     word = view.update.state.value.replace("_", " ")
     return (
         f"{word}: {view.defer or view.update.reason}" if view.defer or view.update.reason else word

@@ -19,11 +19,7 @@ class Leases:
     def __init__(self, world: World, store: Store) -> None:
         self._world = world
         self._store = store
-        self._deferred: dict[str, str] = {}
-
-    def reason(self, serial: str) -> str:
-        """Why *serial* was last told to wait, or nothing."""
-        return self._deferred.get(serial, "")
+        self._deferred = world.deferred
 
     async def permit(self, serial: str, request: PermitRequest) -> PermitReply:
         """Grant or defer; a grant is on disk before it is answered.

@@ -1,6 +1,7 @@
 """From the state in memory to what the machine and the permits look at; reads only."""
 
 from collections.abc import Mapping
+from datetime import datetime, timedelta
 
 from edge_core.contracts.gateway import Outcome, PermitRequest, UpdateState
 from edge_core.contracts.plant import GatewayPlace
@@ -255,13 +256,32 @@ def neighbour(world: World, place: GatewayPlace) -> Neighbour:
         "faulted": bool(report.faults),
     }
     why = busy or ", ".join(name for name, ill in ills.items() if ill)
+    doing, since, until = _flight(world, serial)
     return Neighbour(
         place=place,
+        doing=doing,
+        since=since,
+        until=until,
         in_flight=busy is not None,
         healthy=busy is None and not any(ills.values()),
         serving=report.effective is not None,
         why=why,
     )
+
+
+def _flight(world: World, serial: str) -> tuple[str, datetime | None, datetime | None]:
+    """What a permit of *serial* led to, when it was given, and when that should be over."""
+    grant = world.grants.get(serial)
+    rollout = None if grant is None else world.rollouts.get(grant.rollout)
+    if grant is None or rollout is None:
+        return "", None, None
+    sighting = world.sightings.get(serial)
+    state = None
+    if sighting is not None and sighting.flying(grant.digest):
+        state = sighting.attempts[grant.digest].update.state
+    doing = {None: "under a permit", UpdateState.TRIAL: "in trial"}.get(state, "changing")
+    trial_s = rollout.plan.policy.trial.duration_min_s
+    return doing, grant.at, grant.at + timedelta(seconds=trial_s)
 
 
 def flying(world: World, serial: str) -> str | None:

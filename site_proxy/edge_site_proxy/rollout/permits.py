@@ -26,13 +26,25 @@ USEFUL_S = 1.0  # what is left of a lease must be worth sending
 
 @dataclass(frozen=True, slots=True)
 class Neighbour:
-    """A gateway that the guards look at: itself, its partner, or one of its line."""
+    """A gateway that the guards look at: itself, its partner, or one of its line.
+
+    Attributes:
+        place: where it stands.
+        in_flight: whether it may be changing its model at this moment.
+        healthy: whether it could stand in for its partner.
+        serving: whether it has a model at all.
+        why: why it is in flight, or not healthy.
+        doing: what it is in the middle of, since when, and when that should be over.
+    """
 
     place: GatewayPlace
     in_flight: bool
     healthy: bool
     serving: bool
     why: str = ""
+    doing: str = ""
+    since: datetime | None = None
+    until: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +189,7 @@ def _pair(ask: Ask) -> str | None:
         if other.place.redundancy_group != group:
             continue
         if other.in_flight:
-            return f"its partner {serial} is changing ({other.why})"
+            return f"its partner {serial} is {_changing(other, ask.now)}"
         # A partner that serves nothing yet protects nothing: the first model of a plant.
         if other.serving and not other.healthy:
             return f"its partner {serial} is not healthy ({other.why})"
@@ -189,8 +201,17 @@ def _line(ask: Ask) -> str | None:
     for serial, other in sorted(ask.neighbours.items()):
         theirs = other.place.position
         if other.in_flight and theirs.line == mine.line and theirs.cell != mine.cell:
-            return f"line {mine.line} has cell {theirs.cell} changing ({serial}, {other.why})"
+            words = _changing(other, ask.now)
+            return f"line {mine.line} has cell {theirs.cell} ({serial}) {words}"
     return None
+
+
+def _changing(other: Neighbour, now: datetime) -> str:
+    if other.since is None:
+        return f"changing ({other.why})"
+    until = other.until is not None and other.until > now
+    retry = f"; retry {other.until:%H:%M} UTC" if until else ""
+    return f"{other.doing} since {other.since:%H:%M} UTC{retry}"
 
 
 def retry_s(policy: Policy) -> float:

@@ -28,11 +28,7 @@ class Pulls:
     def __init__(self, world: World, store: Store) -> None:
         self._world = world
         self._store = store
-        self._waits: dict[str, str] = {}
-
-    def reason(self, serial: str) -> str:
-        """Why *serial* was last told to wait for its bytes, or nothing."""
-        return self._waits.get(serial, "")
+        self._deferred = world.deferred
 
     async def pull(self, serial: str, request: PullRequest) -> PullReply:
         """So many bytes, or why not.
@@ -100,7 +96,7 @@ class Pulls:
         world.pull_asked[serial] = world.clocks.monotonic()
         # What an earlier token left over was counted when it was given, and is not sent any more.
         world.pull_left[serial] = answer.bytes
-        self._waits.pop(serial, None)
+        self._deferred.pop(serial, None)
 
     def _settled(self, token: Token) -> str | None:
         world, serial = self._world, token.serial
@@ -128,6 +124,6 @@ class Pulls:
             known.pop(token.serial, None)
 
     def _note(self, serial: str, answer: Wait) -> None:
-        if self._waits.get(serial) != answer.reason:
-            self._waits[serial] = answer.reason
+        if self._deferred.get(serial) != answer.reason:
+            self._deferred[serial] = answer.reason
             log.info("download.deferred", serial=serial, reason=answer.reason)

@@ -26,6 +26,7 @@ from edge_site_proxy.rollout.planner import waits_for
 from edge_site_proxy.rollout.records import MOVING, PENDING, Rollout, etag_of
 from edge_site_proxy.rollout.signatures import FOR_A_SHIFT
 from edge_site_proxy.rollout.strategies import blue_green
+from edge_site_proxy.rollout.why import why_not
 from edge_site_proxy.rollout.windows import describe
 from edge_site_proxy.rollout.world import World
 
@@ -148,7 +149,8 @@ def _member(world: World, rollout: Rollout, serial: str, cohort: str) -> Member:
         cohort=cohort,
         state=state,
         outcome=now.outcome,
-        reason="" if update is None else update.reason,
+        reason=("" if update is None else update.reason)
+        or ("" if now.done or not rollout.open else why_not(world, serial)),
         permit_live=now.permit_live and now.state not in IN_FLIGHT,
         age_s=world.age_s(serial),
     )

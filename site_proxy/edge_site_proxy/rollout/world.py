@@ -156,6 +156,7 @@ class World:
     pull_asked: dict[str, float] = field(default_factory=dict)  # when last
     pull_left: dict[str, int] = field(default_factory=dict)  # bytes of the token not sent yet
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    deferred: dict[str, str] = field(default_factory=dict)  # why a gateway was last told to wait
     wake: asyncio.Event = field(default_factory=asyncio.Event)
     tzdata: str = UNKNOWN
 

@@ -25,6 +25,7 @@ from edge_site_proxy.fleet.views import gateway_view, line_views
 from edge_site_proxy.rollout import tables
 from edge_site_proxy.rollout.errors import RolloutChangedError
 from edge_site_proxy.rollout.views import view
+from edge_site_proxy.rollout.why import why_not
 from edge_site_proxy.store.feed import cursor_last
 
 HEALTH_SHOWN = 60
@@ -179,6 +180,6 @@ class OverviewCalls:
             world,
             serial,
             enrolled=self._desk.enrolled(serial),
-            defer=self._site.leases.reason(serial),
+            defer=why_not(world, serial),
             health=windows,
         )

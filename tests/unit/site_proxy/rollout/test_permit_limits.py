@@ -126,7 +126,7 @@ def test_a_line_is_searched_to_its_end() -> None:
     open_ = replace(quiet, place=place("g9", "L1", "C9"), in_flight=True, why="trial")
     answer = decide(replace(ASK, neighbours={"g1": quiet, "g9": open_}))
     assert isinstance(answer, Deferred)
-    assert "line L1 has cell C9 changing (g9, trial)" in answer.reason
+    assert "line L1 has cell C9 (g9) changing (trial)" in answer.reason
 
 
 def test_a_lease_is_longer_here_than_there() -> None:

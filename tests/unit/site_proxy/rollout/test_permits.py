@@ -161,7 +161,50 @@ ROWS = {
     ),
     "another cell of the line is open": Row(
         replace(ASK, neighbours={"g9": Neighbour(L2_CELL, True, True, True, "trial")}),  # noqa: FBT003 - a table row
-        "line L1 has cell C9 changing",
+        "line L1 has cell C9 (g9) changing (trial)",
+    ),
+    "it says since when, and until when": Row(
+        replace(
+            ASK,
+            neighbours={
+                "g9": Neighbour(
+                    L2_CELL,
+                    in_flight=True,
+                    healthy=False,
+                    serving=True,
+                    doing="in trial",
+                    since=NOW.replace(hour=2, minute=14),
+                    until=NOW.replace(minute=44),
+                )
+            },
+        ),
+        "DEFER: line L1 has cell C9 (g9) in trial since 02:14 UTC; retry 08:44 UTC",
+    ),
+    "a partner that takes longer than it should": Row(
+        replace(
+            ASK,
+            neighbours={
+                "g3": replace(
+                    FINE,
+                    in_flight=True,
+                    doing="in trial",
+                    since=NOW.replace(hour=2, minute=14),
+                    until=NOW,
+                )
+            },
+        ),
+        "DEFER: its partner g3 is in trial since 02:14 UTC",
+    ),
+    "two gateways of one cell may move together": Row(
+        replace(
+            ASK,
+            neighbours={
+                "g9": Neighbour(
+                    place("g9", "L1", "C2"), in_flight=True, healthy=False, serving=True
+                )
+            },
+        ),
+        "",
     ),
     "another line does not matter": Row(
         replace(ASK, neighbours={"g4": Neighbour(G4, True, True, True, "trial")}),  # noqa: FBT003 - a table row

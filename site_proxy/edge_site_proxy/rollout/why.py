@@ -1,0 +1,75 @@
+"""Why a gateway is not updating, in one line; reads only.
+
+Its own last answer comes first, since it says what is in the way and until when. A gateway that
+has nothing to wait for is told nothing.
+"""
+
+from edge_core.contracts.rollout import Hold, RolloutState
+from edge_site_proxy.rollout import outlook
+from edge_site_proxy.rollout.facts import staged
+from edge_site_proxy.rollout.records import MOVING, PENDING, Rollout
+from edge_site_proxy.rollout.wanted import assigned
+from edge_site_proxy.rollout.world import World
+
+
+def why_not(world: World, serial: str) -> str:
+    """What *serial* waits for, or nothing."""
+    if serial in world.plant.maintenance:
+        return f"in maintenance: {world.plant.maintenance[serial]}"[:500]
+    found = assigned(world, serial)
+    if found is not None and not _settled(world, found.rollout, serial):
+        words = world.deferred.get(serial) or _reached(world, found.rollout, serial)
+        if words:
+            return words[:500]
+    return _ahead(world, serial)[:500]
+
+
+def _settled(world: World, rollout: Rollout, serial: str) -> bool:
+    """Whether its attempt at this release is over, or in the air."""
+    now = outlook.standing(world, rollout, serial)
+    return now.done or now.in_flight
+
+
+def _reached(world: World, rollout: Rollout, serial: str) -> str:
+    """Its cohort's turn has come: what keeps the cohort."""
+    if rollout.header.holds:
+        return _held(rollout.id, rollout.header.holds)
+    now = outlook.standing(world, rollout, serial)
+    if rollout.state is RolloutState.STAGING and staged(rollout, now):
+        members = rollout.plan.cohorts[rollout.header.cohort].members
+        ready = sum(staged(rollout, outlook.standing(world, rollout, each)) for each in members)
+        cohort = rollout.plan.cohorts[rollout.header.cohort].name
+        return f"staged; cohort {cohort} of {rollout.id} has {ready} of {len(members)} ready"
+    return ""
+
+
+def _ahead(world: World, serial: str) -> str:
+    """A rollout that will come to it, or passes it by."""
+    model = world.plant.place(serial).model
+    for rollout in world.rollouts.values():
+        if rollout.plan.release.model != model or rollout.state not in MOVING | PENDING:
+            continue
+        if serial in rollout.plan.excluded:
+            return f"no part in {rollout.id}: {rollout.plan.excluded[serial]}"
+        number = world.cohort_of(rollout, serial)
+        if number is None:
+            continue
+        if rollout.state in PENDING:
+            return f"{rollout.id} is {_words(rollout.state)}"
+        if number > rollout.header.cohort:
+            mine = rollout.plan.cohorts[number].name
+            now = rollout.plan.cohorts[rollout.header.cohort].name
+            held = f"; {_held('it', rollout.header.holds)}" if rollout.header.holds else ""
+            return (
+                f"moves with cohort {mine} of {rollout.id}; "
+                f"cohort {now} is {_words(rollout.state)}{held}"
+            )
+    return ""
+
+
+def _held(what: str, holds: dict[Hold, str]) -> str:
+    return f"{what} is held ({'; '.join(f'{hold.value}: {why}' for hold, why in holds.items())})"
+
+
+def _words(state: RolloutState) -> str:
+    return state.value.replace("_", " ")

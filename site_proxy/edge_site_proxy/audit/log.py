@@ -19,6 +19,7 @@ from edge_site_proxy.audit.canonical import canonical
 from edge_site_proxy.audit.events import Event
 
 MIGRATIONS = Migrations("audit")
+BLOCK = 1000  # entries; one old checkpoint for so many is kept for good
 NO_PREVIOUS = "sha256:" + "0" * 64
 
 
@@ -182,13 +183,20 @@ def notes(db: Database) -> list[str]:
 
 
 def keep_note(db: Database, size: int, note: str, kept: int) -> None:
-    """Keep a checkpoint, and at most *kept* of them."""
+    """Keep a checkpoint: the newest *kept* of them, and before those one every BLOCK entries.
+
+    So a period of years ago still lies between two checkpoints that somebody may have seen then.
+    """
     db.execute("INSERT OR IGNORE INTO audit_checkpoints (size, note) VALUES (?, ?)", [size, note])
-    db.execute(
-        "DELETE FROM audit_checkpoints WHERE size IN"
-        " (SELECT size FROM audit_checkpoints ORDER BY size DESC LIMIT -1 OFFSET ?)",
-        [kept],
-    )
+    row = db.execute(
+        "SELECT size FROM audit_checkpoints ORDER BY size DESC LIMIT 1 OFFSET ?", [kept]
+    ).fetchone()
+    if row is not None:
+        db.execute(
+            "DELETE FROM audit_checkpoints WHERE size = ? AND EXISTS"
+            " (SELECT 1 FROM audit_checkpoints WHERE size >= ? AND size < ?)",
+            [row[0], row[0] - row[0] % BLOCK, row[0]],
+        )
 
 
 def parse(leaf: bytes) -> AuditEvent:

@@ -105,7 +105,7 @@ AIMS: dict[str, Aim] = {
         f"{SITE}/audit/reports/{name}.py": Aim(("site_proxy/audit/test_reports.py",))
         for name in ("access", "changes", "inventory", "population")
     },
-    f"{SITE}/audit/keys.py": Aim(("site_proxy/audit/test_verify_audit.py",)),
+    f"{SITE}/audit/keys.py": Aim(("site_proxy/audit/test_keys.py",)),
     f"{CORE}/features/window.py": Aim(("features/test_window.py",)),
     f"{CORE}/features/stream.py": Aim(("features/test_stream.py",)),
     f"{CORE}/features/recording.py": Aim(("features/test_recording.py",)),

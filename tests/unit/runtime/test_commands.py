@@ -9,7 +9,9 @@ from edge_runtime.__main__ import main
 from edge_runtime.config import load
 from edge_runtime.startup import sole_use
 from edge_runtime.update.store import RecordStore
+from edge_runtime.witness import Seen
 from tests.simulators.releases import Workshop
+from tests.unit.runtime.test_witness import shown as shown_by_site
 from tests.unit.runtime.update.made import ON_A, ON_B, A, B, record
 
 GOOD = """
@@ -135,13 +137,24 @@ def test_rollback_beside_a_running_daemon(config: Path) -> None:
         assert main(["rollback", "--reason", "odd noise", "--config", str(config)]) == 6
 
 
+BOTH = (shown_by_site(5), shown_by_site(3))
+
+
 def test_status_without_the_daemon(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The record is shown, and the exit code says that nobody answered."""
     saved(config).save(record(ON_B))
+    (config.parent / "data" / "witness.json").write_bytes(
+        msgspec.json.encode(Seen(checkpoint=shown_by_site(5), contradiction=BOTH))
+    )
     assert main(["status", "--json", "--config", str(config)]) == 5
     shown = msgspec.json.decode(capsys.readouterr().out)
     assert shown["references"]["committed"] == B
     assert shown["daemon"] is False
+    assert shown["checkpoint"] == msgspec.to_builtins(shown_by_site(5))
+    assert main(["status", "--config", str(config)]) == 5
+    words = capsys.readouterr().out
+    assert "5 entries of the site's audit log" in words
+    assert "two audit logs that contradict each other" in words
 
 
 def test_enrol_without_a_token(config: Path, capsys: pytest.CaptureFixture[str]) -> None:

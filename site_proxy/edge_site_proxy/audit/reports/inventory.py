@@ -30,7 +30,7 @@ DEVIATIONS = ("asset", "gateway", "what", "expected", "found", "since", "age_hou
 
 @dataclass(slots=True)
 class _Box:
-    """One gateway as its last event before the instant left it."""
+    """The gateway at one asset as its last event before the instant left it."""
 
     event: AuditEvent
     since: datetime
@@ -49,7 +49,8 @@ class _Wanted:
 def inventory(events: Iterable[AuditEvent], at: datetime) -> list[Sheet]:
     """Installed versions at *at*, and how each differs from what its last rollout brought.
 
-    What decided is known from when each gateway said so; an event counts from its `since`.
+    What decided is known from when each gateway said so; an event counts from its `since`. Where
+    another gateway took the place of one, it alone is there.
     """
     boxes: dict[str, _Box] = {}
     safe: dict[str, bool] = {}
@@ -61,7 +62,7 @@ def inventory(events: Iterable[AuditEvent], at: datetime) -> list[Sheet]:
         if event.kind == "gateway.reference_changed":
             since = since_of(event)
             if since <= at:
-                boxes[event.subject] = _Box(event, since)
+                boxes[text(facts, "asset") or event.subject] = _Box(event, since)
         elif event.at > at:
             continue
         elif event.kind == "gateway.safe_mode_changed":
@@ -74,9 +75,9 @@ def inventory(events: Iterable[AuditEvent], at: datetime) -> list[Sheet]:
             release, members = plans.get(event.subject, ("", []))
             for serial in members:
                 _want(wanted.setdefault(serial, []), event, release)
-    for serial, box in boxes.items():
-        box.safe_mode = safe.get(serial, False)
-        box.config = configs.get(serial, "")
+    for box in boxes.values():
+        box.safe_mode = safe.get(box.event.subject, False)
+        box.config = configs.get(box.event.subject, "")
     ordered = sorted(boxes.values(), key=lambda box: text(box.event.facts, "asset"))
     rows = [row for box in ordered for row in _deviations(box, wanted, at)]
     return [

@@ -243,6 +243,20 @@ def test_duties() -> None:
     assert only(other)["author"] == "(no author in the log)"
     late = START + timedelta(hours=4.5)
     assert [len(table.rows) for table in duties(events, late, None)] == [0, 1]
+    assert [len(table.rows) for table in duties(events, None, late)] == [2, 1]
+    assert [len(table.rows) for table in duties(events, None, START + 3 * hour)] == [1, 0]
+    revoked = Told("eve", "rollout.approval_revoked", "r", {"reason": "wrong plan"}, 2)
+    (_, taken) = duties(log_of([PLANNED, revoked]), None, None)
+    assert tuple(only(taken).values()) == (
+        "r",
+        START + 2 * hour,
+        "eve",
+        "approval taken back",
+        "",
+        "",
+        "wrong plan",
+        1,
+    )
 
 
 SECOND = {
@@ -268,6 +282,17 @@ def test_emergency(later: list[Told], who: str, hours: float | None) -> None:
     assert row["events"] == ("2, 4" if who else "2")
     assert (row["change"], row["ticket"], row["reason"]) == ("r", "CHG-1", "agreed")
     assert (row["first_activation_at"], row["state"]) == (START + timedelta(hours=3), "x")
+
+
+def test_emergency_of_a_period() -> None:
+    """It belongs to each period in which something of it happened, activated or not."""
+    told = [PLANNED, approval("ana", 2, change="emergency"), approval("bob", 2.4)]
+    events, hour = log_of(told), timedelta(hours=1)
+    assert only(emergencies(events, None, None))["first_activation_at"] is None
+    assert only(emergencies(events, None, None))["hours_between"] == 0.4
+    assert emergencies(events, START + 3 * hour, None).rows == ()
+    assert emergencies(events, None, START + 0.5 * hour).rows == ()
+    assert len(emergencies(events, START + 2 * hour, START + 3 * hour).rows) == 1
 
 
 def test_normal_change_is_no_emergency() -> None:
@@ -382,6 +407,20 @@ def test_inventory_row() -> None:
             "event": 4,
         }
     ]
+
+
+def test_replaced_gateway() -> None:
+    """Where a box was replaced the new one alone is listed, and its own settings."""
+    told = [
+        runs("g1", ONE, 1),
+        Told("gateway:g1", "gateway.safe_mode_changed", "g1", {"on": True}, 1),
+        runs("g7", TWO, 3, asset="pump-g1"),
+    ]
+    before, after = (
+        inventory(log_of(told), START + timedelta(hours=hours))[0] for hours in (2, 4)
+    )
+    assert [(row["gateway"], row["safe_mode"]) for row in before.rows] == [("g1", True)]
+    assert [(row["gateway"], row["safe_mode"]) for row in after.rows] == [("g7", False)]
 
 
 def test_every_deviation() -> None:

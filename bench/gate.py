@@ -262,7 +262,7 @@ def main() -> None:
     """Run all of it and print."""
     parser = argparse.ArgumentParser(prog="python -m bench.gate", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="few plants of each kind")
-    few, many = (6, 12) if parser.parse_args().quick else (60, 300)
+    few, many = (3, 8) if parser.parse_args().quick else (40, 200)
     still = run(Load("as good, bursts of 8, 5 min", 300, burst=BURST), many, passes=False)
     alone = run(Load("as good, errors alone, 5 min", 300), many, passes=False)
     good = run(Load("as good, windows of 20 s", 20), few, passes=True)

@@ -18,6 +18,7 @@ from edge_core.contracts.rollout import (
     Measurement,
     Plan,
     RolloutState,
+    Stratum,
     Verdict,
 )
 from edge_site_proxy.rollout.facts import Facts, Standing
@@ -652,6 +653,36 @@ def test_the_report_that_decided_is_kept() -> None:
     assert (facts["cohort"], facts["by"]) == ("canary", ["disagreement"])
     assert [row["gate"] for row in numbers(FAIL)] == ["disagreement", "errors"]
     assert facts["measurements"] == numbers(FAIL)
+
+
+def test_the_log_keeps_what_a_verdict_rests_on() -> None:
+    """The four numbers of each stratum, and the evidence at each alternative, for a comparison."""
+    stratum = Stratum(name="recipe A", bad=3, both=9, expected=1.5, expected_control=20.0)
+    worse, better = [0.1, 0.2], [-0.3, 0.4]
+    compared = msgspec.structs.replace(
+        PASS.measurements[0],
+        log_e=1.25,
+        log_e_good=3.5,
+        strata=[stratum],
+        worse=worse,
+        better=better,
+    )
+    kept = numbers(msgspec.structs.replace(PASS, measurements=[compared]))
+    assert kept == [
+        {
+            "gate": "disagreement",
+            "verdict": "pass",
+            "value": 0.0,
+            "limit": 0.1,
+            "n": 60,
+            "log_e": 1.25,
+            "log_e_good": 3.5,
+            "strata": [["recipe A", 3, 9, 1.5, 20.0]],
+            "worse": worse,
+            "better": better,
+        }
+    ]
+    assert numbers(None) == []
 
 
 def test_a_hold_is_recorded_with_its_cause() -> None:

@@ -39,8 +39,10 @@ from edge_site_proxy.alarms.desk import AlarmDesk
 from edge_site_proxy.alarms.pages.queue import PageQueue
 from edge_site_proxy.audit.events import Event
 from edge_site_proxy.audit.notary import SOFTWARE, Notary
+from edge_site_proxy.fleet import nightly
 from edge_site_proxy.fleet.errors import IdentityMismatchError
 from edge_site_proxy.fleet.intake import Intake
+from edge_site_proxy.fleet.nightly import Nightly
 from edge_site_proxy.fleet.watch import Watch
 from edge_site_proxy.review import tables as review_tables
 from edge_site_proxy.review.queue import Bounds, ReviewQueue
@@ -100,8 +102,15 @@ def open_store(
         StoreCorruptError: the file is no database of ours.
         StoreUnavailableError: the disk refuses.
     """
-    parts = (tables.MIGRATIONS, review_tables.MIGRATIONS, alarm_rows.MIGRATIONS, *more)
-    return Store.open(path, migrations=parts, observable=tables.OBSERVABLE, now=now, clock=clock)
+    parts = (
+        tables.MIGRATIONS,
+        review_tables.MIGRATIONS,
+        alarm_rows.MIGRATIONS,
+        nightly.MIGRATIONS,
+        *more,
+    )
+    observable = tables.OBSERVABLE | nightly.OBSERVABLE
+    return Store.open(path, migrations=parts, observable=observable, now=now, clock=clock)
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,12 +220,13 @@ class Site:
         return site
 
     async def run(self) -> None:
-        """Reconcile, look after alarms, watch and sign until cancelled."""
+        """Reconcile, look after alarms, watch, check the gate and sign until cancelled."""
         watch = Watch(self.world, self.store, self.alarms, self.queue)
         async with asyncio.TaskGroup() as group:
             group.create_task(self._reconciler.run())
             group.create_task(self.alarms.run())
             group.create_task(watch.run())
+            group.create_task(Nightly(self.world, self.store, self.alarms).run())
             group.create_task(self._sign_on())
 
     async def reconcile(self) -> None:

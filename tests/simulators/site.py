@@ -220,6 +220,7 @@ class Api:
             web.get("/v1/overview", self.overview),
             web.get("/v1/gateways", self.gateways),
             web.get("/v1/gateways/{serial}", self.gateways),
+            web.get("/v1/gate-checks", self.gate_checks),
             web.get("/v1/rollouts", self.rollouts),
             web.get("/v1/rollouts/{id}", self.rollouts),
             web.post("/v1/rollouts/{id}/{verb}", self.rollout_order),
@@ -275,6 +276,10 @@ class Api:
     async def rollouts(self, request: web.Request) -> web.Response:
         """All of them, or one."""
         return _raw(_one_or_all(request.match_info.get("id"), self.site.rollouts))
+
+    async def gate_checks(self, _: web.Request) -> web.Response:
+        """What the nights said of the gate."""
+        return _raw(site_data.gate_checks())
 
     async def rollout_order(self, request: web.Request) -> web.Response:
         """Approve, acknowledge, revoke, hold, resume, cancel, roll back."""

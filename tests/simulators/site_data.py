@@ -26,6 +26,8 @@ from edge_core.contracts.rollout import (
     TERMINAL,
     Approval,
     Cohort,
+    GateCheck,
+    GateChecks,
     GateReport,
     Hold,
     Measurement,
@@ -233,6 +235,25 @@ def _gates(*, failed: bool) -> GateReport:
         windows=142,
         needs="7 more gateways to report",
     )
+
+
+def gate_checks() -> GateChecks:
+    """Two nights of ten cohorts, one of which was blamed."""
+    newest = [
+        GateCheck(
+            day=day,
+            number=number,
+            model="pump-condition",
+            digest=digest("release 1"),
+            members=[f"gw-{at:04}" for at in range(number, number + 3)],
+            verdict=Verdict.FAIL if (day, number) == ("2026-11-21", 4) else Verdict.INCONCLUSIVE,
+            by=["errors"],
+            windows=864,
+        )
+        for day in ("2026-11-22", "2026-11-21")
+        for number in range(10)
+    ]
+    return GateChecks(runs=20, failed=1, share=0.05, alpha=0.01, since="2026-11-21", newest=newest)
 
 
 def alarms() -> list[AlarmView]:

@@ -6,6 +6,7 @@ Paths (JSON; `GET` unless said; every change carries If-Match with the etag the 
     /v1/overview                            Overview
     /v1/gateways, /v1/gateways/{serial}     GatewayView
     /v1/rollouts, /v1/rollouts/{id}         RolloutView
+    /v1/gate-checks                         GateChecks
     POST /v1/rollouts/{id}/approve          ApproveRequest      -> RolloutView
     POST /v1/rollouts/{id}/resume           WaiveRequest        -> RolloutView
     POST /v1/rollouts/{id}/revoke           RevokeRequest       -> RolloutView

@@ -317,6 +317,34 @@ class GateReport(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     device_hours: float | None = None
 
 
+class GateCheck(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The gate asked about gateways chosen at random, over a day on which nothing changed."""
+
+    day: Annotated[str, Meta(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$")]
+    number: Count
+    model: str
+    digest: Digest
+    members: list[Serial]
+    verdict: Verdict
+    by: list[str]
+    windows: Count = 0
+
+
+class GateChecks(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How often the gate blamed what did not change, of the checks that are kept; newest first.
+
+    `share` is that of the checks that failed; above `alpha` the gate's assumptions do not hold
+    here. None before there was a check.
+    """
+
+    runs: Count
+    failed: Count
+    share: float | None
+    alpha: float
+    since: str | None
+    newest: list[GateCheck]
+
+
 class Member(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One gateway inside a rollout, as last reported."""
 

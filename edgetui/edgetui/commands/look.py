@@ -6,14 +6,19 @@ from edge_core.contracts.alarms import AlarmSummary
 from edge_core.contracts.api import AlarmView, AuditEvent, GatewayView, Overview, WhoAmI
 from edge_core.contracts.gateway import Checkpoint
 from edge_core.contracts.review import ReviewItem
-from edge_core.contracts.rollout import GateReport, RolloutView
+from edge_core.contracts.rollout import GateChecks, GateReport, RolloutView
 from edgetui.client import part
 from edgetui.commands.context import Context
 from edgetui.present.alarms_page import alarms_page, rates_page
 from edgetui.present.fleet_page import gateway_page, gateways_page, status_page
 from edgetui.present.lines import folded
 from edgetui.present.ops_page import audit_page, queue_page
-from edgetui.present.rollout_page import gates_page, rollout_page, rollouts_page
+from edgetui.present.rollout_page import (
+    gate_checks_page,
+    gates_page,
+    rollout_page,
+    rollouts_page,
+)
 
 QUEUE_MAX = 5000  # items read before the filter; the site answers no more at once
 
@@ -67,6 +72,12 @@ async def gates(context: Context) -> int:
     view = await context.site.fetch(f"/v1/rollouts/{part(context.chosen.id)}", RolloutView)
     reports: list[GateReport] = view.gates
     return context.answer(reports, lambda cells: gates_page(reports, cells))
+
+
+async def gate_checks(context: Context) -> int:
+    """How often the gate blamed what did not change: last night's checks and all that are kept."""
+    checks = await context.site.fetch("/v1/gate-checks", GateChecks)
+    return context.answer(checks, lambda cells: gate_checks_page(checks, cells))
 
 
 async def queue(context: Context) -> int:

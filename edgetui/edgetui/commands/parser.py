@@ -90,6 +90,7 @@ def _looking(commands: "Commands[Parser]") -> None:
     _command(commands, "rollouts", look.rollouts)
     _command(commands, "rollout", look.rollout).add_argument("id", metavar="ID")
     _command(commands, "gates", look.gates).add_argument("id", metavar="ID")
+    _command(commands, "gate-checks", look.gate_checks)
     queue = _command(commands, "queue", look.queue)
     queue.add_argument("--state", choices=["open", "leased", "labelled", "expired"])
     queue.add_argument("--line", metavar="LINE")

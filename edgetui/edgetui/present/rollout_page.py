@@ -6,6 +6,8 @@ from edge_core.contracts.gateway import UpdateState
 from edge_core.contracts.rollout import (
     TERMINAL,
     Approval,
+    GateCheck,
+    GateChecks,
     GateReport,
     Measurement,
     Member,
@@ -142,6 +144,30 @@ def gates_page(reports: Sequence[GateReport], cells: int) -> list[Line]:
         if report.needs:
             lines += folded("  needs ", report.needs, cells)
     return lines or [say("no gate has been asked yet", cells)]
+
+
+CHECK_COLUMNS: Sequence[Column[GateCheck]] = (
+    Column("day", lambda c: c.day, 10),
+    Column("model", lambda c: c.model, 24, rank=1),
+    Column("n", lambda c: str(c.windows), 8, right=True, rank=2),
+    Column(
+        "verdict", lambda c: VERDICT_WORDS[c.verdict], 14, tone=lambda c: VERDICT_TONES[c.verdict]
+    ),
+    Column("by", lambda c: "" if c.verdict is Verdict.PASS else ", ".join(c.by), 40),
+    Column("gateways", lambda c: ", ".join(c.members), 60, rank=3),
+)
+
+
+def gate_checks_page(checks: GateChecks, cells: int) -> list[Line]:
+    """Whether the gate can be believed, and the newest of what that rests on."""
+    if checks.share is None:
+        return [say("the gate was not checked yet: it takes a day and a history", cells)]
+    tone = Tone.P3 if checks.share > checks.alpha else Tone.PLAIN
+    words = (
+        f"blamed {checks.failed} of {checks.runs} cohorts in which nothing changed "
+        f"({checks.share:.1%}) since {checks.since}; promised are at most {checks.alpha:.1%}"
+    )
+    return [say(words, cells, tone), *table(CHECK_COLUMNS, checks.newest, cells)]
 
 
 def rollouts_page(views: Sequence[RolloutView], cells: int) -> list[Line]:

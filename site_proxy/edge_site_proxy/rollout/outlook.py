@@ -304,14 +304,15 @@ def _subject(
         running=running,
         shadow=_tally(world, serial, digest, "shadow"),
         history=baseline.get(serial),
-        kind=_kind(world, serial),
+        kind=kind_of(world, serial),
         veto=veto_of(world, rollout, serial),
         silent_s=_silent_s(world, serial),
         activated=now.runs and serial not in rollout.header.late,
     )
 
 
-def _kind(world: World, serial: str) -> str:
+def kind_of(world: World, serial: str) -> str:
+    """Zone and hardware class of *serial*; like is compared with like."""
     place = world.plant.places[serial]
     return f"{place.zone}, {place.hardware}"
 
@@ -330,7 +331,7 @@ def _controls(world: World, rollout: Rollout, baseline: Mapping[str, History]) -
         Control(
             history=history,
             tally=_tally(world, serial, back.digest, "committed"),
-            kind=_kind(world, serial),
+            kind=kind_of(world, serial),
             silent=not world.reachable(serial),
         )
         for serial, history in baseline.items()

@@ -57,6 +57,10 @@ LOOKS = {
     "rollouts": (["rollouts"], [WAITING, "rollback incomplete", "HELD: gate fail"]),
     "rollout": (["rollout", "ro-08-gated"], ["canary 1/1 HELD", "FAIL", "way back"]),
     "gates": (["gates", "ro-08-gated"], ["latency p99", "cannot tell yet"]),
+    "gate-checks": (
+        ["gate-checks"],
+        ["blamed 1 of 20 cohorts", "promised are at most 1.0%", "FAIL", "2026-11-22"],
+    ),
     "queue": (["queue"], ["cavitation", "score 0.81"]),
     "alarms": (["alarms"], ["watchdog reboot", "RB-01", "■1"]),
     "alarms of one state": (["alarms", "--state", "shelved"], ["disk 91 %", "shelved 1"]),

@@ -32,7 +32,7 @@ from edge_core.contracts.api import (
 )
 from edge_core.contracts.gateway import Checkpoint
 from edge_core.contracts.review import QueueSummary, ReviewItem
-from edge_core.contracts.rollout import RolloutView
+from edge_core.contracts.rollout import GateChecks, RolloutView
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +62,7 @@ OPERATIONS = (
     Operation("/v1/gateways/{serial}/snapshot", Snapshot, ReasonRequest),
     Operation("/v1/safe-mode", list[GatewayView], SafeModeRequest),
     Operation("/v1/rollouts", list[RolloutView], query=("state", "open")),
+    Operation("/v1/gate-checks", GateChecks),
     Operation(_ROLLOUT, RolloutView),
     Operation(f"{_ROLLOUT}/approve", RolloutView, ApproveRequest, matched=True),
     Operation(f"{_ROLLOUT}/hold", RolloutView, ReasonRequest, matched=True),

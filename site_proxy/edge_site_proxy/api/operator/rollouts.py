@@ -14,6 +14,7 @@ from edge_core.contracts.api import (
 from edge_core.contracts.rollout import RolloutState
 from edge_site_proxy.api.operator.door import Desk
 from edge_site_proxy.api.operator.wire import answer, body_of, parameter
+from edge_site_proxy.fleet.nightly import gate_checks
 from edge_site_proxy.rollout.records import Rollout
 from edge_site_proxy.rollout.views import view
 
@@ -40,6 +41,7 @@ class RolloutCalls:
         )
         return [
             Route("/v1/rollouts", self.rollouts),
+            Route("/v1/gate-checks", self.gate_checks),
             Route(one, self.rollout),
             *(Route(f"{one}/{verb}", call, methods=["POST"]) for verb, call in orders),
         ]
@@ -61,6 +63,12 @@ class RolloutCalls:
         """One rollout."""
         await self._desk.caller(request)
         return self._shown(request, self._site.desk.rollout(request.path_params["rollout"]))
+
+    async def gate_checks(self, request: Request) -> Response:
+        """How often the gate blamed gateways on which nothing changed."""
+        await self._desk.caller(request)
+        limits = self._site.world.settings.policy.gate
+        return answer(request, await gate_checks(self._site.store, limits))
 
     async def approve(self, request: Request) -> Response:
         """One more signature."""

@@ -26,6 +26,7 @@ from edge_core.contracts.rollout import (
 from edge_core.contracts.shown import PARTS, shown_digest
 from edge_site_proxy.audit import log as audit_log
 from edge_site_proxy.audit.canonical import canonical
+from edge_site_proxy.rollout.why import why_not
 from tests.unit.site_proxy.operator.test_api import ALL, Console, console, problem
 from tests.unit.site_proxy.plant.plant import POLICY, V1, V2
 
@@ -236,7 +237,7 @@ async def test_the_shift_acknowledges(tmp_path: Path) -> None:
         assert (await here.view()).acknowledgement_needed
         assert plant.gateways["g5"].committed is None
         assert plant.gateways["g4"].committed == V1.digest
-        assert "acknowledged by the shift" in plant.site.leases.reason("g5")
+        assert "acknowledged by the shift" in why_not(plant.site.world, "g5")
         here.sit("ole", Role.OPERATOR)
         status, raw = await here.post("acknowledge", {"reason": "told at the handover"})
         assert status == 200, raw

@@ -36,6 +36,7 @@ from edge_site_proxy.fleet.sightings import Sighting, merge, sighted
 from edge_site_proxy.rollout.orders import Sender
 from edge_site_proxy.rollout.permits import MARGIN_S
 from edge_site_proxy.rollout.records import Rollout, etag_of
+from edge_site_proxy.rollout.why import why_not
 from edge_site_proxy.rollout.world import World
 from tests.simulators.disk import PowerCutError
 from tests.unit.site_proxy.plant.gateway import BEAT_S, Behaviour
@@ -415,7 +416,7 @@ class AnyOrder(RuleBasedStateMachine):
                 wanted = desired.assignment.release.digest
                 done = (wanted, desired.assignment.attempt)
                 if gateway.committed != wanted and not barred(gateway.now.slots, *done):
-                    why = self.whole.here.site.leases.reason(serial)
+                    why = why_not(self.world, serial)
                     found.append(f"L6: {serial} does not run what is wanted: {why}")
         return found
 

@@ -82,6 +82,7 @@ AIMS: dict[str, Aim] = {
     f"{ROLLOUT}/exposure.py": Aim((*GATE, "site_proxy/rollout/test_exposure.py")),
     f"{ROLLOUT}/evidence.py": Aim(("site_proxy/rollout/test_evidence.py",)),
     f"{ROLLOUT}/aa.py": Aim(("site_proxy/rollout/test_aa.py",)),
+    f"{ROLLOUT}/overrides.py": Aim(("site_proxy/rollout/test_overrides.py",)),
     f"{ROLLOUT}/shifts.py": Aim(("site_proxy/rollout/test_shifts.py",)),
     f"{ROLLOUT}/permits.py": Aim(
         ("site_proxy/rollout/test_permits.py", "site_proxy/rollout/test_permit_limits.py")

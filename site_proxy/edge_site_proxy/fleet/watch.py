@@ -8,8 +8,8 @@ import structlog
 from edge_core.contracts.api import Priority
 from edge_site_proxy.alarms.book import AlarmBook
 from edge_site_proxy.review.queue import ReviewQueue
-from edge_site_proxy.rollout import tables
-from edge_site_proxy.rollout.records import AlarmCall
+from edge_site_proxy.rollout import outlook, tables
+from edge_site_proxy.rollout.records import PENDING, AlarmCall, Rollout
 from edge_site_proxy.rollout.world import World
 from edge_site_proxy.store import Store, StoreUnavailableError
 
@@ -20,7 +20,10 @@ log = structlog.get_logger(__name__)
 
 
 class Watch:
-    """Raises one alarm a line for silent gateways, one for the clock, and tidies up."""
+    """Raises one alarm a line for silent gateways, one for the clock, and tidies up.
+
+    And one a rollout whose release operators turn down.
+    """
 
     def __init__(self, world: World, store: Store, alarms: AlarmBook, queue: ReviewQueue) -> None:
         self._world = world
@@ -44,6 +47,8 @@ class Watch:
         for line in self._world.plant.lines:
             await self._set(f"line/{line}/silent", self._silent(line), standing)
         await self._set("site/clock", self._clock(), standing)
+        for rollout in self._world.rollouts.values():
+            await self._set(_overrides(rollout), self._overridden(rollout), standing)
         if self._world.clocks.monotonic() - self._tidied >= TIDY_S:
             self._tidied = self._world.clocks.monotonic()
             before = self._world.clocks.now() - timedelta(days=tables.HEALTH_KEPT_DAYS)
@@ -77,6 +82,22 @@ class Watch:
         """When a gateway was last heard, at or before the last start."""
         return self._world.heard_at[serial]
 
+    def _overridden(self, rollout: Rollout) -> AlarmCall | None:
+        """Humans first: operators who turn a release down page, whatever the gate can prove."""
+        begun = rollout.open and rollout.state not in PENDING
+        turned = outlook.turned(self._world, rollout) if begun else {}
+        if not turned:
+            return None
+        first, words = min(turned.items())
+        return AlarmCall(
+            key=_overrides(rollout),
+            priority=Priority.P1,
+            what=f"rollout {rollout.id}: operators turn it down on {len(turned)} gateways, "
+            f"first {first}: {words}",
+            consequence="the release goes on; what its verdicts lead to is in operators' hands",
+            runbook="operator-overrides",
+        )
+
     def _clock(self) -> AlarmCall | None:
         if self._world.clocks.quality().synchronised:
             return None
@@ -93,3 +114,7 @@ class Watch:
             await self._alarms.raise_alarm(call)
         elif key in standing:
             await self._alarms.clear_alarm(key)
+
+
+def _overrides(rollout: Rollout) -> str:
+    return f"rollout/{rollout.id}/overrides"

@@ -12,6 +12,7 @@ from edge_site_proxy.rollout.case import Case, Control, Subject
 from edge_site_proxy.rollout.evidence import EMPTY, History, Tally, history_of, pooled
 from edge_site_proxy.rollout.facts import ABSENT, STUCK, Facts, Standing
 from edge_site_proxy.rollout.gate import judge
+from edge_site_proxy.rollout.overrides import turned_down
 from edge_site_proxy.rollout.permits import Ask, Neighbour, lease_s
 from edge_site_proxy.rollout.planner import current_rollout, prospect, waits_for
 from edge_site_proxy.rollout.records import MOVING, PENDING, Rollout
@@ -161,6 +162,26 @@ def case(world: World, rollout: Rollout, number: int) -> Case:
     )
 
 
+def turned(world: World, rollout: Rollout) -> dict[str, str]:
+    """Members on which operators override the release soon after it came, with what to say."""
+    found = {}
+    for number in range(rollout.header.cohort + 1):
+        baseline = world.baselines.get((rollout.id, number), {})
+        for serial in rollout.plan.cohorts[number].members:
+            running = running_of(world, rollout, serial)
+            limits = rollout.plan.policy.gate
+            words = turned_down(running, baseline.get(serial), limits) if running.overrides else ""
+            if words:
+                found[serial] = words
+    return found
+
+
+def running_of(world: World, rollout: Rollout, serial: str) -> Tally:
+    """What the release did in charge of *serial*, on trial and committed."""
+    roles = ("trial", "committed")
+    return pooled(_tally(world, serial, rollout.digest, role) for role in roles)
+
+
 def veto_of(world: World, rollout: Rollout, serial: str) -> str | None:
     """A deterministic refusal of this release by *serial*, in words."""
     sighting = world.sightings.get(serial)
@@ -297,12 +318,10 @@ def flying(world: World, serial: str) -> str | None:
 def _subject(
     world: World, rollout: Rollout, serial: str, baseline: Mapping[str, History]
 ) -> Subject:
-    digest = rollout.digest
-    running = pooled(_tally(world, serial, digest, role) for role in ("trial", "committed"))
     now = standing(world, rollout, serial)
     return Subject(
-        running=running,
-        shadow=_tally(world, serial, digest, "shadow"),
+        running=running_of(world, rollout, serial),
+        shadow=_tally(world, serial, rollout.digest, "shadow"),
         history=baseline.get(serial),
         kind=kind_of(world, serial),
         veto=veto_of(world, rollout, serial),

@@ -33,6 +33,7 @@ class Behaviour:
     outside: float = 0.0
     fails: float = 0.0
     latency_us: int = 1500
+    overridden: int = 0  # verdicts a health window
     veto: str | None = None
 
 
@@ -240,6 +241,7 @@ class Gateway:
             scored=SCORED - errors,
             errors=errors,
             out_of_domain=round(SCORED * does.outside),
+            overrides=does.overridden if role != "shadow" else 0,
             shadow_pairs=pairs,
             shadow_disagreed=round(pairs * does.disagrees),
             latency_p50_us=does.latency_us // 2,

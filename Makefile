@@ -2,7 +2,7 @@
 BIN := .venv/bin
 READY := .venv/.ready
 CODE := core packaging site_proxy runtime edgetui fixtures tests bench
-REAL_PACKAGES := docker-registry mosquitto mosquitto-clients openssh-server tmux e2fsprogs faketime strace rtsp-server-perl
+REAL_PACKAGES := docker-registry prometheus-alertmanager mosquitto mosquitto-clients openssh-server tmux e2fsprogs faketime strace rtsp-server-perl
 PYTEST := $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help

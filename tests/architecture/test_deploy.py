@@ -57,6 +57,28 @@ def test_unit_is_confined(unit: Path) -> None:
     assert run.returncode == 0, run.stdout
 
 
+def test_alertmanager_takes_the_example() -> None:
+    """The route of the example is valid, and each alert goes where its words say."""
+    amtool, example = tool("amtool"), ROOT / "deploy" / "alertmanager" / "alertmanager.yml"
+    run = subprocess.run(
+        [amtool, "check-config", str(example)], capture_output=True, text=True, check=False
+    )
+    assert run.returncode == 0, run.stdout + run.stderr
+    for labels, receiver in {
+        ("pages=yes", "priority=p1"): "on-call",
+        ("pages=no", "priority=p1"): "list",
+        ("pages=no", "priority=p2"): "shift",
+        ("pages=no", "priority=p3"): "list",
+    }.items():
+        run = subprocess.run(
+            [amtool, "config", "routes", "test", f"--config.file={example}", *labels],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert run.stdout.strip() == receiver
+
+
 def test_sshd_takes_the_snippet(tmp_path: Path) -> None:
     """The console's snippet is valid inside a server's configuration."""
     key = tmp_path / "host"

@@ -43,12 +43,13 @@ def alerts(alarms: Iterable[AlarmView], showing: Showing, now: datetime) -> list
     """What to post now: alarms that stand, and for a while those that do no longer.
 
     An alarm that was put aside is over as far as Alertmanager goes. One source that returned and
-    stands again is shown as standing alone.
+    stands again is shown as standing alone. No `startsAt` is sent: Alertmanager notifies at once
+    about what began longer than its `group_wait` ago, and so before it knows what inhibits it.
 
     Args:
         alarms: the newest alarms, cleared or not.
         showing: how.
-        now: wall clock; both instants of an alert come from it.
+        now: wall clock.
     """
     told = [alarm for alarm in alarms if alarm.state is not AlarmState.PENDING]
     standing = [alarm for alarm in told if alarm.state in SHOWN]
@@ -75,10 +76,10 @@ def _alert(alarm: AlarmView, showing: Showing, ends: datetime) -> dict[str, Any]
             "runbook_url": alarm.runbook,
             "actions": "\n".join(alarm.actions),
             "alarm": str(alarm.id),
+            "raised": alarm.raised.isoformat(),
             "state": alarm.state.value,
         },
-        "startsAt": alarm.raised.isoformat(),
-        "endsAt": max(ends, alarm.raised + timedelta(milliseconds=1)).isoformat(),
+        "endsAt": ends.isoformat(),
     }
     if _ADDRESS.match(alarm.runbook):
         alert["generatorURL"] = alarm.runbook

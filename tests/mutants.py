@@ -99,6 +99,9 @@ AIMS: dict[str, Aim] = {
         ("site_proxy/rollout/test_statistics.py", "site_proxy/rollout/test_wealth.py")
     ),
     f"{ROLLOUT}/windows.py": Aim(("site_proxy/rollout/test_windows.py",)),
+    f"{SITE}/alarms/life.py": Aim(("site_proxy/alarms/test_life.py",)),
+    f"{SITE}/alarms/rates.py": Aim(("site_proxy/alarms/test_rates.py",)),
+    f"{SITE}/alarms/pages/say.py": Aim(("site_proxy/alarms/test_pages.py",)),
     f"{SITE}/audit/tree.py": Aim(("site_proxy/audit/test_tree.py",)),
     f"{SITE}/audit/verify.py": Aim(
         ("site_proxy/audit/test_verify.py", "site_proxy/audit/test_verify_audit.py")

@@ -50,6 +50,7 @@ class Wan:
         self._now = now
         self._outage_alarm = outage_alarm
         self._raised: set[str] = set()
+        self._cleared: set[str] = set()  # an alarm may stand from before the last start
         self.ok = True
         self.since: datetime | None = None
 
@@ -93,9 +94,10 @@ class Wan:
             _log.warning("alarm.waited", key=key, reason=str(error))
         else:
             self._raised.add(key)
+            self._cleared.discard(key)
 
     async def _clear(self, key: str) -> None:
-        if key not in self._raised:
+        if key in self._cleared:
             return
         try:
             await self._alarms.clear_alarm(key)
@@ -103,3 +105,4 @@ class Wan:
             _log.warning("alarm.waited", key=key, reason=str(error))
         else:
             self._raised.discard(key)
+            self._cleared.add(key)

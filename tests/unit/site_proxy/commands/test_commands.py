@@ -51,6 +51,52 @@ def test_wrong_config(old: str, new: str, names: str, site: SiteFolder) -> None:
     assert site.on("run").code == 78
 
 
+HOOK = '[[pages]]\nkind = "webhook"\nurl = "{url}"\n'
+DUTY = '[[pages]]\nkind = "pagerduty"\nrouting_key = "duty.key"\n'
+SHOWN = '[[pages]]\nkind = "alertmanager"\nurl = "http://127.0.0.1:1"\n'
+PAGES = {
+    "two receivers of one name": (2 * HOOK.format(url="http://127.0.0.1:1"), "webhook twice"),
+    "a key that is not there": (DUTY, "duty.key: expected a private file"),
+    "an alert that ends before it is repeated": (SHOWN + "hold_s = 100\n", "three times resend_s"),
+    "no address": (HOOK.format(url="pager"), "url"),
+    "a receiver of no kind": ('[[pages]]\nkind = "pigeon"\n', "pigeon"),
+}
+
+
+@pytest.mark.parametrize(("pages", "names"), PAGES.values(), ids=PAGES.keys())
+def test_wrong_pages(pages: str, names: str, site: SiteFolder) -> None:
+    """A receiver that could not be told is found before the daemon starts, in one line."""
+    site.config.write_text(f"{site.config.read_text()}\n{pages}")
+    said = site.run("check-config", str(site.config))
+    assert said.code == 78
+    assert names in said.err
+    assert said.err.count("\n") == 1
+
+
+def test_a_key_that_others_can_read(site: SiteFolder) -> None:
+    """Secrets are files with mode 0600, next to the configuration that names them."""
+    site.config.write_text(f"{site.config.read_text()}\n{DUTY}")
+    key = site.folder / "duty.key"
+    key.write_text("k")
+    key.chmod(0o644)
+    said = site.run("check-config", str(site.config))
+    assert (said.code, "expected mode 0600, found 0644" in said.err) == (78, True)
+    key.chmod(0o600)
+    assert site.run("check-config", str(site.config)).code == 0
+
+
+def test_page_test_finds_nobody(site: SiteFolder) -> None:
+    """No receiver is 4, one that is away is 5; each is named."""
+    assert site.on("page-test").code == 4
+    site.config.write_text(f"{site.config.read_text()}\n{SHOWN}")
+    said = site.on("page-test", "--receiver", "duty")
+    assert (said.code, "found alertmanager" in said.err) == (4, True)
+    said = site.on("page-test", "--json")
+    assert said.code == 5
+    assert "Cannot connect" in json.loads(said.out)["receivers"]["alertmanager"]
+    assert "not by alertmanager" in said.err
+
+
 INVENTORY = {
     "a serial twice": ("gw-102", "gw-101", "twice"),
     "a zone that is not listed": ('zone = "process"', 'zone = "other"', "other"),

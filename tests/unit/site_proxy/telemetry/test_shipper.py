@@ -83,6 +83,16 @@ async def test_long_outage_alarm(tmp_path: Path) -> None:
         assert plant.bell.raised == {}
 
 
+async def test_an_alarm_from_before_the_start(tmp_path: Path) -> None:
+    """One that stood when the proxy was restarted goes with the first batch that is taken."""
+    async with journal_on(SimulatedFiles()) as journal:
+        await fill(journal, [1])
+        plant = Plant(journal, ScriptedSink(), tmp_path)
+        plant.bell.raised = {"telemetry-outage": Priority.P3}
+        await plant.drain()
+        assert plant.bell.raised == {}
+
+
 async def test_live_first(tmp_path: Path) -> None:
     """After an outage what comes in now does not wait behind the backlog, and both arrive."""
     async with journal_on(SimulatedFiles()) as journal:

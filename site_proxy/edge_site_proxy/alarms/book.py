@@ -29,7 +29,8 @@ from edge_site_proxy.store import Store, StoreUnavailableError, Tx
 SITE: Final = "site-proxy"
 LOOK_S: Final = 5.0
 SAY_AGAIN_S: Final = 15.0  # between two changes of what one alarm says
-NEWEST: Final = 200  # of these some may be too old, or have told nobody
+NEWEST: Final = 50  # far more than make a flood, though some of them may have told nobody
+DAY_MAX: Final = 2000  # alarms of one day that are looked at; more are noise by any measure
 
 log = structlog.get_logger(__name__)
 
@@ -132,7 +133,7 @@ class AlarmBook:
         """The list in numbers."""
 
         def look(db: Database) -> AlarmSummary:
-            return rates.summary(rows.standing(db), rows.newest(db, 10 * NEWEST), self._now())
+            return rates.summary(rows.standing(db), rows.newest(db, DAY_MAX), self._now())
 
         return await self._store.read(look)
 
@@ -238,7 +239,7 @@ class AlarmBook:
         if alarm.priority is not Priority.P1:
             return
         alarm = rows.alarm_of(tx.db, alarm.id)
-        if alarm.page is not None:
+        if alarm.page is not None or alarm.paged:
             return
         if flood is not None and flood.priority is not Priority.P1:
             event = Event("alarm.raised_again", str(flood.id), {"cause": FLOOD_KEY})

@@ -48,6 +48,10 @@ directory = "telemetry-out"
 # url = "https://registry.example"
 # repository = "plant/models"
 
+# [[pages]]                     # who is called; try it with: site-proxy page-test
+# kind = "webhook"              # or: "alertmanager"; or: "pagerduty", routing_key = "FILE"
+# url = "https://pager.example/edge"
+
 [rollout]
 health_window_s = 300
 review_budget = 20

@@ -15,7 +15,6 @@ def differences(seen: RolloutView, current: RolloutView, cells: int) -> list[Lin
         ("release", seen.release.digest, current.release.digest),
         ("plan", seen.plan_digest, current.plan_digest),
         ("lines", ", ".join(seen.lines), ", ".join(current.lines)),
-        ("last order", seen.last_order, current.last_order),
         ("signed by", _signers(seen), _signers(current)),
         ("to sign", "; ".join(seen.signers_needed), "; ".join(current.signers_needed)),
         *_rungs(seen, current),
@@ -26,6 +25,8 @@ def differences(seen: RolloutView, current: RolloutView, cells: int) -> list[Lin
         for name, before, after in facts
         if before != after
     ]
+    if seen.last_order != current.last_order:
+        lines.insert(0, say(f"CHANGED  {current.last_order}", cells, Tone.P2))
     return lines or [say("CHANGED  something that this page does not show", cells, Tone.P2)]
 
 

@@ -40,9 +40,9 @@ class Sender:
     pin: bool = False
 
 
-def said(who: str, verb: str, reason: str, now: datetime) -> str:
+def said(who: str, did: str, reason: str, now: datetime) -> str:
     """Who ordered what, in words for whoever comes a moment later."""
-    return f"{who} {verb} it at {now:%H:%M:%S} UTC: {reason}"[:500]
+    return f"{who} {did} at {now:%H:%M:%S} UTC: {reason}"[:500]
 
 
 def lines_of(plan: Plan, inventory: Inventory) -> list[str]:
@@ -93,7 +93,7 @@ def hold(rollout: Rollout, reason: str, sender: Sender, now: datetime) -> Step:
     why = f"{sender.who}: {reason}"
     event = Event("rollout.held", rollout.id, {"hold": Hold.OPERATOR.value, "reason": reason})
     holds = {**rollout.header.holds, Hold.OPERATOR: why}
-    last = said(sender.who, "held", reason, now)
+    last = said(sender.who, "held it", reason, now)
     return moved(rollout, now, event, holds=holds, why=why, last_order=last)
 
 
@@ -172,7 +172,7 @@ def _resumed(
         attempts=_new_attempts(rollout) if by_gate else rollout.header.attempts,
         requesters=sorted({*rollout.header.requesters, sender.who}),
         why="",
-        last_order=said(sender.who, "resumed", reason, now),
+        last_order=said(sender.who, "resumed it", reason, now),
     )
     words = {Hold.GATE_FAIL: "gate", Hold.GATE_INCONCLUSIVE: "inconclusive"}
     keys = tuple(f"rollout/{rollout.id}/{words[each]}" for each in sorted(BY_GATE & set(gone)))
@@ -235,7 +235,7 @@ def _waits_for_more(
         now,
         Event("rollout.waiver_signed", rollout.id, facts),
         waivers=waivers,
-        last_order=said(newest.who, "waived", newest.reason, now),
+        last_order=said(newest.who, "waived its gate", newest.reason, now),
     )
 
 
@@ -268,7 +268,7 @@ def cancel(rollout: Rollout, reason: str, sender: Sender, now: datetime) -> Step
         event,
         state=RolloutState.CANCELLED,
         why=f"{sender.who}: {reason}",
-        last_order=said(sender.who, "cancelled", reason, now),
+        last_order=said(sender.who, "cancelled it", reason, now),
     )
 
 
@@ -286,7 +286,7 @@ def roll_back(rollout: Rollout, reason: str, sender: Sender, epoch: int, now: da
             f"rollout {rollout.id}: expected one that has begun, found {rollout.state.value}"
         )
     if rollout.state is RolloutState.ROLLING_BACK:
-        raise TooLateError(f"rollout {rollout.id} is being rolled back already")
+        raise TooLateError(f"rollout {rollout.id} is being rolled back already{_last(rollout)}")
     if sender.saw is not None:
         check_seen(rollout, sender)
     target = rollout.plan.rollback_to
@@ -304,7 +304,7 @@ def roll_back(rollout: Rollout, reason: str, sender: Sender, epoch: int, now: da
         rollback_epoch=epoch,
         rollback_reason=reason,
         why=f"{sender.who}: {reason}",
-        last_order=said(sender.who, "rolled back", reason, now),
+        last_order=said(sender.who, "rolled it back", reason, now),
     )
 
 
@@ -344,4 +344,6 @@ def supersede(rollout: Rollout, by: str, now: datetime) -> Step:
 
 def _check_open(rollout: Rollout) -> None:
     if not rollout.open:
-        raise TooLateError(f"rollout {rollout.id} has ended: {rollout.state.value}")
+        raise TooLateError(
+            f"rollout {rollout.id} has ended: {rollout.state.value}{_last(rollout)}"
+        )

@@ -70,5 +70,5 @@ def revoke(rollout: Rollout, taken: Taken, sender: Sender, now: datetime) -> Ste
         holds={**rollout.header.holds, **held},
         revocations=[*rollout.header.revocations, revocation],
         why=why,
-        last_order=said(sender.who, "revoked", taken.reason, now),
+        last_order=said(sender.who, "took the approval back", taken.reason, now),
     )

@@ -100,7 +100,7 @@ def approve(
 
 def _signed(rollout: Rollout, approval: Approval, here: Here, now: datetime) -> Step:
     approvals = [*rollout.header.approvals, approval]
-    last = said(approval.who, approval.meaning.value, approval.reason, now)
+    last = said(approval.who, f"{approval.meaning.value} it", approval.reason, now)
     signed = moved(rollout, now, Event("rollout.signed", rollout.id), approvals=approvals)
     after = mandate(signed.rollout, now)
     begins = rollout.state is RolloutState.AWAITING_APPROVAL and after.lapse is None
@@ -328,5 +328,5 @@ def acknowledge(rollout: Rollout, reason: str, sender: Sender, now: datetime) ->
         now,
         Event("rollout.acknowledged", rollout.id, facts),
         acknowledgements=[*rollout.header.acknowledgements, signature],
-        last_order=said(sender.who, "acknowledged", reason, now),
+        last_order=said(sender.who, "acknowledged it", reason, now),
     )

@@ -87,6 +87,8 @@ class Person:
             region = widget.region
             if isinstance(widget, Lines) and region.width:
                 rows = [widget.render_line(y).text for y in range(region.height)]
+            elif isinstance(widget, Input) and widget.password:
+                rows = [widget.render_line(0).text]
             elif isinstance(widget, Input) and widget.display:
                 rows = [widget.value or widget.placeholder]
             else:

@@ -47,19 +47,18 @@ async def test_approve_from_end_to_end(tmp_path: Path) -> None:
 
 async def test_approve_with_a_pin(tmp_path: Path) -> None:
     """The PIN is asked for where one is needed, shown as dots, and remembered nowhere."""
-    async with seated(tmp_path) as seat:
-        seat.site.pin = "271828"
-        due = Due(what="the second signature is due", at=AT, left_s=7200.0)
-        seat.site.put(
-            msgspec.structs.replace(
-                seat.site.rollouts[WAITING],
-                pin_needed=True,
-                change=ChangeType.EMERGENCY,
-                signers_needed=["1 more approver"],
-                dues=[due],
-                acknowledgement_needed=True,
-            )
+    site = Site(now=lambda: AT, pin="271828")
+    site.put(
+        msgspec.structs.replace(
+            site.rollouts[WAITING],
+            pin_needed=True,
+            change=ChangeType.EMERGENCY,
+            signers_needed=["1 more approver"],
+            dues=[Due(what="the second signature is due", at=AT, left_s=7200.0)],
+            acknowledgement_needed=True,
         )
+    )
+    async with seated(tmp_path, site) as seat:
         await open_approval(seat)
         await seat.shows(
             "to sign   1 more approver",
@@ -138,14 +137,12 @@ def _gone(seat: Seat, title: str) -> bool:
 
 async def test_a_gate_is_waived_with_a_pin(tmp_path: Path) -> None:
     """Where a gate holds, resuming says so, who has signed, and asks for the PIN."""
-    async with seated(tmp_path) as seat:
-        seat.site.pin = "271828"
-        held = seat.site.rollouts[WAITING]
-        seat.site.put(
-            msgspec.structs.replace(
-                held, holds=[Hold.GATE_FAIL], pin_needed=True, waivers_needed=2
-            )
-        )
+    site = Site(now=lambda: AT, pin="271828")
+    held = msgspec.structs.replace(
+        site.rollouts[WAITING], holds=[Hold.GATE_FAIL], pin_needed=True, waivers_needed=2
+    )
+    site.put(held)
+    async with seated(tmp_path, site) as seat:
         await seat.press("f2")
         await seat.shows(f"> {WAITING}")
         await seat.press("e")

@@ -446,7 +446,7 @@ def test_revoked(roll_back: bool) -> None:  # noqa: FBT001 - a row of the table
     assert step.event.facts["committed"] == ("roll_back" if roll_back else "stay")
     assert step.event.facts["permits_cancelled"] == ["g1", "g3"]
     assert (step.event.facts["voided"], step.event.facts["reason"]) == (["bob"], "wrong ticket")
-    assert header.last_order == "olga revoked it at 09:00:00 UTC: wrong ticket"
+    assert header.last_order == "olga took the approval back at 09:00:00 UTC: wrong ticket"
 
 
 def test_revoked_before_it_was_approved() -> None:

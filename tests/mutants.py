@@ -75,7 +75,9 @@ AIMS: dict[str, Aim] = {
     f"{GATEWAY}/update/moves.py": Aim(UPDATE),
     f"{GATEWAY}/update/record.py": Aim(UPDATE),
     f"{ROLLOUT}/machine.py": Aim(("site_proxy/rollout/test_machine.py",)),
-    f"{ROLLOUT}/holds.py": Aim(("site_proxy/rollout/test_machine.py",)),
+    f"{ROLLOUT}/holds.py": Aim(
+        ("site_proxy/rollout/test_machine.py", "site_proxy/rollout/test_approval_hold.py")
+    ),
     f"{ROLLOUT}/gate.py": Aim(GATE),
     f"{ROLLOUT}/goals.py": Aim(GATE),
     f"{ROLLOUT}/compare.py": Aim(GATE),
@@ -102,6 +104,11 @@ AIMS: dict[str, Aim] = {
     f"{SITE}/alarms/life.py": Aim(("site_proxy/alarms/test_life.py",)),
     f"{SITE}/alarms/rates.py": Aim(("site_proxy/alarms/test_rates.py",)),
     f"{SITE}/alarms/pages/say.py": Aim(("site_proxy/alarms/test_pages.py",)),
+    f"{ROLLOUT}/mandate.py": Aim(("site_proxy/rollout/test_mandate.py",)),
+    f"{ROLLOUT}/signatures.py": Aim(("site_proxy/rollout/test_signatures.py",)),
+    f"{ROLLOUT}/revocation.py": Aim(("site_proxy/rollout/test_signatures.py",)),
+    f"{ROLLOUT}/policies.py": Aim(("site_proxy/rollout/test_policies.py",)),
+    f"{SITE}/signing/lock.py": Aim(("site_proxy/signing/test_lock.py",)),
     f"{SITE}/audit/tree.py": Aim(("site_proxy/audit/test_tree.py",)),
     f"{SITE}/audit/verify.py": Aim(
         ("site_proxy/audit/test_verify.py", "site_proxy/audit/test_verify_audit.py")

@@ -127,7 +127,7 @@ async def _assemble(
     )
     register = Register(store, authority, folder=paths.drops, life=life(config))
     await register.load()
-    site = await Site.open(store, inventory, config.rollout, paths.audit_key, clocks)
+    site = await Site.open(store, inventory, config.rollout, paths.audit_key, clocks, paths.pins)
     journal = await stack.enter_async_context(
         await Journal.open(paths.journal, config.telemetry.journal)
     )

@@ -21,6 +21,11 @@ class StatePaths:
         return self.root / "audit.key"
 
     @property
+    def pins(self) -> Path:
+        """What people prove their signatures by, one file each."""
+        return self.root / "pins"
+
+    @property
     def journal(self) -> Path:
         """The telemetry write-ahead log."""
         return self.root / "wal"

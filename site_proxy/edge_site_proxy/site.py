@@ -171,6 +171,7 @@ class Site:
         settings: SiteSettings,
         key_file: Path,
         clocks: Clocks,
+        pins_folder: Path | None = None,
     ) -> "Site":
         """Read everything back, count one epoch up, and look once at everything.
 
@@ -178,9 +179,9 @@ class Site:
             store: from `open_store`; the caller closes it.
             inventory: the gateways of the site.
             settings: as configured.
-            key_file: the audit log's private key; made with mode 0600 where there is none. The
-                folder `pins` beside it holds the PINs.
+            key_file: the audit log's private key; made with mode 0600 where there is none.
             clocks: wall, monotonic, and the quality of the first.
+            pins_folder: holds the PINs; `pins` beside the key where none is named.
 
         Raises:
             ConfigurationError: the policy contradicts itself, or the key file.
@@ -198,7 +199,9 @@ class Site:
         bounds = Bounds(settings.review_open_max, settings.review_expire_s)
         pulls = Pulls(world, store)
         reconciler = Reconciler(world, store, alarms, pulls)
-        pins = await Pins.open(store, Vault(key_file.with_name("pins")), clocks.monotonic)
+        pins = await Pins.open(
+            store, Vault(pins_folder or key_file.with_name("pins")), clocks.monotonic
+        )
         site = cls(
             _Parts(
                 world=world,

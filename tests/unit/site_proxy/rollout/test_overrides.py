@@ -8,6 +8,7 @@ import pytest
 
 from edge_core.contracts.api import AlarmState, Priority
 from edge_core.contracts.rollout import GateLimits, RolloutState
+from edge_site_proxy.alarms.pages.queue import pages
 from edge_site_proxy.fleet.watch import Watch
 from edge_site_proxy.rollout.evidence import EMPTY, History
 from edge_site_proxy.rollout.orders import Sender
@@ -92,7 +93,7 @@ async def test_a_page(tmp_path: Path) -> None:
         assert alarm.priority is Priority.P1
         assert "operators turn it down on 1 gateways" in alarm.what
         assert alarm.runbook.endswith("operator-overrides.md")
-        assert len(await here.site.alarms.pages_due()) == 1
+        assert len(await here.site.store.read(pages)) == 1
         await here.site.desk.roll_back(here.rollout(V2).id, "the shift says so", Sender("o", None))
         await here.until(V2, RolloutState.ROLLED_BACK)
         await watch(here).look()

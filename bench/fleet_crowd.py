@@ -6,6 +6,7 @@ fetches what the site wants only when that changed, and what is refused for now 
 
 import asyncio
 import random
+import ssl
 import zlib
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
@@ -25,6 +26,7 @@ from edge_core.journal.layout import crc32c
 QUIET_S: Final = 30.0
 JITTER: Final = 0.2
 RETRIES_MAX: Final = 50
+RECONNECT_S: Final = 5.0
 FETCH: Final = request("GET", "/gateway/v1/desired")
 BATCH_BYTES: Final = 9_000  # of one OTLP request before gzip, about a third of it after
 
@@ -45,6 +47,7 @@ class Crowd:
 
     Attributes:
         retries: answers that said "not now".
+        reconnects: connections that were broken off before the first answer, and made again.
         refused: answers that said anything else than yes.
     """
 
@@ -53,6 +56,7 @@ class Crowd:
     gateways: dict[str, Gateway]
     seed: int = 7
     retries: int = 0
+    reconnects: int = 0
     refused: list[str] = field(default_factory=list)
     _batch: bytes = b""
 
@@ -70,16 +74,27 @@ class Crowd:
     async def connect(self) -> None:
         """Everybody at once, each until it knows what the site wants of it."""
         context = client_context(self.made.ca)
-        for serial, gateway in self.gateways.items():
-            context.load_cert_chain(self.made.chain(serial))
-            gateway.link = Link(context)
+        for gateway in self.gateways.values():
+            gateway.link = self._link(context, gateway)
 
         async def one(gateway: Gateway) -> None:
-            assert gateway.link is not None
-            answer = await gateway.link.open(self.daemon.port, FETCH)
-            assert answer.status == 200, answer
+            while True:
+                assert gateway.link is not None
+                try:
+                    answer = await gateway.link.open(self.daemon.port, FETCH)
+                except OSError:
+                    self.reconnects += 1
+                    await asyncio.sleep(around(RECONNECT_S))
+                    gateway.link = self._link(context, gateway)
+                    continue
+                assert answer.status == 200, answer
+                return
 
         await self.all_at_once(one)
+
+    def _link(self, context: ssl.SSLContext, gateway: Gateway) -> Link:
+        context.load_cert_chain(self.made.chain(gateway.box.serial))
+        return Link(context)
 
     def disconnect(self) -> None:
         """Everybody falls silent."""

@@ -80,6 +80,7 @@ async def reconnect(crowd: Crowd) -> Figures:
     return {
         "tls_reconnect_s": round(time.monotonic() - began_s, 2),
         "server_cpu_s": round(crowd.daemon.cpu_s() - server_s, 2),
+        "broken_off": crowd.reconnects,
     }
 
 

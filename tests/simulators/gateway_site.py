@@ -22,6 +22,8 @@ from edge_core.contracts.gateway import (
     Desired,
     PermitReply,
     PermitRequest,
+    PullReply,
+    PullRequest,
     RollbackOrder,
     StatusReply,
     StatusReport,
@@ -49,6 +51,9 @@ class GatewaySite:
     authority: Authority
     desired: Desired
     grants: bool = True
+    piece_bytes: int = 1_000_000
+    pulls: list[PullRequest] = field(default_factory=list)
+    sent: list[tuple[str, str | None]] = field(default_factory=list)
     away: bool = False
     refuse_telemetry: bool = False
     reports: list[StatusReport] = field(default_factory=list)
@@ -91,6 +96,7 @@ class GatewaySite:
             web.post("/gateway/v1/status", self._guarded(self._status)),
             web.get("/gateway/v1/desired", self._guarded(self._desired)),
             web.post("/gateway/v1/permit", self._guarded(self._permit)),
+            web.post("/gateway/v1/pull", self._guarded(self._pull)),
             web.post("/gateway/v1/review", self._guarded(self._review)),
             *(
                 web.post(f"/v1/{signal.value}", self._guarded(self._telemetry(signal)))
@@ -139,6 +145,13 @@ class GatewaySite:
             return _json(PermitReply(granted=True, epoch=epoch, valid_s=30.0))
         return _json(PermitReply(granted=False, epoch=epoch, reason="not yet"))
 
+    async def _pull(self, request: web.Request) -> web.Response:
+        self.pulls.append(msgspec.json.decode(await request.read(), type=PullRequest))
+        if len(self.pulls) == 1:
+            reason = "another gateway downloads"
+            return _json(PullReply(granted=False, reason=reason, retry_after_s=0.01))
+        return _json(PullReply(granted=True, bytes=self.piece_bytes, rate_bytes_s=1e9))
+
     async def _review(self, request: web.Request) -> web.Response:
         self.windows.append(msgspec.json.decode(await request.read(), type=SuspectWindow))
         return _json({"taken": 1})
@@ -175,7 +188,9 @@ class GatewaySite:
         return web.Response(body=found.raw, content_type=found.media_type)
 
     async def _blob(self, request: web.Request) -> web.StreamResponse:
-        path = self.layout.blobs.path(request.match_info["digest"])
+        digest = request.match_info["digest"]
+        self.sent.append((digest, request.headers.get("range")))
+        path = self.layout.blobs.path(digest)
         return web.FileResponse(path) if path.is_file() else web.Response(status=404)
 
     async def _referrers(self, request: web.Request) -> web.Response:

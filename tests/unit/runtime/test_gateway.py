@@ -78,6 +78,20 @@ async def test_first_release(rig: Rig) -> None:
         assert stat.S_IMODE(pair.stat().st_mode) == 0o600
 
 
+async def test_metered_download(rig: Rig) -> None:
+    """Metered bytes are asked for, waited for while there are none, and pulled in pieces."""
+    first = rig.workshop.release("1")
+    rig.site.piece_bytes = 500
+    rig.site.assign(first, metered=True)
+    async with rig.running() as running:
+        await settled(running, rig, UpdateState.COMMITTED, first.digest)
+    assert len(rig.site.pulls) > 2
+    assert {each.digest for each in rig.site.pulls} == {first.digest}
+    spans = [span for _, span in rig.site.sent if span is not None]
+    assert any(not span.endswith("-") for span in spans)
+    assert len(rig.site.sent) == len(set(rig.site.sent))  # no piece came twice
+
+
 async def test_update_and_order_back(rig: Rig) -> None:
     """The second release is shadowed, tried and committed; an order takes it back at once.
 

@@ -33,6 +33,15 @@ WRONG = {
     "a bad list of cohorts": ("share = 0.02", "share = 2.0", "share"),
     "an upstream of no kind": ('kind = "folder"', 'kind = "pigeon"', "pigeon"),
     "no TOML at all": ('site = "north"', "site = ", "site.toml"),
+    "rules and a strategy": ("approvals = 1", 'approvals = 1\nstrategy = "1/9/90"', "found both"),
+    "downloads in a zone that is none": (
+        "[rollout.policy]",
+        (
+            '[[rollout.downloads.shift]]\ndays = [1]\nstart = "06:00"\nend = "14:00"\n'
+            'zone = "Atlantis/North"\n\n[rollout.policy]'
+        ),
+        "Atlantis",
+    ),
     "an inventory of another site": ('site = "north"\ndir', 'site = "south"\ndir', "south"),
     "an inventory that is not there": ("inventory.toml", "elsewhere.toml", "elsewhere.toml"),
 }
@@ -101,6 +110,7 @@ INVENTORY = {
     "a serial twice": ("gw-102", "gw-101", "twice"),
     "a zone that is not listed": ('zone = "process"', 'zone = "other"', "other"),
     "an unknown field": ("model =", "mode =", "mode"),
+    "a group of one": ("model =", 'redundancy_group = "p"\nmodel =', "found gw-101 alone"),
 }
 
 

@@ -5,6 +5,8 @@ from datetime import UTC, datetime, timedelta
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from edge_core.contracts.gateway import PermitRequest, UpdateReport, UpdateState
 from edge_core.contracts.rollout import (
@@ -235,6 +237,27 @@ def test_guards(row: Row) -> None:
     else:
         assert isinstance(answer, Deferred)
         assert row.why in answer.reason
+
+
+CELLS = st.lists(
+    st.tuples(st.sampled_from(["L1", "L2"]), st.sampled_from(["C1", "C2", "C3"]), st.booleans()),
+    max_size=12,
+)
+
+
+@given(CELLS, st.sampled_from(["C1", "C2", "C3"]))
+def test_one_open_cell_a_line(others: list[tuple[str, str, bool]], cell: str) -> None:
+    """Whoever else flies, of whatever rollout: yes if and only if no other cell is open (S9)."""
+    neighbours = {
+        f"n{number}": Neighbour(
+            place(f"n{number}", line, at), in_flight=flies, healthy=True, serving=True
+        )
+        for number, (line, at, flies) in enumerate(others)
+    }
+    mine = place("g2", "L1", cell)
+    answer = decide(replace(ASK, place=mine, neighbours=neighbours))
+    open_cells = {at for line, at, flies in others if flies and line == "L1"}
+    assert isinstance(answer, Granted) is (open_cells <= {cell})
 
 
 GRANT = Grant(

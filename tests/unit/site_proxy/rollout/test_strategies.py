@@ -130,8 +130,17 @@ def test_shadow(row: tuple[str, int, int, int]) -> None:
 )
 def test_steps_that_make_no_sense(strategy: str | list[float]) -> None:
     """Neither growing steps to the whole nor shares that sum to it."""
-    with pytest.raises(ConfigurationError, match="strategy: expected blue-green, growing steps"):
+    with pytest.raises(ConfigurationError, match="strategy: expected blue-green") as caught:
         check(policy(strategy))
+    assert str(caught.value).endswith(f"at most 8; found {strategy!r}")
+
+
+def test_a_strategy_may_have_eight_steps() -> None:
+    """And no text of whatever length gets into a message whole."""
+    check(policy("1/2/3/4/5/6/7/72"))
+    with pytest.raises(ConfigurationError) as caught:
+        check(policy("x" * 100))
+    assert str(caught.value).endswith(f"found {'x' * 40!r}")
 
 
 def test_one_way_to_say_it() -> None:

@@ -138,6 +138,7 @@ class Heart:
             safe_mode=desired is not None and desired.safe_mode,
             targets=self._targets,
             generation_seen=record.generation_seen,
+            epoch_seen=record.epoch_seen,
             outbox_waiting=looks.outbox_waiting(),
             disk_free_bytes=looks.disk_free_bytes(),
             faults=list(self._agent.keeper.faults.values())[:16],

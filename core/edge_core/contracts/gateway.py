@@ -154,6 +154,8 @@ class StatusReport(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     outbox_waiting: Count = 0
     disk_free_bytes: Count = 0
     faults: Annotated[list[Reason], Meta(max_length=16)] = []
+    epoch_seen: Count = 0
+    at: Instant | None = None  # by the gateway's own clock, right or wrong
 
 
 class Checkpoint(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -43,8 +43,27 @@ async def approve(context: Context) -> int:
     return context.answer(view, lambda cells: rollout_page(view, cells))
 
 
+async def resume(context: Context) -> int:
+    """Resume a rollout, or gateways that are in CONFLICT with the site's own state."""
+    chosen = context.chosen
+    if (chosen.id is not None) + (chosen.gateway is not None) + chosen.conflicts != 1:
+        raise UsageError("resume: expected a rollout's id, --gateway SERIAL, or --conflicts")
+    if chosen.id is not None:
+        return await _rollout_action(context, "resume")
+    request = ReasonRequest(reason=chosen.reason)
+    if chosen.gateway is not None:
+        return await _gateway_action(context, chosen.gateway, "resume")
+    views = await context.site.change("/v1/conflicts/resume", request, list[GatewayView])
+    return context.answer(views, lambda cells: gateways_page(views, cells))
+
+
+async def declare_dead(context: Context) -> int:
+    """Say that a silent gateway will not come back: its pair and its cell are free again."""
+    return await _gateway_action(context, context.chosen.serial, "declare-dead")
+
+
 async def on_rollout(context: Context) -> int:
-    """Hold, resume or cancel a rollout."""
+    """Hold or cancel a rollout."""
     return await _rollout_action(context, context.chosen.command)
 
 
@@ -108,6 +127,13 @@ async def shelve(context: Context) -> int:
     """Put an alarm aside for some minutes."""
     request = ShelveRequest(minutes=context.chosen.minutes, reason=context.chosen.reason)
     return await _alarm_action(context, "shelve", request)
+
+
+async def _gateway_action(context: Context, serial: str, verb: str) -> int:
+    path = f"/v1/gateways/{part(serial)}/{verb}"
+    request = ReasonRequest(reason=context.chosen.reason)
+    view = await context.site.change(path, request, GatewayView)
+    return context.answer(view, lambda cells: gateways_page([view], cells))
 
 
 async def _rollout_action(context: Context, verb: str) -> int:

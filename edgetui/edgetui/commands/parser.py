@@ -60,7 +60,6 @@ Commands = argparse._SubParsersAction  # noqa: SLF001 - argparse gives this type
 
 ROLLOUT_HELP = {
     "hold": "Hold a rollout: no more permits are granted until it is resumed.",
-    "resume": "Resume a rollout: take the operator's hold away; other holds stay.",
     "cancel": "Cancel a rollout: no gateway is moved any more; who has committed stays.",
 }
 
@@ -77,6 +76,7 @@ def _looking(commands: "Commands[Parser]") -> None:
     _command(commands, "status", look.status)
     _command(commands, "gateways", look.gateways)
     _command(commands, "gateway", look.gateway).add_argument("serial", metavar="SERIAL")
+    _command(commands, "exceptions", look.exceptions)
     _command(commands, "rollouts", look.rollouts)
     _command(commands, "rollout", look.rollout).add_argument("id", metavar="ID")
     _command(commands, "gates", look.gates).add_argument("id", metavar="ID")
@@ -108,6 +108,16 @@ def _acting(commands: "Commands[Parser]") -> None:
         made = _command(commands, name, act.on_rollout, words)
         made.add_argument("id", metavar="ID")
         _reason(made)
+    resume = _command(commands, "resume", act.resume)
+    resume.add_argument(
+        "id", metavar="ID", nargs="?", help="its holds that a person can take away"
+    )
+    resume.add_argument("--gateway", metavar="SERIAL", help="one gateway in CONFLICT")
+    resume.add_argument("--conflicts", action="store_true", help="every gateway in CONFLICT")
+    _reason(resume)
+    dead = _command(commands, "declare-dead", act.declare_dead)
+    dead.add_argument("serial", metavar="SERIAL")
+    _reason(dead)
     rollback = _command(commands, "rollback", act.rollback)
     rollback.add_argument("id", metavar="ID", nargs="?")
     rollback.add_argument("--gateway", metavar="SERIAL")

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
-from edge_core.contracts.api import GatewayView, LineView, Overview
+from edge_core.contracts.api import GatewayException, GatewayView, LineView, Overview
 from edge_core.contracts.gateway import HealthWindow
 from edge_core.contracts.rollout import TERMINAL
 from edgetui.present.bars import trend
@@ -59,10 +59,16 @@ def doing(view: GatewayView) -> str:
         return "not enrolled"
     if view.stale:
         return "STALE: no word from it"
+    if view.exceptions:
+        return f"{exception_words(view.exceptions[0])}: {view.exceptions[0].why}"
     if view.safe_mode:
         return "SAFE MODE: model's safe output"
     if view.rollback_wanted:
         return "rollback ordered"
+    return _at_work(view)
+
+
+def _at_work(view: GatewayView) -> str:
     if view.update is None:
         return "no model yet" if view.effective is None else "steady"
     word = view.update.state.value.replace("_", " ")
@@ -94,7 +100,8 @@ def doing_tone(view: GatewayView) -> Tone:
     """What is not as it should be has a colour."""
     if view.stale or not view.enrolled:
         return Tone.P3
-    return Tone.P2 if view.safe_mode or view.rollback_wanted or view.faults else Tone.PLAIN
+    wrong = view.safe_mode or view.rollback_wanted or view.faults or view.exceptions
+    return Tone.P2 if wrong else Tone.PLAIN
 
 
 def heard_tone(view: GatewayView) -> Tone:
@@ -172,6 +179,25 @@ def gateways_page(views: Sequence[GatewayView], cells: int) -> list[Line]:
     return table(gateway_columns(lambda _: 0.0), views, cells, target_of)
 
 
+def exceptions_page(views: Sequence[GatewayException], cells: int) -> list[Line]:
+    """One line an exception, the oldest first."""
+    columns = (
+        Column[GatewayException]("gateway", lambda v: v.serial, 18),
+        Column[GatewayException]("line", lambda v: v.line, 12, rank=2),
+        Column[GatewayException]("asset", lambda v: v.asset, 16, rank=3),
+        Column[GatewayException]("what", exception_words, 16, tone=lambda _: Tone.P2),
+        Column[GatewayException]("for", lambda v: age(v.age_s), 9, right=True),
+        Column[GatewayException]("why", lambda v: v.why, 200),
+    )
+    rows = table(columns, views, cells, lambda v: Target("gateway", v.serial))
+    return rows if views else [say("no gateway stands apart", cells)]
+
+
+def exception_words(view: GatewayException) -> str:
+    """The kind in capitals, as people call it."""
+    return view.kind.value.replace("_", " ").upper()
+
+
 def gateway_page(view: GatewayView, cells: int, late_s: float = 0.0) -> list[Line]:
     """One gateway: its four references, what runs, and how it does."""
     return [
@@ -179,6 +205,13 @@ def gateway_page(view: GatewayView, cells: int, late_s: float = 0.0) -> list[Lin
         BLANK,
         *_references(view, cells),
         *_health(view, cells),
+        *(
+            line
+            for each in view.exceptions
+            for line in folded(
+                f"{exception_words(each)} for {age(each.age_s)}  ", each.why, cells, Tone.P2
+            )
+        ),
         *(line for fault in view.faults for line in folded("FAULT    ", fault, cells, Tone.P2)),
         *(
             say(

@@ -16,11 +16,12 @@ from edge_core.contracts.gateway import (
 )
 from edge_site_proxy.alarms.book import AlarmBook
 from edge_site_proxy.audit.events import Event
-from edge_site_proxy.fleet.changes import ills, noticed
+from edge_site_proxy.fleet.changes import conflict_alarm, ills, marked, noticed
 from edge_site_proxy.fleet.errors import IdentityMismatchError
 from edge_site_proxy.fleet.sightings import Sighting, merge, sighted
 from edge_site_proxy.rollout import tables
 from edge_site_proxy.rollout.evidence import EMPTY, Tally, add
+from edge_site_proxy.rollout.marks import Marks, conflict_of, noted
 from edge_site_proxy.rollout.records import MOVING
 from edge_site_proxy.rollout.tables import TallyKey
 from edge_site_proxy.rollout.wanted import rollback_order
@@ -38,6 +39,8 @@ class _News:
 
     merged: Sighting
     events: list[Event]
+    marks: Marks
+    marked: list[Event]
 
 
 class Intake:
@@ -83,7 +86,8 @@ class Intake:
 
     async def _take(self, serial: str, report: StatusReport) -> None:
         said = sighted(report)
-        if self._news(serial, said).events:
+        news = self._news(serial, said)
+        if news.events or news.marked:
             async with self._world.lock:
                 await self._keep(serial, said)
         else:
@@ -92,14 +96,29 @@ class Intake:
         if said.key >= known.key:
             self._world.heard[serial] = self._world.clocks.monotonic()
         if report.health:
-            await self._take_health(serial, report.health)
+            # What a swapped model did speaks for or against no release; it is kept all the same.
+            clean = self._world.noted(serial).drift is None
+            await self._take_health(serial, report.health, clean=clean)
         self._world.wake.set()
 
     def _news(self, serial: str, said: Sighting) -> _News:
         old = self._world.sightings.get(serial)
         merged = merge(old, said)
         place = self._world.plant.place(serial)
-        return _News(merged, noticed(self._world, place, old, merged))
+        before = self._world.noted(serial)
+        conflict = conflict_of(
+            merged.report,
+            self._world.desired.get(serial),
+            self._world.epoch,
+            self._world.attempts_of(serial),
+        )
+        marks = noted(before, old, merged, conflict, self._world.clocks.now())
+        return _News(
+            merged,
+            noticed(self._world, place, old, merged),
+            marks,
+            marked(serial, before, marks),
+        )
 
     async def _keep(self, serial: str, said: Sighting) -> None:
         """Under the lock: look again, since another report may have said the same meanwhile."""
@@ -110,6 +129,10 @@ class Intake:
 
         def mutate(tx: Tx) -> None:
             tables.save_sighting(tx.db, serial, now, news.merged)
+            if news.marked:
+                tables.save_marks(tx, serial, news.marks, news.marked[-1])
+            if news.marks.conflict is not None and not self._conflicts():
+                self._alarms.raise_in(tx, conflict_alarm(serial, news.marks.conflict))
             for key, call in after.items():
                 if key not in before:
                     self._alarms.raise_in(tx, call)
@@ -117,11 +140,16 @@ class Intake:
                 self._alarms.clear_in(tx, key)
             tx.touch("gateway", serial)
 
-        if news.events:
-            await self._store.change(f"gateway:{serial}", news.events, mutate)
+        if news.events or news.marked:
+            events = [*news.events, *news.marked]
+            await self._store.change(f"gateway:{serial}", events, mutate)
             self._alarms.wake.set()
+        world.marks[serial] = news.marks
         world.believe(serial, said)
         world.heard_at[serial] = now
+
+    def _conflicts(self) -> bool:
+        return any(each.conflict is not None for each in self._world.marks.values())
 
     async def _observe(self, serial: str, said: Sighting) -> None:
         world, now = self._world, self._world.clocks.now()
@@ -130,13 +158,13 @@ class Intake:
         world.heard_at[serial] = now
         await self._store.observe(lambda db: tables.save_sighting(db, serial, now, merged))
 
-    async def _take_health(self, serial: str, windows: list[HealthWindow]) -> None:
+    async def _take_health(self, serial: str, windows: list[HealthWindow], *, clean: bool) -> None:
         known = [window for window in windows if self._known(serial, window.digest)]
 
         def mutate(db: Database) -> dict[TallyKey, Tally]:
             fresh: dict[TallyKey, Tally] = {}
             for window in known:
-                if not tables.take_window(db, serial, window):
+                if not tables.take_window(db, serial, window) or not clean:
                     continue
                 key = (serial, window.digest, window.role)
                 tally = fresh.get(key) or tables.load_tally(db, key) or EMPTY
@@ -162,10 +190,14 @@ class Intake:
         )
         desired = world.desired.get(serial)
         seen = world.sightings[serial].report if serial in world.sightings else None
-        behind = desired is not None and (
-            seen is None
-            or seen.generation_seen < desired.generation
-            or seen.safe_mode != desired.safe_mode
+        behind = (
+            desired is not None
+            and world.noted(serial).conflict is None
+            and (
+                seen is None
+                or seen.generation_seen < desired.generation
+                or seen.safe_mode != desired.safe_mode
+            )
         )
         busy = moving or behind or rollback_order(world, serial) is not None
         return world.settings.busy_s if busy else world.settings.quiet_s

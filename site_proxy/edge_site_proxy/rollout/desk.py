@@ -7,8 +7,10 @@ from edge_core.contracts.api import ApproveRequest
 from edge_core.contracts.gateway import RollbackOrder
 from edge_core.contracts.rollout import Plan, RolloutState
 from edge_site_proxy.audit.events import Event, Facts
+from edge_site_proxy.fleet.changes import CONFLICT_KEY
 from edge_site_proxy.rollout import orders, tables
 from edge_site_proxy.rollout.errors import NoSuchRolloutError, OrderRefusedError
+from edge_site_proxy.rollout.marks import Mark, Marks
 from edge_site_proxy.rollout.orders import Sender
 from edge_site_proxy.rollout.planner import current_rollout, rollout_id
 from edge_site_proxy.rollout.reconciler import SITE, Reconciler
@@ -146,7 +148,7 @@ class Desk:
     async def roll_back(self, name: str, reason: str, sender: Sender) -> Rollout:
         """Take everybody off. Raises what `orders.roll_back` raises."""
         async with self._world.lock:
-            epoch = self._world.epoch + 1
+            epoch = self._next_epoch()
             step = orders.roll_back(
                 self.rollout(name), reason, sender, epoch, self._world.clocks.now()
             )
@@ -170,7 +172,7 @@ class Desk:
                 raise OrderRefusedError(
                     f"gateway {serial}: expected a model to leave, it has not reported one"
                 )
-            epoch = world.epoch + 1
+            epoch = self._next_epoch()
             await self._raise_epoch(sender.who, epoch, f"rollback of gateway {serial}")
             order = RollbackOrder(from_digest=running, epoch=epoch, reason=reason)
             await self._wish(
@@ -225,6 +227,72 @@ class Desk:
 
         await self._store.change(who, [*events.values()], mutate)
         self._world.wishes.update(wishes)
+        self._world.wake.set()
+
+    def _next_epoch(self) -> int:
+        """Higher than any that a gateway has heard: what a person orders now must count."""
+        heard = (each.report.epoch_seen for each in self._world.sightings.values())
+        return max(self._world.epoch, *heard, 0) + 1
+
+    async def resume_gateways(self, serials: list[str], reason: str, sender: Sender) -> None:
+        """Take *serials* out of CONFLICT: what they run is taken over, and this site is in charge.
+
+        Raises:
+            UnknownGatewayError: one is not in the inventory; nothing was done.
+            OrderRefusedError: one is in no conflict; nothing was done.
+        """
+        world = self._world
+        async with world.lock:
+            for serial in serials:
+                world.plant.place(serial)
+                if world.noted(serial).conflict is None:
+                    raise OrderRefusedError(
+                        f"gateway {serial}: expected one in CONFLICT, found none noted"
+                    )
+            epoch = self._next_epoch()
+            await self._raise_epoch(sender.who, epoch, "gateways resumed out of conflict")
+            await self._mark(
+                sender.who,
+                {serial: replace(world.noted(serial), conflict=None) for serial in serials},
+                "gateway.conflict_settled",
+                {"reason": reason},
+            )
+            # In one go, or a heartbeat that comes between would find the same conflict again.
+            await self._reconciler.tell()
+
+    async def declare_dead(self, serial: str, reason: str, sender: Sender) -> None:
+        """Say that *serial* will not come back as it is: its pair and its cell are free again.
+
+        Raises:
+            UnknownGatewayError: no such gateway.
+            OrderRefusedError: it is heard.
+        """
+        world = self._world
+        async with world.lock:
+            world.plant.place(serial)
+            if world.reachable(serial):
+                raise OrderRefusedError(
+                    f"gateway {serial}: expected a silent one, it was heard "
+                    f"{world.age_s(serial) or 0.0:.0f} s ago"
+                )
+            mark = Mark(since=world.clocks.now(), why=reason, who=sender.who)
+            marks = {serial: replace(world.noted(serial), dead=mark)}
+            await self._mark(sender.who, marks, "gateway.declared_dead", {"reason": reason})
+            await self._reconciler.free(serial, f"declared dead by {sender.who}")
+
+    async def _mark(self, who: str, marks: dict[str, Marks], kind: str, facts: Facts) -> None:
+        events = {serial: Event(kind, serial, facts) for serial in marks}
+        left = {**self._world.marks, **marks}
+        conflicts = any(each.conflict is not None for each in left.values())
+
+        def mutate(tx: Tx) -> None:
+            for serial, mark in marks.items():
+                tables.save_marks(tx, serial, mark, events[serial])
+            if not conflicts:
+                self._reconciler.alarms.clear_in(tx, CONFLICT_KEY)
+
+        await self._store.change(who, [*events.values()], mutate)
+        self._world.marks.update(marks)
         self._world.wake.set()
 
     async def _raise_epoch(self, who: str, epoch: int, why: str) -> None:

@@ -6,6 +6,7 @@ from edge_core.contracts.gateway import Outcome, PermitRequest, UpdateState
 from edge_core.contracts.plant import GatewayPlace
 from edge_core.contracts.rollout import GateReport, RolloutState
 from edge_site_proxy.fleet.sightings import IN_FLIGHT
+from edge_site_proxy.rollout.apart import held
 from edge_site_proxy.rollout.evidence import EMPTY, Tally, pooled
 from edge_site_proxy.rollout.facts import ABSENT, STUCK, Facts, Standing
 from edge_site_proxy.rollout.gate import Case, Control, History, Subject, judge
@@ -82,7 +83,11 @@ def case(world: World, rollout: Rollout, number: int) -> Case:
     return Case(
         cohort=cohort.name,
         limits=plan.policy.gate,
-        subjects={serial: _subject(world, rollout, serial, baseline) for serial in cohort.members},
+        subjects={
+            serial: _subject(world, rollout, serial, baseline)
+            for serial in cohort.members
+            if world.noted(serial).drift is None
+        },
         controls=_controls(world, rollout, baseline),
         shadow_needed=plan.rollback_to is not None and plan.policy.shadow_pairs_min > 0,
     )
@@ -99,8 +104,12 @@ def veto_of(world: World, rollout: Rollout, serial: str) -> str | None:
     update = sighting.update(digest)
     if update is None:
         return None
-    settled = update.state in {UpdateState.TRIAL, UpdateState.COMMITTED}
-    if settled and report.effective == digest and report.running not in {None, digest}:
+    # Once committed it is no word about the release: somebody has swapped the model by hand.
+    if (
+        update.state is UpdateState.TRIAL
+        and report.effective == digest
+        and report.running not in {None, digest}
+    ):
         return f"digest_mismatch: the worker says it loaded {report.running}"
     ordered = rollout.state is RolloutState.ROLLING_BACK or world.wish(serial).rollback is not None
     if update.state in {UpdateState.ROLLED_BACK, *STUCK} and not ordered:
@@ -144,9 +153,19 @@ def ask(world: World, serial: str, request: PermitRequest) -> Ask:
         left_s=left_s,
         safety=place.zone in world.plant.safety,
         clock_trusted=world.clocks.quality().synchronised,
-        rollback_wanted=rollback_order(world, serial) is not None,
+        rollback_wanted=_to_be_left(world, serial),
         vetoed="" if rollout is None else vetoed(world, rollout),
+        held=held(world, serial),
     )
+
+
+def _to_be_left(world: World, serial: str) -> bool:
+    """Whether *serial* is to go back first; where that failed, forward is all that is left."""
+    order, sighting = rollback_order(world, serial), world.sightings.get(serial)
+    if order is None or sighting is None:
+        return order is not None
+    update = sighting.update(order.from_digest)
+    return update is None or update.state not in STUCK
 
 
 def neighbour(world: World, place: GatewayPlace) -> Neighbour:
@@ -154,7 +173,8 @@ def neighbour(world: World, place: GatewayPlace) -> Neighbour:
     serial = place.serial
     sighting = world.sightings.get(serial)
     busy = flying(world, serial)
-    if sighting is None:
+    dead = world.noted(serial).dead is not None
+    if sighting is None or dead:
         return Neighbour(place, busy is not None, healthy=False, serving=False, why=busy or "")
     report = sighting.report
     ills = {
@@ -177,7 +197,7 @@ def neighbour(world: World, place: GatewayPlace) -> Neighbour:
 def flying(world: World, serial: str) -> str | None:
     """Why *serial* may be changing its model right now, or None."""
     sighting = world.sightings.get(serial)
-    if sighting is not None:
+    if sighting is not None and world.noted(serial).dead is None:
         for digest, attempt in sighting.attempts.items():
             if sighting.flying(digest):
                 return f"{attempt.update.state.value} as last reported"
@@ -209,7 +229,7 @@ def _controls(world: World, rollout: Rollout, baseline: Mapping[str, History]) -
     canary = set(rollout.members_to(rollout.header.cohort))
     found = []
     for serial, history in baseline.items():
-        if serial in canary:
+        if serial in canary or world.noted(serial).drift is not None:
             continue
         tally = _tally(world, serial, back.digest, "committed")
         meanwhile = History(

@@ -21,6 +21,7 @@ from edge_site_proxy.rollout.windows import describe, fits
 DRIFT = 0.01  # bound on how much a gateway's clock may run slower than ours
 MARGIN_S = 5.0  # longest way of a report from gateway to here; older ones are dropped
 ROLLBACK_S = 30.0  # time kept in a change window for a way back
+HELD_RETRY_S = 30.0  # a gateway that is held alone waits for a person
 USEFUL_S = 1.0  # what is left of a lease must be worth sending
 
 
@@ -50,6 +51,7 @@ class Ask:
         clock_trusted: whether wall time may open a window.
         rollback_wanted: whether it is under an order to go back.
         vetoed: a deterministic refusal of this release somewhere in the plant.
+        held: why this gateway alone may not change, whatever its rollout does.
         now: wall time.
     """
 
@@ -65,6 +67,7 @@ class Ask:
     clock_trusted: bool = True
     rollback_wanted: bool = False
     vetoed: str = ""
+    held: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +89,8 @@ class Deferred:
 def decide(ask: Ask) -> Granted | Deferred:
     """Whether the gateway may activate."""
     rollout = ask.rollout
+    if ask.held:
+        return Deferred(f"DEFER: {ask.held}"[:500], HELD_RETRY_S)
     if rollout is None or ask.request.digest != rollout.digest:
         return Deferred("this release is not assigned to the gateway", 30.0)
     reason = _refusal(ask, rollout)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from edge_core.contracts.artefact import ReleaseRef
 from edge_core.contracts.plant import GatewayPlace
 from edge_core.contracts.rollout import Cohort, Plan, RolloutState
+from edge_site_proxy.rollout.apart import held
 from edge_site_proxy.rollout.cohorts import cohorts
 from edge_site_proxy.rollout.errors import UnplannableError
 from edge_site_proxy.rollout.records import IN_PROGRESS, Arrived, Rollout
@@ -56,12 +57,13 @@ def prospect(world: World, rollout: Rollout) -> Prospect:
 def _parts(
     world: World, rollout: Rollout, places: list[GatewayPlace], *, serving: bool
 ) -> list[Cohort]:
-    """The cohorts, with silent gateways last where the rules allow that."""
+    """The cohorts, with those that are silent or held alone last where the rules allow that."""
     # At the first start nobody was heard yet; that is not the same as silent.
     silent = frozenset(
         place.serial
         for place in places
-        if place.serial in world.sightings and not world.reachable(place.serial)
+        if place.serial in world.sightings
+        and (not world.reachable(place.serial) or held(world, place.serial))
     )
     rules, safety = world.settings.policy.cohorts, world.plant.safety
     try:

@@ -45,7 +45,7 @@ class Reconciler:
     def __init__(self, world: World, store: Store, alarms: AlarmBook) -> None:
         self._world = world
         self._store = store
-        self._alarms = alarms
+        self.alarms = alarms
         self._timers_saved = world.started
 
     async def run(self) -> None:
@@ -72,7 +72,7 @@ class Reconciler:
             await self._settle_grants()
             for rollout in list(self._world.rollouts.values()):
                 await self._move(rollout.id)
-            await self._tell()
+            await self.tell()
         await self._save_timers()
 
     async def _settle_grants(self) -> None:
@@ -91,6 +91,12 @@ class Reconciler:
             )
             if why is not None:
                 await self._settle(grant, why)
+
+    async def free(self, serial: str, why: str) -> None:
+        """Count the permit of *serial* as settled, if one is out. The caller holds the lock."""
+        grant = self._world.grants.get(serial)
+        if grant is not None:
+            await self._settle(grant, why)
 
     async def _settle(self, grant: Grant, why: str) -> None:
         facts = {"rollout": grant.rollout, "attempt": grant.attempt, "why": why}
@@ -133,9 +139,9 @@ class Reconciler:
                 if begun in baselines:
                     tables.save_baseline(tx, *begun, baselines[begun], step.event)
                 for call in step.alarms:
-                    self._alarms.raise_in(tx, call)
+                    self.alarms.raise_in(tx, call)
                 for key in step.cleared:
-                    self._alarms.clear_in(tx, key)
+                    self.alarms.clear_in(tx, key)
 
         await self._store.change(who, [step.event for step in steps], mutate)
         self._world.baselines.update(baselines)
@@ -143,11 +149,14 @@ class Reconciler:
             self._world.rollouts[step.rollout.id] = step.rollout
             self._world.phase_s(step.rollout)
             log.info("rollout.changed", rollout=step.rollout.id, event_kind=step.event.kind)
-        self._alarms.wake.set()
+        self.alarms.wake.set()
         self._world.wake.set()
 
-    async def _tell(self) -> None:
-        """Give each gateway a new generation of its desired state where that differs."""
+    async def tell(self) -> None:
+        """Give each gateway a new generation of its desired state where that differs.
+
+        The caller holds the lock.
+        """
         changed = [
             desired
             for place in self._world.plant.inventory.gateways
@@ -177,6 +186,8 @@ class Reconciler:
             same = replace(new, generation=old.generation, epoch=old.epoch) == old
             if same and seen <= old.generation:
                 return None
+            if world.noted(serial).conflict is not None and _same_wishes(old, new):
+                return None
         last = max(seen, old.generation if old is not None else 0)
         return replace(new, generation=last + 1, epoch=world.epoch)
 
@@ -197,6 +208,12 @@ class Reconciler:
             note_changes(db, [], [("rollout", name) for name in names], world.clocks.now())
 
         await self._store.observe(mutate)
+
+
+def _same_wishes(old: Desired, new: Desired) -> bool:
+    """Whether a gateway that is given no assignment would be told nothing else either."""
+    same = replace(new, generation=old.generation, epoch=old.epoch, assignment=old.assignment)
+    return same == old
 
 
 def _told(desired: Desired) -> Event:

@@ -13,6 +13,7 @@ from edge_site_proxy.audit.events import Event
 from edge_site_proxy.fleet.sightings import Sighting
 from edge_site_proxy.rollout.evidence import Tally
 from edge_site_proxy.rollout.gate import History
+from edge_site_proxy.rollout.marks import Marks
 from edge_site_proxy.rollout.records import Arrived, Grant, Header, Rollout
 from edge_site_proxy.store import Tx
 from edge_site_proxy.store.rows import find, load
@@ -100,6 +101,16 @@ def load_wishes(db: Database) -> dict[str, Wish]:
 def save_wish(tx: Tx, serial: str, wish: Wish, by: Event) -> None:
     """Replace what is wanted of *serial*."""
     tx.put("wishes", serial, wish, by=by)
+
+
+def load_marks(db: Database) -> dict[str, Marks]:
+    """What is noted of gateways beside their reports, by serial."""
+    return load(db, "marks", Marks)
+
+
+def save_marks(tx: Tx, serial: str, marks: Marks, by: Event) -> None:
+    """Replace what is noted of *serial*."""
+    tx.put("marks", serial, marks, by=by)
 
 
 def load_desired(db: Database) -> dict[str, Desired]:

@@ -22,6 +22,7 @@ from edge_site_proxy.rollout import tables
 from edge_site_proxy.rollout.cohorts import safety_zones
 from edge_site_proxy.rollout.evidence import Tally
 from edge_site_proxy.rollout.gate import History
+from edge_site_proxy.rollout.marks import UNMARKED, Marks
 from edge_site_proxy.rollout.records import Arrived, Grant, Rollout
 from edge_site_proxy.rollout.tables import TallyKey, Wish
 
@@ -133,6 +134,7 @@ class World:
     suspects: set[str] = field(default_factory=set)
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     wake: asyncio.Event = field(default_factory=asyncio.Event)
+    marks: dict[str, Marks] = field(default_factory=dict)
 
     @classmethod
     def load(cls, db: Database, plant: Plant, settings: SiteSettings, clocks: Clocks) -> "World":
@@ -158,6 +160,7 @@ class World:
             timers=tables.load_timers(db),
             # A permit of an earlier run counts as given just now: never too short.
             granted=dict.fromkeys(grants, started),
+            marks=tables.load_marks(db),
         )
         for serial, (_, sighting) in sightings.items():
             world._suspect(serial, sighting)
@@ -220,6 +223,16 @@ class World:
             if rollout.open and rollout.digest == digest:
                 return rollout.plan.policy.gate
         return self.settings.policy.gate
+
+    def noted(self, serial: str) -> Marks:
+        """What is noted of *serial* beside what it reports."""
+        return self.marks.get(serial, UNMARKED)
+
+    def attempts_of(self, serial: str) -> dict[str, int]:
+        """The newest attempt at each release that was ever ordered of *serial*."""
+        return {
+            each.digest: each.header.attempts.get(serial, 1) for each in self.rollouts.values()
+        }
 
     def wish(self, serial: str) -> Wish:
         """What people want of *serial*."""

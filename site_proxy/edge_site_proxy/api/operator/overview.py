@@ -22,6 +22,7 @@ from edge_site_proxy.audit.log import size_of
 from edge_site_proxy.fleet.errors import UnknownGatewayError
 from edge_site_proxy.fleet.views import gateway_view, line_views
 from edge_site_proxy.rollout import tables
+from edge_site_proxy.rollout.apart import exceptions
 from edge_site_proxy.rollout.errors import RolloutChangedError
 from edge_site_proxy.rollout.views import view
 from edge_site_proxy.store.feed import cursor_last
@@ -47,6 +48,10 @@ class OverviewCalls:
             Route("/v1/gateways/{serial}", self.gateway),
             Route("/v1/gateways/{serial}/rollback", self.rollback, methods=["POST"]),
             Route("/v1/gateways/{serial}/snapshot", self.snapshot, methods=["POST"]),
+            Route("/v1/gateways/{serial}/resume", self.resume, methods=["POST"]),
+            Route("/v1/gateways/{serial}/declare-dead", self.declare_dead, methods=["POST"]),
+            Route("/v1/conflicts/resume", self.resume_all, methods=["POST"]),
+            Route("/v1/exceptions", self.exceptions),
             Route("/v1/safe-mode", self.safe_mode, methods=["POST"]),
         ]
 
@@ -129,6 +134,42 @@ class OverviewCalls:
         await self._site.desk.ask_snapshot(serial, name, order.reason, sender)
         await self._site.reconcile()
         return answer(request, Snapshot(id=name, serial=serial, requested=now))
+
+    async def exceptions(self, request: Request) -> Response:
+        """Every gateway that stands apart, and why."""
+        await self._desk.caller(request)
+        return answer(request, exceptions(self._site.world))
+
+    async def resume(self, request: Request) -> Response:
+        """Take one gateway out of CONFLICT."""
+        sender = await self._desk.sender(request, Action.RESUME)
+        order = await body_of(request, ReasonRequest)
+        serial = request.path_params["serial"]
+        await self._site.desk.resume_gateways([serial], order.reason, sender)
+        return answer(request, await self._view(serial))
+
+    async def resume_all(self, request: Request) -> Response:
+        """Take every gateway out of CONFLICT."""
+        sender = await self._desk.sender(request, Action.RESUME)
+        order = await body_of(request, ReasonRequest)
+        world = self._site.world
+        serials = [
+            place.serial
+            for place in world.plant.inventory.gateways
+            if world.noted(place.serial).conflict is not None
+        ]
+        if serials:
+            await self._site.desk.resume_gateways(serials, order.reason, sender)
+        return answer(request, [await self._view(serial, health=0) for serial in serials])
+
+    async def declare_dead(self, request: Request) -> Response:
+        """Free what a gateway that will not come back holds."""
+        sender = await self._desk.sender(request, Action.DECLARE_DEAD)
+        order = await body_of(request, ReasonRequest)
+        serial = request.path_params["serial"]
+        await self._site.desk.declare_dead(serial, order.reason, sender)
+        await self._site.reconcile()
+        return answer(request, await self._view(serial))
 
     async def safe_mode(self, request: Request) -> Response:
         """One gateway or one line, into or out of safe mode."""

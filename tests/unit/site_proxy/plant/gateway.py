@@ -59,6 +59,11 @@ class Gateway:
     deferred: list[str] = field(default_factory=list)
     safe_mode: bool = False
     generation_seen: int = 0
+    epoch_seen: int = 0
+    swapped: str | None = None  # what somebody made the worker load by hand
+    unloaded: bool = False  # its worker runs nothing just now
+    orders_done: dict[str, int] = field(default_factory=dict)  # as the update machine keeps them
+    stuck: bool = False  # nothing that a rollback could return to loads here
 
     @property
     def effective(self) -> str | None:
@@ -74,8 +79,10 @@ class Gateway:
         """One heartbeat, and whatever follows from its answer."""
         reply = await site.take_status(self.serial, self.report())
         if reply.desired_etag != self.etag:
-            self.etag, self.desired = await site.desired(self.serial)
-            self.generation_seen = self.desired.generation
+            self.etag, told = await site.desired(self.serial)
+            if told.generation >= self.generation_seen and told.epoch >= self.epoch_seen:
+                self.desired = told
+                self.generation_seen, self.epoch_seen = told.generation, told.epoch
         await self.act(site)
 
     async def act(self, site: Site) -> None:
@@ -85,9 +92,11 @@ class Gateway:
             return
         self.safe_mode = desired.safe_mode
         order = desired.rollback
-        if order is not None and order.from_digest in {self.effective, self.candidate}:
-            self.roll_back(order.from_digest, order.reason)
-            return
+        if order is not None and order.epoch > self.orders_done.get(order.from_digest, -1):
+            self.orders_done[order.from_digest] = order.epoch
+            if order.from_digest in {self.effective, self.candidate}:
+                self.roll_back(order.from_digest, order.reason)
+                return
         if self.state is UpdateState.TRIAL:
             self.go_on_trial()
             return
@@ -124,9 +133,10 @@ class Gateway:
         """Ask for a permit; with one, begin the trial."""
         request = PermitRequest(digest=digest, attempt=attempt, boot_epoch=self.boot_epoch)
         reply = await site.permit(self.serial, request)
-        if not reply.granted:
+        if not reply.granted or reply.epoch < self.epoch_seen:
             self.deferred.append(reply.reason)
             return
+        self.epoch_seen = reply.epoch
         self.permits += 1
         self.candidate, self.trial_beats = digest, 0
         self.say(digest, attempt, UpdateState.TRIAL)
@@ -147,6 +157,15 @@ class Gateway:
 
     def roll_back(self, digest: str, reason: str) -> None:
         """To the release before; needs no bytes."""
+        if self.stuck:
+            self.update = UpdateReport(
+                digest=digest,
+                attempt=1,
+                state=UpdateState.ROLLBACK_FAILED,
+                outcome=Outcome.FAILED_ROLLBACK,
+                reason="no other verified version on this gateway",
+            )
+            return
         if self.candidate == digest:
             self.candidate = None
         elif self.committed == digest:
@@ -188,13 +207,14 @@ class Gateway:
                 candidate=self.candidate,
             ),
             effective=self.effective,
-            running=self.effective,
+            running=None if self.unloaded else self.swapped or self.effective,
             update=self.update,
             health=self.health(),
             windows=WindowCounts(cut=self.window * SCORED, scored=self.window * SCORED),
             safe_mode=self.safe_mode,
             targets=["linux-amd64/onnxruntime/fp32/b1"],
             generation_seen=self.generation_seen,
+            epoch_seen=self.epoch_seen,
         )
 
     def health(self) -> list[HealthWindow]:

@@ -121,6 +121,8 @@ class Policy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     silent_after_s: Annotated[float, Meta(gt=0)] = 90.0
     approvals: Annotated[int, Meta(ge=1, le=5)] = 1
     windows: list[ChangeWindow] = []
+    catch_up_s: Annotated[float, Meta(ge=0)] = 2_592_000.0  # an approval covers who comes late
+    catch_up_at_once: Annotated[int, Meta(ge=1)] = 3
 
 
 class Cohort(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -179,6 +181,7 @@ class Member(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     reason: Reason = ""
     permit_live: bool = False
     age_s: float | None = None
+    suspect_s: float | None = None  # since it should have moved on
 
 
 class Approval(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

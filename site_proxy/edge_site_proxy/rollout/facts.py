@@ -41,11 +41,17 @@ class Standing:
     runs: bool = False
     permit_live: bool = False
     pairs: int = 0
+    overdue_s: float = 0.0
 
     @property
     def in_flight(self) -> bool:
         """Whether it may be changing its model at this moment."""
         return self.permit_live or self.state in IN_FLIGHT
+
+    @property
+    def suspect(self) -> bool:
+        """Whether it should have moved on by now; nobody else waits for it."""
+        return self.overdue_s > 0
 
     @property
     def done(self) -> bool:
@@ -68,6 +74,7 @@ class Facts:
         waits_for: another rollout of the same model that must end first.
         fresh: what would be planned now, while nothing is approved yet.
         refusal: why nothing can be planned.
+        vetoes: hard vetoes of the release that have not been told since it was completed.
     """
 
     members: Mapping[str, Standing] = field(default_factory=dict)
@@ -77,6 +84,7 @@ class Facts:
     waits_for: str | None = None
     fresh: Plan | None = None
     refusal: str | None = None
+    vetoes: tuple[str, ...] = ()
 
     def standing(self, serial: str) -> Standing:
         """Of a member; one that was never heard of is absent."""

@@ -174,12 +174,16 @@ def resume(rollout: Rollout, reason: str, sender: Sender, now: datetime) -> Step
         TooLateError: it has ended, or is rolling back.
         OrderRefusedError: there is nothing to take away.
     """
-    _check_open(rollout)
+    vetoed = rollout.state is RolloutState.COMPLETED and Hold.GATE_FAIL in rollout.header.holds
+    if not vetoed:
+        _check_open(rollout)
     if rollout.state is RolloutState.ROLLING_BACK:
         raise TooLateError(
             f"rollout {rollout.id}: expected one that can go on, it is rolling back"
         )
     check_seen(rollout, sender)
+    if vetoed:
+        return _answer_vetoes(rollout, reason, now)
     gone = [each for each in rollout.header.holds if each in BY_HAND]
     if not gone:
         raise OrderRefusedError(
@@ -207,6 +211,18 @@ def resume(rollout: Rollout, reason: str, sender: Sender, now: datetime) -> Step
     words = {Hold.GATE_FAIL: "gate", Hold.GATE_INCONCLUSIVE: "inconclusive"}
     keys = tuple(f"rollout/{rollout.id}/{words[each]}" for each in sorted(by_gate))
     return Step(made.rollout, made.event, (), keys)
+
+
+def _answer_vetoes(rollout: Rollout, reason: str, now: datetime) -> Step:
+    """Vetoes that came after the end are answered; whoever said one may try once more."""
+    why = rollout.header.holds[Hold.GATE_FAIL]
+    attempts = dict(rollout.header.attempts)
+    for serial in {veto.partition(":")[0] for veto in rollout.header.vetoes if veto in why}:
+        attempts[serial] = attempts.get(serial, 1) + 1
+    holds = {each: why for each, why in rollout.header.holds.items() if each is not Hold.GATE_FAIL}
+    event = Event("rollout.vetoes_answered", rollout.id, {"vetoes": why, "reason": reason})
+    made = moved(rollout, now, event, holds=holds, attempts=attempts, why="")
+    return Step(made.rollout, made.event, (), (f"rollout/{rollout.id}/gate",))
 
 
 def _new_attempts(rollout: Rollout) -> dict[str, int]:

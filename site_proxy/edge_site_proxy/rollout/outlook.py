@@ -1,22 +1,36 @@
 """From the state in memory to what the machine and the permits look at; reads only."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
-from edge_core.contracts.gateway import Outcome, PermitRequest, UpdateState
+from edge_core.contracts.gateway import Outcome, PermitRequest, UpdateReport, UpdateState
 from edge_core.contracts.plant import GatewayPlace
 from edge_core.contracts.rollout import GateReport, RolloutState
 from edge_site_proxy.fleet.sightings import IN_FLIGHT
 from edge_site_proxy.rollout.apart import held
+from edge_site_proxy.rollout.deadlines import overdue_s
 from edge_site_proxy.rollout.evidence import EMPTY, Tally, pooled
-from edge_site_proxy.rollout.facts import ABSENT, STUCK, Facts, Standing
+from edge_site_proxy.rollout.facts import ABSENT, FAILED, STUCK, Facts, Standing
 from edge_site_proxy.rollout.gate import Case, Control, History, Subject, judge
-from edge_site_proxy.rollout.permits import Ask, Neighbour, lease_s
+from edge_site_proxy.rollout.permits import Ask, CatchUp, Neighbour, lease_s
 from edge_site_proxy.rollout.planner import prospect, waits_for
-from edge_site_proxy.rollout.records import MOVING, PENDING, Rollout
+from edge_site_proxy.rollout.records import IN_PROGRESS, MOVING, PENDING, Rollout
 from edge_site_proxy.rollout.wanted import assigned, rollback_order
 from edge_site_proxy.rollout.world import World
 
-_UNTOUCHED = History(windows=0, bad=0)
+# Why a gateway refused a release, but no word about it: its disk, its record, an order.
+LOCAL_VETOES = frozenset(
+    {
+        "space",
+        "no_target",
+        "known_bad",
+        "below_floor",
+        "rollback_target",
+        "activation",
+        "integrity",
+        "ordered",
+    }
+)
 
 
 def facts(world: World, rollout: Rollout) -> Facts:
@@ -36,6 +50,7 @@ def facts(world: World, rollout: Rollout) -> Facts:
         waits_for=blocked_by,
         fresh=None if plan is None else plan.plan,
         refusal=None if plan is None else plan.refusal,
+        vetoes=late_vetoes(world, rollout),
     )
 
 
@@ -45,7 +60,8 @@ def standing(world: World, rollout: Rollout, serial: str) -> Standing:
     grant = world.grants.get(serial)
     permit_live = grant is not None and grant.digest == rollout.digest
     if sighting is None:
-        return Standing(permit_live=permit_live) if permit_live else ABSENT
+        unheard_s = _overdue_s(world, rollout, serial, UpdateState.IDLE, None)
+        return replace(ABSENT, permit_live=permit_live, overdue_s=unheard_s)
     report, update = sighting.report, sighting.update(rollout.digest)
     state, outcome = UpdateState.IDLE, Outcome.OPEN
     attempt = rollout.header.attempts.get(serial, 1)
@@ -65,7 +81,34 @@ def standing(world: World, rollout: Rollout, serial: str) -> Standing:
         runs=rollout.digest in {report.effective, report.references.committed},
         permit_live=permit_live,
         pairs=_tally(world, serial, rollout.digest, "shadow").pairs,
+        overdue_s=_overdue_s(world, rollout, serial, state, update),
     )
+
+
+def _overdue_s(
+    world: World, rollout: Rollout, serial: str, state: UpdateState, update: UpdateReport | None
+) -> float:
+    number = world.cohort_of(rollout, serial)
+    leaving = rollout.state is RolloutState.ROLLING_BACK
+    if leaving and state is UpdateState.COMMITTED:
+        return overdue_s(UpdateState.ROLLING_BACK, world.phase_s(rollout), rollout.plan.policy)
+    if number is None or number > rollout.header.cohort or rollout.state not in IN_PROGRESS:
+        return 0.0
+    if state in {UpdateState.STAGED, UpdateState.AWAITING_PERMIT}:
+        stood_s = _unasked_s(world, rollout, serial)
+    elif update is None or state is UpdateState.IDLE:
+        stood_s = world.phase_s(rollout)
+    else:
+        stood_s = update.since_s + (world.age_s(serial) or 0.0)
+    return overdue_s(state, stood_s, rollout.plan.policy)
+
+
+def _unasked_s(world: World, rollout: Rollout, serial: str) -> float:
+    """How long a gateway that may activate has not asked whether it may."""
+    if rollout.state is not RolloutState.ACTIVATING or rollout.header.holds:
+        return 0.0
+    asked = world.asked.get(serial, world.started)
+    return min(world.phase_s(rollout), world.clocks.monotonic() - asked)
 
 
 def gates(world: World, rollout: Rollout) -> dict[int, GateReport]:
@@ -129,6 +172,39 @@ def vetoed(world: World, rollout: Rollout) -> str:
     return ""
 
 
+def late_vetoes(world: World, rollout: Rollout) -> tuple[str, ...]:
+    """Hard vetoes of a release in service that its rollout has not yet been told.
+
+    They are looked for when its last cohort is through, and from then on.
+    """
+    last = rollout.header.cohort + 1 == len(rollout.plan.cohorts)
+    if rollout.state is not RolloutState.COMPLETED and not (
+        rollout.state is RolloutState.GATED and last
+    ):
+        return ()
+    found = []
+    for serial in sorted(world.suspects & world.plant.places.keys()):
+        veto = veto_of(world, rollout, serial)
+        if veto is None or veto.partition(":")[0] in LOCAL_VETOES:
+            continue
+        said = f"{serial}: {veto}"[:250]
+        update = world.sightings[serial].update(rollout.digest)
+        # A veto is never unsaid; while a later attempt goes well it is still that of the earlier.
+        ill = update is None or update.veto is not None or update.state in FAILED
+        if ill:
+            said = f"{said} (attempt {1 if update is None else update.attempt})"
+        if not any(told.startswith(said) for told in rollout.header.vetoes):
+            found.append(said)
+    return tuple(found) if found and _in_service(world, rollout.digest) else ()
+
+
+def _in_service(world: World, digest: str) -> bool:
+    return any(
+        digest in {each.report.effective, each.report.references.committed}
+        for each in world.sightings.values()
+    )
+
+
 def ask(world: World, serial: str, request: PermitRequest) -> Ask:
     """Everything that a permit for *serial* depends on."""
     place = world.plant.place(serial)
@@ -154,9 +230,41 @@ def ask(world: World, serial: str, request: PermitRequest) -> Ask:
         safety=place.zone in world.plant.safety,
         clock_trusted=world.clocks.quality().synchronised,
         rollback_wanted=_to_be_left(world, serial),
-        vetoed="" if rollout is None else vetoed(world, rollout),
+        vetoed=""
+        if rollout is None or rollout.state is RolloutState.COMPLETED
+        else vetoed(world, rollout),
         held=held(world, serial),
+        catch_up=None if rollout is None else _catch_up(world, rollout, serial, request),
     )
+
+
+def _catch_up(
+    world: World, rollout: Rollout, serial: str, request: PermitRequest
+) -> CatchUp | None:
+    """What guards a gateway that comes after its rollout has ended; None while it has not."""
+    if rollout.state is not RolloutState.COMPLETED:
+        return None
+    sighting = world.sightings.get(serial)
+    update = None if sighting is None else sighting.report.update
+    return CatchUp(
+        policy=world.settings.policy,
+        others=[
+            other
+            for other in sorted(world.plant.places)
+            if other != serial
+            and flying(world, other) is not None
+            and _trying(world, other, rollout)
+        ],
+        drained=update is None or update.digest == request.digest,
+    )
+
+
+def _trying(world: World, serial: str, rollout: Rollout) -> bool:
+    grant, sighting = world.grants.get(serial), world.sightings.get(serial)
+    if grant is not None and grant.digest == rollout.digest:
+        return True
+    dead = world.noted(serial).dead is not None
+    return not dead and sighting is not None and sighting.flying(rollout.digest)
 
 
 def _to_be_left(world: World, serial: str) -> bool:

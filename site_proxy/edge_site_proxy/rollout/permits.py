@@ -6,13 +6,13 @@ gateway has reported how it ended, or when the lease is over *and* a report made
 that nothing was started. A gateway that fell silent in between keeps its lock.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from edge_core.contracts.gateway import PermitRequest, UpdateReport, UpdateState
 from edge_core.contracts.plant import GatewayPlace
-from edge_core.contracts.rollout import Approval, RolloutState
+from edge_core.contracts.rollout import Approval, Policy, RolloutState
 from edge_site_proxy.fleet.sightings import IN_FLIGHT
 from edge_site_proxy.rollout.facts import FAILED
 from edge_site_proxy.rollout.records import Grant, Rollout
@@ -37,6 +37,21 @@ class Neighbour:
 
 
 @dataclass(frozen=True, slots=True)
+class CatchUp:
+    """A gateway that comes after its rollout has ended: a cohort of one, under today's rules.
+
+    Attributes:
+        policy: of the site as it is today; the stricter of it and the plan's counts.
+        others: who is changing to the same release at this moment.
+        drained: whether its results of earlier attempts have been told.
+    """
+
+    policy: Policy
+    others: Sequence[str] = ()
+    drained: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class Ask:
     """One request for a permit, and what the guards need to see.
 
@@ -52,6 +67,7 @@ class Ask:
         rollback_wanted: whether it is under an order to go back.
         vetoed: a deterministic refusal of this release somewhere in the plant.
         held: why this gateway alone may not change, whatever its rollout does.
+        catch_up: set where the rollout has ended and this gateway comes late.
         now: wall time.
     """
 
@@ -68,6 +84,7 @@ class Ask:
     rollback_wanted: bool = False
     vetoed: str = ""
     held: str = ""
+    catch_up: CatchUp | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +135,8 @@ def _same(grant: Grant, request: PermitRequest) -> bool:
 def _refusal(ask: Ask, rollout: Rollout) -> str | None:
     return (
         _not_ready(ask, rollout)
-        or _unapproved(rollout)
+        or _unapproved(ask, rollout)
+        or _too_late(ask, rollout)
         or _outside_window(ask, rollout)
         or _pair(ask)
         or _line(ask)
@@ -141,15 +159,43 @@ def _not_ready(ask: Ask, rollout: Rollout) -> str | None:
     return None
 
 
-def _unapproved(rollout: Rollout) -> str | None:
+def _unapproved(ask: Ask, rollout: Rollout) -> str | None:
     digest = rollout.plan_digest
     valid: list[Approval] = [
         each for each in rollout.header.approvals if each.plan_digest == digest
     ]
-    needed = rollout.plan.policy.approvals
+    today = 0 if ask.catch_up is None else ask.catch_up.policy.approvals
+    needed = max(rollout.plan.policy.approvals, today)
     if len({each.who for each in valid}) < needed:
         return f"rollout {rollout.id} needs {needed} approvals of this plan, has {len(valid)}"
     return None
+
+
+def _too_late(ask: Ask, rollout: Rollout) -> str | None:
+    """What keeps a gateway back that comes after its rollout has ended."""
+    late = ask.catch_up
+    if late is None:
+        return None
+    if not late.drained:
+        return "results of its earlier attempts are still coming in"
+    expired = expiry(rollout, late.policy)
+    if expired is not None and ask.now >= expired:
+        return (
+            f"CATCH_UP: the approval of rollout {rollout.id} covered late gateways until "
+            f"{expired:%Y-%m-%d %H:%M} UTC; a newer rollout takes it along"
+        )
+    if len(late.others) >= late.policy.catch_up_at_once:
+        return f"CATCH_UP: {', '.join(late.others)} are catching up already"
+    return None
+
+
+def expiry(rollout: Rollout, today: Policy) -> datetime | None:
+    """Until when the approval of *rollout* covers gateways that come late; None if unsigned."""
+    signed = max((each.at for each in rollout.header.approvals), default=None)
+    if signed is None:
+        return None
+    covered_s = min(rollout.plan.policy.catch_up_s, today.catch_up_s)
+    return signed + timedelta(seconds=covered_s)
 
 
 def _outside_window(ask: Ask, rollout: Rollout) -> str | None:
@@ -159,7 +205,10 @@ def _outside_window(ask: Ask, rollout: Rollout) -> str | None:
         return "the site's clock is not synchronised, so no change window can open"
     policy = rollout.plan.policy
     needed = policy.permit_valid_s + policy.trial.duration_min_s + ROLLBACK_S
-    if fits(policy.windows, ask.now, timedelta(seconds=needed)):
+    work = timedelta(seconds=needed)
+    late = ask.catch_up
+    today = late is None or fits(late.policy.windows, ask.now, work)
+    if today and fits(policy.windows, ask.now, work):
         return None
     return (
         f"a change in a safety zone needs {needed:.0f} s inside a change window; "

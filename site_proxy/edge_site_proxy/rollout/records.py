@@ -74,6 +74,7 @@ class Header(Struct, frozen=True, kw_only=True):
     plan_digest: Digest | None = None
     rollback_epoch: int | None = None
     rollback_reason: str = ""
+    vetoes: list[str] = []  # known when it was completed, or told since; each is told once
 
 
 class Rollout(Struct, frozen=True, kw_only=True):

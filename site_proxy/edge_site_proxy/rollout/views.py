@@ -60,6 +60,7 @@ def _member(world: World, rollout: Rollout, serial: str, cohort: str) -> Member:
         reason="" if update is None else update.reason,
         permit_live=now.permit_live and now.state not in IN_FLIGHT,
         age_s=world.age_s(serial),
+        suspect_s=now.overdue_s if now.suspect else None,
     )
 
 

@@ -109,7 +109,10 @@ class Phase:
 
 @dataclass(slots=True)
 class World:
-    """Everything that is decided on. Monotonic seconds in `heard`, `granted` and `phases`."""
+    """Everything that is decided on.
+
+    Monotonic seconds in `heard`, `granted`, `asked` and `phases`.
+    """
 
     plant: Plant
     settings: SiteSettings
@@ -135,6 +138,7 @@ class World:
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     wake: asyncio.Event = field(default_factory=asyncio.Event)
     marks: dict[str, Marks] = field(default_factory=dict)
+    asked: dict[str, float] = field(default_factory=dict)
 
     @classmethod
     def load(cls, db: Database, plant: Plant, settings: SiteSettings, clocks: Clocks) -> "World":

@@ -22,8 +22,8 @@ from edge_site_proxy.audit.log import size_of
 from edge_site_proxy.fleet.errors import UnknownGatewayError
 from edge_site_proxy.fleet.views import gateway_view, line_views
 from edge_site_proxy.rollout import tables
-from edge_site_proxy.rollout.apart import exceptions
 from edge_site_proxy.rollout.errors import RolloutChangedError
+from edge_site_proxy.rollout.exceptions import exceptions
 from edge_site_proxy.rollout.views import view
 from edge_site_proxy.store.feed import cursor_last
 

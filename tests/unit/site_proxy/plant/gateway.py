@@ -6,6 +6,8 @@
 from dataclasses import dataclass, field
 from datetime import timedelta
 
+import msgspec
+
 from edge_core.contracts.gateway import (
     Desired,
     HealthWindow,
@@ -34,6 +36,7 @@ class Behaviour:
     fails: float = 0.0
     latency_us: int = 1500
     veto: str | None = None
+    stalls: bool = False  # its download never ends
 
 
 @dataclass
@@ -60,6 +63,8 @@ class Gateway:
     safe_mode: bool = False
     generation_seen: int = 0
     epoch_seen: int = 0
+    stood: tuple[str, int, UpdateState] | None = None
+    stood_since: float = 0.0
     swapped: str | None = None  # what somebody made the worker load by hand
     unloaded: bool = False  # its worker runs nothing just now
     orders_done: dict[str, int] = field(default_factory=dict)  # as the update machine keeps them
@@ -109,7 +114,8 @@ class Gateway:
             self.pairs = 0
             self.say(digest, attempt, UpdateState.DOWNLOADING)
         elif self.state is UpdateState.DOWNLOADING:
-            self.stage(digest, attempt)
+            if not self.models.get(digest, Behaviour()).stalls:
+                self.stage(digest, attempt)
         elif desired.assignment.activate and self.pairs >= desired.assignment.shadow_pairs_min:
             await self.ask(site, digest, attempt)
 
@@ -208,7 +214,7 @@ class Gateway:
             ),
             effective=self.effective,
             running=None if self.unloaded else self.swapped or self.effective,
-            update=self.update,
+            update=self._update(),
             health=self.health(),
             windows=WindowCounts(cut=self.window * SCORED, scored=self.window * SCORED),
             safe_mode=self.safe_mode,
@@ -216,6 +222,16 @@ class Gateway:
             generation_seen=self.generation_seen,
             epoch_seen=self.epoch_seen,
         )
+
+    def _update(self) -> UpdateReport | None:
+        """The attempt with how long it has stood so."""
+        update = self.update
+        if update is None:
+            return None
+        stood = (update.digest, update.attempt, update.state)
+        if stood != self.stood:
+            self.stood, self.stood_since = stood, self.clock.mono
+        return msgspec.structs.replace(update, since_s=self.clock.mono - self.stood_since)
 
     def health(self) -> list[HealthWindow]:
         """One window of what decides, and one of what runs beside it."""

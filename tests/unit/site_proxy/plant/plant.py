@@ -21,7 +21,7 @@ from edge_core.contracts.rollout import (
     Policy,
     RolloutState,
 )
-from edge_site_proxy.rollout.orders import Sender
+from edge_site_proxy.rollout.orders import Sender, lines_of
 from edge_site_proxy.rollout.records import Rollout, etag_of, plan_digest
 from edge_site_proxy.rollout.world import SiteSettings
 from edge_site_proxy.site import Arrival, Site, open_store
@@ -105,6 +105,10 @@ class Plant:
             each for each in self.site.world.rollouts.values() if each.digest == ref.digest
         )
 
+    def line_of(self, rollout: Rollout) -> str:
+        """A line that its plan touches, as an approver has to type it."""
+        return lines_of(rollout.plan, self.site.world.plant.inventory)[0]
+
     async def approve(self, ref: ReleaseRef, who: str = "ana") -> Rollout:
         """Approve with what is there now."""
         rollout = self.rollout(ref)
@@ -112,7 +116,7 @@ class Plant:
             ticket="CHG-1042",
             reason="accepted in the weekly meeting",
             plan_digest=plan_digest(rollout.plan),
-            line="L1",
+            line=self.line_of(rollout),
         )
         return await self.site.desk.approve(rollout.id, request, Sender(who, etag_of(rollout)))
 

@@ -44,6 +44,7 @@ from edge_site_proxy.mirror.shelf import Shelf
 from edge_site_proxy.paths import StatePaths
 from edge_site_proxy.rollout.world import Clocks
 from edge_site_proxy.site import Site, open_store
+from edge_site_proxy.store.holder import holding
 from edge_site_proxy.telemetry.dead_letters import DeadLetters
 from edge_site_proxy.telemetry.receiver import JournalReceiver
 from edge_site_proxy.telemetry.shipper import Draining, Shipper
@@ -114,6 +115,7 @@ async def _assemble(
     paths = StatePaths(config.directory)
     paths.make()
     clocks = _clocks(config)
+    holder = stack.enter_context(holding(paths.lock))
     inventory = load_inventory(config.inventory, config.site)
     files = IdentityFiles(config.identity.directory)
     authority = files.authority()
@@ -123,7 +125,10 @@ async def _assemble(
     )
     register = Register(store, authority, folder=paths.drops, life=life(config))
     await register.load()
-    site = await Site.open(store, inventory, config.rollout, paths.audit_key, clocks)
+    site = await Site.open(
+        store, inventory, config.rollout, paths.audit_key, clocks, fence=holder.last
+    )
+    holder.note(site.world.epoch, clocks.now())
     journal = await stack.enter_async_context(
         await Journal.open(paths.journal, config.telemetry.journal)
     )

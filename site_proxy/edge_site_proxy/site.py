@@ -10,6 +10,7 @@ Everything here is called from one event loop.
 """
 
 import asyncio
+import secrets
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -52,6 +53,7 @@ from edge_site_proxy.rollout.windows import check_zones
 from edge_site_proxy.rollout.world import Clocks, Plant, SiteSettings, World
 from edge_site_proxy.store import Store, StoreUnavailableError
 
+EPOCH_LEAP = 4096  # so seldom do two that start from one copy draw the same epoch
 CHECKPOINT_S = 1.0  # a change is under a signed checkpoint within this
 SITE = "site-proxy"
 
@@ -143,8 +145,10 @@ class Site:
         settings: SiteSettings,
         key_file: Path,
         clocks: Clocks,
+        *,
+        fence: int = 0,
     ) -> "Site":
-        """Read everything back, count one epoch up, and look once at everything.
+        """Read everything back, begin a higher epoch, and look once at everything.
 
         Args:
             store: from `open_store`; the caller closes it.
@@ -152,6 +156,7 @@ class Site:
             settings: as configured.
             key_file: the audit log's private key; made with mode 0600 where there is none.
             clocks: wall, monotonic, and the quality of the first.
+            fence: the highest epoch under which anybody worked on this folder.
 
         Raises:
             ConfigurationError: a change window's zone, or the key file.
@@ -163,7 +168,7 @@ class Site:
         await notary.check_history()
         plant = Plant.of(inventory)
         world = await store.read(lambda db: World.load(db, plant, settings, clocks))
-        await _begin_epoch(store, world)
+        await _begin_epoch(store, world, fence)
         alarms = AlarmBook(store, clocks.now, settings.runbooks)
         bounds = Bounds(settings.review_open_max, settings.review_expire_s)
         reconciler = Reconciler(world, store, alarms)
@@ -302,9 +307,10 @@ class Site:
             await asyncio.sleep(CHECKPOINT_S)
 
 
-async def _begin_epoch(store: Store, world: World) -> None:
-    epoch = world.epoch + 1
-    facts = {"epoch": epoch, "site": world.plant.inventory.site}
+async def _begin_epoch(store: Store, world: World, fence: int) -> None:
+    # Two that start from copies of one folder must not share a number: gateways obey the higher.
+    epoch = max(world.epoch, fence) + 1 + secrets.randbelow(EPOCH_LEAP)
+    facts = {"epoch": epoch, "before": world.epoch, "site": world.plant.inventory.site}
     event = Event("site.started", str(epoch), facts)
     await store.change(SITE, [event], lambda tx: tables.save_number(tx, "epoch", epoch, event))
     world.epoch = epoch

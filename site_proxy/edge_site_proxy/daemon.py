@@ -144,6 +144,10 @@ async def _assemble(
         shelf=mirror.shelf if mirror else Shelf(paths.mirror),
         now=clocks.now,
     )
+
+    async def revoke(serial: str, reason: str, who: str) -> None:
+        await register.revoke(serial, reason, who, now=clocks.now())
+
     renewal = _Renewal(config, files, (tls, open_tls), clocks)
     jobs: list[Job] = [
         site.run(),
@@ -153,7 +157,13 @@ async def _assemble(
         serve(app, gateways, tls, config.limits),
         serve(enrolment_app(register, clocks.now), enrolment, open_tls, config.limits),
         serve_operator(
-            operator_app(site, config.operator, telemetry=status.view, enrolled=register.enrolled),
+            operator_app(
+                site,
+                config.operator,
+                telemetry=status.view,
+                enrolled=register.enrolled,
+                revoke=revoke,
+            ),
             config.operator,
         ),
         renewal.run(signals.reload),

@@ -12,6 +12,7 @@ Paths (JSON; `GET` unless said; every change carries If-Match with the etag the 
     POST /v1/safe-mode                      SafeModeRequest     -> list of GatewayView
     POST /v1/gateways/{serial}/snapshot     ReasonRequest       -> Snapshot
     POST /v1/gateways/{serial}/{resume,declare-dead}  ReasonRequest -> GatewayView
+    POST /v1/gateways/{serial}/retire       RetireRequest       -> list of GatewayView
     POST /v1/conflicts/resume               ReasonRequest       -> list of GatewayView
     /v1/exceptions                          list of GatewayException
     /v1/queue?state=&line=&limit=           list of ReviewItem; /v1/queue/summary QueueSummary
@@ -72,6 +73,7 @@ class Action(StrEnum):
     SHELVE = "shelve"
     ENROL = "enrol"
     DECLARE_DEAD = "declare_dead"
+    RETIRE = "retire"
 
 
 ALLOWED: dict[Action, frozenset[Role]] = {
@@ -87,6 +89,7 @@ ALLOWED: dict[Action, frozenset[Role]] = {
     Action.SHELVE: frozenset({Role.OPERATOR, Role.APPROVER, Role.ADMIN}),
     Action.ENROL: frozenset({Role.ADMIN}),
     Action.DECLARE_DEAD: frozenset({Role.OPERATOR, Role.APPROVER, Role.ADMIN}),
+    Action.RETIRE: frozenset({Role.ADMIN}),
 }
 
 
@@ -122,6 +125,13 @@ class ReasonRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """An action that needs nothing but a reason."""
 
     reason: Why
+
+
+class RetireRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """This gateway stands here no longer; `by` is the serial of the one that does."""
+
+    reason: Why
+    by: Serial | None = None
 
 
 class SafeModeRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

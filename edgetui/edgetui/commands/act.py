@@ -7,6 +7,7 @@ from edge_core.contracts.api import (
     GatewayView,
     LabelRequest,
     ReasonRequest,
+    RetireRequest,
     SafeModeRequest,
     ShelveRequest,
     Snapshot,
@@ -60,6 +61,16 @@ async def resume(context: Context) -> int:
 async def declare_dead(context: Context) -> int:
     """Say that a silent gateway will not come back: its pair and its cell are free again."""
     return await _gateway_action(context, context.chosen.serial, "declare-dead")
+
+
+async def retire(context: Context) -> int:
+    """End a gateway's life here, or name the one that stands in its place now."""
+    chosen = context.chosen
+    request = RetireRequest(reason=chosen.reason, by=chosen.by)
+    path = f"/v1/gateways/{part(chosen.serial)}/retire"
+    views = await context.site.change(path, request, list[GatewayView])
+    said = f"{chosen.serial} is retired, and its certificates are revoked"
+    return context.answer(views, lambda cells: [said, *gateways_page(views, cells)])
 
 
 async def on_rollout(context: Context) -> int:

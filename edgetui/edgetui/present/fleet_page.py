@@ -2,7 +2,13 @@
 
 from collections.abc import Callable, Sequence
 
-from edge_core.contracts.api import GatewayException, GatewayView, LineView, Overview
+from edge_core.contracts.api import (
+    ExceptionKind,
+    GatewayException,
+    GatewayView,
+    LineView,
+    Overview,
+)
 from edge_core.contracts.gateway import HealthWindow
 from edge_core.contracts.rollout import TERMINAL
 from edgetui.present.bars import trend
@@ -57,15 +63,21 @@ def doing(view: GatewayView) -> str:
     """What a gateway is about, in words; why it does not move comes first."""
     if not view.enrolled:
         return "not enrolled"
+    apart = next((each for each in view.exceptions if _tells_more(view, each)), None)
+    if apart is not None:
+        return f"{exception_words(apart)}: {apart.why}"
     if view.stale:
         return "STALE: no word from it"
-    if view.exceptions:
-        return f"{exception_words(view.exceptions[0])}: {view.exceptions[0].why}"
     if view.safe_mode:
         return "SAFE MODE: model's safe output"
     if view.rollback_wanted:
         return "rollback ordered"
     return _at_work(view)
+
+
+def _tells_more(view: GatewayView, exception: GatewayException) -> bool:
+    """Of a silent gateway the silence is what counts, unless somebody knows why it is silent."""
+    return not view.stale or exception.kind is ExceptionKind.DEAD
 
 
 def _at_work(view: GatewayView) -> str:

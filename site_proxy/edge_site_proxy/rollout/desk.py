@@ -7,7 +7,8 @@ from edge_core.contracts.api import ApproveRequest
 from edge_core.contracts.gateway import RollbackOrder
 from edge_core.contracts.rollout import Plan, RolloutState
 from edge_site_proxy.audit.events import Event, Facts
-from edge_site_proxy.fleet.changes import CONFLICT_KEY
+from edge_site_proxy.fleet.changes import CONFLICT_KEY, ills
+from edge_site_proxy.fleet.places import Retired
 from edge_site_proxy.rollout import orders, tables
 from edge_site_proxy.rollout.errors import NoSuchRolloutError, OrderRefusedError
 from edge_site_proxy.rollout.marks import Mark, Marks
@@ -16,7 +17,7 @@ from edge_site_proxy.rollout.planner import current_rollout, rollout_id
 from edge_site_proxy.rollout.reconciler import SITE, Reconciler
 from edge_site_proxy.rollout.records import PENDING, Arrived, Header, Rollout, Step
 from edge_site_proxy.rollout.tables import Wish
-from edge_site_proxy.rollout.world import World
+from edge_site_proxy.rollout.world import Plant, World
 from edge_site_proxy.store import Store, Tx
 
 log = structlog.get_logger(__name__)
@@ -270,15 +271,57 @@ class Desk:
         world = self._world
         async with world.lock:
             world.plant.place(serial)
-            if world.reachable(serial):
-                raise OrderRefusedError(
-                    f"gateway {serial}: expected a silent one, it was heard "
-                    f"{world.age_s(serial) or 0.0:.0f} s ago"
-                )
+            self._check_silent(serial)
             mark = Mark(since=world.clocks.now(), why=reason, who=sender.who)
             marks = {serial: replace(world.noted(serial), dead=mark)}
             await self._mark(sender.who, marks, "gateway.declared_dead", {"reason": reason})
             await self._reconciler.free(serial, f"declared dead by {sender.who}")
+
+    async def retire(self, serial: str, by: str | None, reason: str, sender: Sender) -> None:
+        """End the life of *serial* here; *by* takes its place and gets what stands there.
+
+        Raises:
+            UnknownGatewayError: no such gateway.
+            OrderRefusedError: it is heard, or *by* stands somewhere already or was retired.
+        """
+        world = self._world
+        async with world.lock:
+            place = world.plant.place(serial)
+            self._check_silent(serial)
+            if by is not None and (by in world.plant.places or by in world.plant.retired):
+                raise OrderRefusedError(
+                    f"gateway {by}: expected a serial that is new to this site, found a known one"
+                )
+            retired = Retired(
+                serial=serial,
+                asset=place.position.asset,
+                by=by,
+                at=world.clocks.now(),
+                who=sender.who,
+                reason=reason,
+            )
+            facts = {"asset": retired.asset, "by": by, "reason": reason}
+            event = Event("gateway.retired", serial, facts)
+            standing = ills(serial, world.sightings.get(serial))
+
+            def mutate(tx: Tx) -> None:
+                tables.save_retired(tx, retired, event)
+                for key in standing:
+                    self._reconciler.alarms.clear_in(tx, key)
+
+            await self._store.change(sender.who, [event], mutate)
+            gone = {**world.plant.retired, serial: retired}
+            world.plant = Plant.of(world.plant.inventory, gone)
+            await self._reconciler.free(serial, f"retired by {sender.who}")
+            await self._reconciler.tell()
+        world.wake.set()
+
+    def _check_silent(self, serial: str) -> None:
+        if self._world.reachable(serial):
+            raise OrderRefusedError(
+                f"gateway {serial}: expected a silent one, it was heard "
+                f"{self._world.age_s(serial) or 0.0:.0f} s ago; switch it off first"
+            )
 
     async def _mark(self, who: str, marks: dict[str, Marks], kind: str, facts: Facts) -> None:
         events = {serial: Event(kind, serial, facts) for serial in marks}

@@ -37,7 +37,7 @@ def exceptions_of(world: World, serial: str) -> list[GatewayException]:
         if mark is not None
     ]
     missing = stranded(world, serial)
-    if missing:
+    if missing and marks.drift is None:
         found.append(_exception(world, serial, ExceptionKind.ROLLBACK_TARGET, missing, None))
     return [*found, *_suspect(world, serial), *_behind(world, serial)]
 
@@ -79,6 +79,7 @@ def _moving(world: World, serial: str) -> bool:
 
 def _kept_back(world: World, serial: str, current: Rollout) -> tuple[str, datetime]:
     ended, until = current.header.changed, expiry(current, world.settings.policy)
+    sighting = world.sightings.get(serial)
     if serial in current.plan.excluded:
         return current.plan.excluded[serial], ended
     newer = older_than_known(world, serial, current)
@@ -88,7 +89,8 @@ def _kept_back(world: World, serial: str, current: Rollout) -> tuple[str, dateti
         return "; ".join(
             f"{hold.value}: {why}" for hold, why in current.header.holds.items()
         ), ended
-    if until is not None and world.clocks.now() >= until:
+    first = sighting is not None and sighting.report.references.committed is None
+    if until is not None and world.clocks.now() >= until and not first:
         return "the approval no longer covers gateways that come late", until
     if not world.reachable(serial):
         return "it is silent", ended

@@ -60,6 +60,7 @@ class Standing:
 
 
 ABSENT = Standing()
+GONE = Standing(state=UpdateState.CANCELLED)  # retired: it takes no further part
 
 
 @dataclass(frozen=True, slots=True)

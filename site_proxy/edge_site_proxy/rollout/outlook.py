@@ -10,7 +10,7 @@ from edge_site_proxy.fleet.sightings import IN_FLIGHT
 from edge_site_proxy.rollout.apart import held
 from edge_site_proxy.rollout.deadlines import overdue_s
 from edge_site_proxy.rollout.evidence import EMPTY, Tally, pooled
-from edge_site_proxy.rollout.facts import ABSENT, FAILED, STUCK, Facts, Standing
+from edge_site_proxy.rollout.facts import ABSENT, FAILED, GONE, STUCK, Facts, Standing
 from edge_site_proxy.rollout.gate import Case, Control, History, Subject, judge
 from edge_site_proxy.rollout.permits import Ask, CatchUp, Neighbour, lease_s
 from edge_site_proxy.rollout.planner import prospect, waits_for
@@ -40,7 +40,7 @@ def facts(world: World, rollout: Rollout) -> Facts:
     plan = prospect(world, rollout) if pending and blocked_by is None else None
     return Facts(
         members={
-            serial: standing(world, rollout, serial)
+            serial: standing(world, rollout, serial) if serial in world.plant.places else GONE
             for part in rollout.plan.cohorts
             for serial in part.members
         },
@@ -129,7 +129,7 @@ def case(world: World, rollout: Rollout, number: int) -> Case:
         subjects={
             serial: _subject(world, rollout, serial, baseline)
             for serial in cohort.members
-            if world.noted(serial).drift is None
+            if world.noted(serial).drift is None and serial in world.plant.places
         },
         controls=_controls(world, rollout, baseline),
         shadow_needed=plan.rollback_to is not None and plan.policy.shadow_pairs_min > 0,
@@ -201,7 +201,8 @@ def late_vetoes(world: World, rollout: Rollout) -> tuple[str, ...]:
 def _in_service(world: World, digest: str) -> bool:
     return any(
         digest in {each.report.effective, each.report.references.committed}
-        for each in world.sightings.values()
+        for serial, each in world.sightings.items()
+        if serial in world.plant.places
     )
 
 
@@ -256,6 +257,7 @@ def _catch_up(
             and _trying(world, other, rollout)
         ],
         drained=update is None or update.digest == request.digest,
+        first=sighting is not None and sighting.report.references.committed is None,
     )
 
 

@@ -44,11 +44,13 @@ class CatchUp:
         policy: of the site as it is today; the stricter of it and the plan's counts.
         others: who is changing to the same release at this moment.
         drained: whether its results of earlier attempts have been told.
+        first: whether it has no model yet, as one that replaces another; it gets what stands.
     """
 
     policy: Policy
     others: Sequence[str] = ()
     drained: bool = True
+    first: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,7 +181,7 @@ def _too_late(ask: Ask, rollout: Rollout) -> str | None:
     if not late.drained:
         return "results of its earlier attempts are still coming in"
     expired = expiry(rollout, late.policy)
-    if expired is not None and ask.now >= expired:
+    if expired is not None and ask.now >= expired and not late.first:
         return (
             f"CATCH_UP: the approval of rollout {rollout.id} covered late gateways until "
             f"{expired:%Y-%m-%d %H:%M} UTC; a newer rollout takes it along"

@@ -10,6 +10,7 @@ from sqlite_utils import Database, Migrations
 from edge_core.contracts.gateway import Desired, HealthWindow, RollbackOrder
 from edge_core.contracts.rollout import Plan
 from edge_site_proxy.audit.events import Event
+from edge_site_proxy.fleet.places import Retired
 from edge_site_proxy.fleet.sightings import Sighting
 from edge_site_proxy.rollout.evidence import Tally
 from edge_site_proxy.rollout.gate import History
@@ -111,6 +112,16 @@ def load_marks(db: Database) -> dict[str, Marks]:
 def save_marks(tx: Tx, serial: str, marks: Marks, by: Event) -> None:
     """Replace what is noted of *serial*."""
     tx.put("marks", serial, marks, by=by)
+
+
+def load_retired(db: Database) -> dict[str, Retired]:
+    """Gateways that were retired, by serial."""
+    return load(db, "retired", Retired)
+
+
+def save_retired(tx: Tx, retired: Retired, by: Event) -> None:
+    """Note the end of a gateway."""
+    tx.put("retired", retired.serial, retired, by=by)
 
 
 def load_desired(db: Database) -> dict[str, Desired]:

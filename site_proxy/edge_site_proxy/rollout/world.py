@@ -6,7 +6,7 @@ it, since a merge commutes.
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -17,6 +17,7 @@ from edge_core.contracts.gateway import Desired
 from edge_core.contracts.plant import ClockQuality, GatewayPlace, Inventory
 from edge_core.contracts.rollout import GateLimits, GateReport, Plan, Policy
 from edge_site_proxy.fleet.errors import UnknownGatewayError
+from edge_site_proxy.fleet.places import Retired, epitaph, standing_now
 from edge_site_proxy.fleet.sightings import Sighting, merge
 from edge_site_proxy.rollout import tables
 from edge_site_proxy.rollout.cohorts import safety_zones
@@ -60,10 +61,13 @@ class Plant:
     lines: dict[str, list[str]]
     groups: dict[str, list[str]]
     safety: frozenset[str]
+    retired: Mapping[str, Retired] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, inventory: Inventory) -> "Plant":
-        """Index *inventory*."""
+    def of(cls, inventory: Inventory, retired: Mapping[str, Retired] | None = None) -> "Plant":
+        """Index *inventory* as it is now that *retired* are gone."""
+        retired = {} if retired is None else retired
+        inventory = standing_now(inventory, retired)
         lines: dict[str, list[str]] = defaultdict(list)
         groups: dict[str, list[str]] = defaultdict(list)
         for place in inventory.gateways:
@@ -76,6 +80,7 @@ class Plant:
             lines=dict(lines),
             groups=dict(groups),
             safety=safety_zones(inventory),
+            retired=retired,
         )
 
     def place(self, serial: str) -> GatewayPlace:
@@ -85,6 +90,11 @@ class Plant:
             UnknownGatewayError: it is not in the inventory.
         """
         place = self.places.get(serial)
+        if place is None and serial in self.retired:
+            raise UnknownGatewayError(
+                f"gateway {serial}: expected one that stands in the plant, found one that was "
+                f"{epitaph(self.retired[serial])}"
+            )
         if place is None:
             raise UnknownGatewayError(
                 f"gateway {serial[:63]}: expected a serial of the inventory, found none such"
@@ -147,7 +157,7 @@ class World:
         started = clocks.monotonic()
         grants = tables.load_grants(db)
         world = cls(
-            plant=plant,
+            plant=Plant.of(plant.inventory, tables.load_retired(db)),
             settings=settings,
             clocks=clocks,
             started=started,

@@ -11,6 +11,7 @@ from edge_core.contracts.api import (
     GatewayView,
     Overview,
     ReasonRequest,
+    RetireRequest,
     SafeModeRequest,
     Snapshot,
     WhoAmI,
@@ -50,6 +51,7 @@ class OverviewCalls:
             Route("/v1/gateways/{serial}/snapshot", self.snapshot, methods=["POST"]),
             Route("/v1/gateways/{serial}/resume", self.resume, methods=["POST"]),
             Route("/v1/gateways/{serial}/declare-dead", self.declare_dead, methods=["POST"]),
+            Route("/v1/gateways/{serial}/retire", self.retire, methods=["POST"]),
             Route("/v1/conflicts/resume", self.resume_all, methods=["POST"]),
             Route("/v1/exceptions", self.exceptions),
             Route("/v1/safe-mode", self.safe_mode, methods=["POST"]),
@@ -170,6 +172,17 @@ class OverviewCalls:
         await self._site.desk.declare_dead(serial, order.reason, sender)
         await self._site.reconcile()
         return answer(request, await self._view(serial))
+
+    async def retire(self, request: Request) -> Response:
+        """End one gateway's life here; gives who stands in its place, if anybody."""
+        sender = await self._desk.sender(request, Action.RETIRE)
+        order = await body_of(request, RetireRequest)
+        serial = request.path_params["serial"]
+        await self._site.desk.retire(serial, order.by, order.reason, sender)
+        if self._desk.revoke is not None:
+            await self._desk.revoke(serial, f"retired: {order.reason}", sender.who)
+        await self._site.reconcile()
+        return answer(request, [] if order.by is None else [await self._view(order.by)])
 
     async def safe_mode(self, request: Request) -> Response:
         """One gateway or one line, into or out of safe mode."""

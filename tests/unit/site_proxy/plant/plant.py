@@ -54,6 +54,12 @@ INVENTORY = Inventory(
     ],
 )
 
+FREE = Inventory(
+    site="P1",
+    zones=[Zone(name="plain")],
+    gateways=[place(f"g{number}", f"L{number % 2}", f"C{number % 2}") for number in range(1, 7)],
+)
+
 ALWAYS = ChangeWindow(days=[1, 2, 3, 4, 5, 6, 7], start="00:00", end="00:00")
 
 POLICY = Policy(

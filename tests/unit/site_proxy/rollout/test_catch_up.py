@@ -9,26 +9,18 @@ import pytest
 from edge_core.contracts.api import ExceptionKind
 from edge_core.contracts.artefact import ReleaseRef
 from edge_core.contracts.gateway import UpdateState
-from edge_core.contracts.plant import Inventory, Zone
 from edge_core.contracts.rollout import Hold, Policy, RolloutState
 from edge_site_proxy.rollout.exceptions import exceptions, exceptions_of
 from edge_site_proxy.rollout.orders import Sender
 from edge_site_proxy.rollout.records import etag_of
 from tests.unit.site_proxy.plant.gateway import Behaviour, Gateway
-from tests.unit.site_proxy.plant.plant import POLICY, V1, V2, V3, Plant, place, plant
+from tests.unit.site_proxy.plant.plant import FREE, POLICY, V1, V2, V3, Plant, plant
 
 pytestmark = pytest.mark.anyio
 OLGA = Sender("olga", None)
 WEEK_S = 7 * 86_400.0
 POLICY_HERE = msgspec.structs.replace(
     POLICY, cohorts=[msgspec.structs.replace(rule, least=1) for rule in POLICY.cohorts]
-)
-
-
-FREE = Inventory(
-    site="P1",
-    zones=[Zone(name="plain")],
-    gateways=[place(f"g{number}", f"L{number % 2}", f"C{number % 2}") for number in range(1, 7)],
 )
 
 

@@ -247,6 +247,7 @@ async def assemble(
             outbox_waiting=lambda: outbox.waiting,
             disk_free_bytes=shelf.free_bytes,
             drift=watchers.drift.notices,
+            now=utc_now,
         )
         heart = Heart(config.serial, config.targets, agent, spool, looks, config.proxy.heartbeat_s)
         means = SourceMeans(stream.take, time.monotonic, time.time_ns, frames, engine.starter)

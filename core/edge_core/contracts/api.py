@@ -233,6 +233,7 @@ class GatewayView(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     faults: list[Reason]
     software: str | None
     exceptions: list["GatewayException"] = []
+    clock_ahead_s: float | None = None  # of the site's, by its newest report
 
 
 class ExceptionKind(StrEnum):
@@ -243,6 +244,7 @@ class ExceptionKind(StrEnum):
     DEAD = "dead"  # a person declared it dead
     ROLLBACK_TARGET = "rollback_target"  # what it would go back to is not loaded
     SUSPECT = "suspect"  # it has been in one state for longer than that may take
+    CLOCK = "clock"  # its clock says another day than the site's
     CATCH_UP = "catch_up"  # it is behind the newest release, and something keeps it there
 
 

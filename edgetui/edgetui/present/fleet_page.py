@@ -18,6 +18,7 @@ from edgetui.present.rollout_page import by_need, rollout_line
 from edgetui.present.tables import Column, table
 from edgetui.present.words import UNKNOWN, age, clock, named, share, short
 
+CLOCK_NEAR_S = 5.0
 ENDED_SHOWN_MAX = 3  # ended rollouts are history: the rollouts screen has all of them
 
 
@@ -242,7 +243,7 @@ def _place(view: GatewayView, cells: int, late_s: float) -> list[Line]:
     where = f"  line {place.position.line}  cell {place.position.cell}  zone {place.zone}{pair}"
     differs = "" if view.running == view.effective else "  DIFFERS from what its record says"
     running = f"running  {named(view.running, view.names)}  {short(view.running)}"
-    heard = f"  (heard {age(aged(view.age_s, late_s))} ago)"
+    heard = f"  (heard {age(aged(view.age_s, late_s))} ago{_clock_off(view)})"
     return [
         say(f"{place.serial}  {place.position.asset}{where}", cells, Tone.TITLE),
         join(
@@ -251,6 +252,14 @@ def _place(view: GatewayView, cells: int, late_s: float) -> list[Line]:
         ),
         join(((running, Tone.PLAIN), (differs, Tone.P1)), cells),
     ]
+
+
+def _clock_off(view: GatewayView) -> str:
+    """How far a gateway's clock is off, where that is more than a heartbeat takes."""
+    ahead_s = view.clock_ahead_s
+    if ahead_s is None or abs(ahead_s) < CLOCK_NEAR_S:
+        return ""
+    return f", its clock is {age(abs(ahead_s))} {'fast' if ahead_s > 0 else 'slow'}"
 
 
 def _references(view: GatewayView, cells: int) -> list[Line]:

@@ -19,6 +19,7 @@ from edge_site_proxy.audit.events import Event
 from edge_site_proxy.fleet.changes import conflict_alarm, ills, marked, noticed
 from edge_site_proxy.fleet.errors import IdentityMismatchError
 from edge_site_proxy.fleet.sightings import Sighting, merge, sighted
+from edge_site_proxy.fleet.times import in_site_time, offset_s
 from edge_site_proxy.rollout import tables
 from edge_site_proxy.rollout.evidence import EMPTY, Tally, add
 from edge_site_proxy.rollout.marks import Marks, conflict_of, noted
@@ -93,12 +94,15 @@ class Intake:
         else:
             await self._observe(serial, said)
         known = self._world.sightings[serial]
+        ahead_s = offset_s(report.at, self._world.clocks.now())
         if said.key >= known.key:
             self._world.heard[serial] = self._world.clocks.monotonic()
+            if ahead_s is not None:
+                self._world.offsets[serial] = ahead_s
         if report.health:
             # What a swapped model did speaks for or against no release; it is kept all the same.
             clean = self._world.noted(serial).drift is None
-            await self._take_health(serial, report.health, clean=clean)
+            await self._take_health(serial, report.health, ahead_s, clean=clean)
         self._world.wake.set()
 
     def _news(self, serial: str, said: Sighting) -> _News:
@@ -158,7 +162,10 @@ class Intake:
         world.heard_at[serial] = now
         await self._store.observe(lambda db: tables.save_sighting(db, serial, now, merged))
 
-    async def _take_health(self, serial: str, windows: list[HealthWindow], *, clean: bool) -> None:
+    async def _take_health(
+        self, serial: str, windows: list[HealthWindow], ahead_s: float | None, *, clean: bool
+    ) -> None:
+        heard, period_s = self._world.clocks.now(), self._world.settings.health_window_s
         known = [window for window in windows if self._known(serial, window.digest)]
 
         def mutate(db: Database) -> dict[TallyKey, Tally]:
@@ -168,7 +175,8 @@ class Intake:
                     continue
                 key = (serial, window.digest, window.role)
                 tally = fresh.get(key) or tables.load_tally(db, key) or EMPTY
-                fresh[key] = add(tally, window, self._world.limits(window.digest))
+                here = in_site_time(window, ahead_s, heard, period_s)
+                fresh[key] = add(tally, here, self._world.limits(window.digest))
             for key, tally in fresh.items():
                 tables.save_tally(db, key, tally)
             return fresh

@@ -65,6 +65,7 @@ def gateway_view(
         faults=[] if report is None else report.faults,
         software=None if report is None else report.software,
         exceptions=exceptions_of(world, serial),
+        clock_ahead_s=world.offsets.get(serial),
     )
 
 

@@ -1,8 +1,12 @@
 """What keeps one gateway back, whatever its rollout does; reads only."""
 
+from datetime import timedelta
+
 from edge_core.contracts.gateway import StatusReport
 from edge_site_proxy.rollout.facts import STUCK
 from edge_site_proxy.rollout.world import World
+
+DAY_S = 86_400.0
 
 
 def held(world: World, serial: str) -> str:
@@ -12,8 +16,23 @@ def held(world: World, serial: str) -> str:
         return f"CONFLICT: {marks.conflict.why}; a person must resume this gateway"
     if marks.dead is not None:
         return f"it was declared dead ({marks.dead.why}) and has not reported since"
+    other = other_day(world, serial)
+    if other:
+        return f"CLOCK: {other}"
     missing = stranded(world, serial)
     return f"ROLLBACK_TARGET: {missing}" if missing else ""
+
+
+def other_day(world: World, serial: str) -> str:
+    """Why the clock of *serial* cannot be trusted with what expires, or nothing.
+
+    Only a clock of ours that is right can say so.
+    """
+    ahead_s = world.offsets.get(serial, 0.0)
+    if abs(ahead_s) < DAY_S or not world.clocks.quality().synchronised:
+        return ""
+    says = world.clocks.now() + timedelta(seconds=ahead_s)
+    return f"its clock says {says:%Y-%m-%d %H:%M} UTC: expected the day that it is here"
 
 
 def stranded(world: World, serial: str) -> str:

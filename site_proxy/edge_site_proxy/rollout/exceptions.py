@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 
 from edge_core.contracts.api import ExceptionKind, GatewayException
 from edge_site_proxy.fleet.sightings import Sighting
-from edge_site_proxy.rollout.apart import stranded
+from edge_site_proxy.rollout.apart import other_day, stranded
 from edge_site_proxy.rollout.outlook import standing
 from edge_site_proxy.rollout.permits import expiry
 from edge_site_proxy.rollout.planner import current_rollout
@@ -36,6 +36,9 @@ def exceptions_of(world: World, serial: str) -> list[GatewayException]:
         for kind, mark in noted
         if mark is not None
     ]
+    other = other_day(world, serial)
+    if other:
+        found.append(_exception(world, serial, ExceptionKind.CLOCK, other, None))
     missing = stranded(world, serial)
     if missing and marks.drift is None:
         found.append(_exception(world, serial, ExceptionKind.ROLLBACK_TARGET, missing, None))

@@ -121,7 +121,8 @@ class Phase:
 class World:
     """Everything that is decided on.
 
-    Monotonic seconds in `heard`, `granted`, `asked` and `phases`.
+    Monotonic seconds in `heard`, `granted`, `asked` and `phases`; in `offsets` the seconds by
+    which a gateway's clock was ahead of ours when it last reported.
     """
 
     plant: Plant
@@ -149,6 +150,7 @@ class World:
     wake: asyncio.Event = field(default_factory=asyncio.Event)
     marks: dict[str, Marks] = field(default_factory=dict)
     asked: dict[str, float] = field(default_factory=dict)
+    offsets: dict[str, float] = field(default_factory=dict)
 
     @classmethod
     def load(cls, db: Database, plant: Plant, settings: SiteSettings, clocks: Clocks) -> "World":

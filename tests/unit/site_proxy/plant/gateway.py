@@ -4,7 +4,7 @@
 """
 
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import msgspec
 
@@ -36,6 +36,7 @@ class Behaviour:
     fails: float = 0.0
     latency_us: int = 1500
     veto: str | None = None
+    hides: bool = False  # it is as it should be while it only looks on
     stalls: bool = False  # its download never ends
 
 
@@ -63,12 +64,18 @@ class Gateway:
     safe_mode: bool = False
     generation_seen: int = 0
     epoch_seen: int = 0
+    ahead_s: float = 0.0  # of its own clock
     stood: tuple[str, int, UpdateState] | None = None
     stood_since: float = 0.0
     swapped: str | None = None  # what somebody made the worker load by hand
     unloaded: bool = False  # its worker runs nothing just now
     orders_done: dict[str, int] = field(default_factory=dict)  # as the update machine keeps them
     stuck: bool = False  # nothing that a rollback could return to loads here
+
+    @property
+    def wall(self) -> datetime:
+        """What its own clock says."""
+        return self.clock.wall + timedelta(seconds=self.ahead_s)
 
     @property
     def effective(self) -> str | None:
@@ -221,6 +228,7 @@ class Gateway:
             targets=["linux-amd64/onnxruntime/fp32/b1"],
             generation_seen=self.generation_seen,
             epoch_seen=self.epoch_seen,
+            at=self.wall,
         )
 
     def _update(self) -> UpdateReport | None:
@@ -247,14 +255,16 @@ class Gateway:
     def _window(self, digest: str, role: str, pairs: int) -> HealthWindow:
         self.window += 1
         does = self.models.get(digest, Behaviour())
+        if does.hides and role == "shadow":
+            does = Behaviour()
         errors = round(SCORED * does.fails)
         return HealthWindow(
             epoch=self.boot_epoch,
             number=self.window,
             digest=digest,
             role=role,
-            started=self.clock.wall - timedelta(seconds=BEAT_S),
-            ended=self.clock.wall,
+            started=self.wall - timedelta(seconds=BEAT_S),
+            ended=self.wall,
             scored=SCORED - errors,
             errors=errors,
             out_of_domain=round(SCORED * does.outside),

@@ -251,6 +251,7 @@ async def assemble(
             outbox_waiting=lambda: outbox.waiting,
             disk_free_bytes=shelf.free_bytes,
             drift=watchers.drift.notices,
+            now=utc_now,
         )
         heart = Heart(config.serial, config.targets, agent, spool, looks, config.proxy.heartbeat_s)
         heart.works_with(setup_of(config))

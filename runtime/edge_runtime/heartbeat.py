@@ -7,6 +7,7 @@ import asyncio
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Final, Protocol
 
 import structlog
@@ -58,6 +59,7 @@ class Looks:
     outbox_waiting: Callable[[], int]
     disk_free_bytes: Callable[[], int]
     drift: Callable[[], list[DriftNotice]]
+    now: Callable[[], datetime]
 
 
 class Heart:
@@ -143,6 +145,7 @@ class Heart:
             safe_mode=desired is not None and desired.safe_mode,
             targets=self._targets,
             generation_seen=record.generation_seen,
+            at=looks.now(),
             outbox_waiting=looks.outbox_waiting(),
             disk_free_bytes=looks.disk_free_bytes(),
             faults=list(self._agent.keeper.faults.values())[:16],

@@ -48,6 +48,7 @@ from edge_site_proxy.mirror.shelf import Shelf
 from edge_site_proxy.paths import StatePaths
 from edge_site_proxy.rollout.world import Clocks
 from edge_site_proxy.site import Site, open_store
+from edge_site_proxy.store.holder import holding
 from edge_site_proxy.telemetry.dead_letters import DeadLetters
 from edge_site_proxy.telemetry.receiver import JournalReceiver
 from edge_site_proxy.telemetry.shipper import Draining, Shipper
@@ -118,6 +119,7 @@ async def _assemble(
     paths = StatePaths(config.directory)
     paths.make()
     clocks = _clocks(config)
+    holder = stack.enter_context(holding(paths.lock))
     inventory = load_inventory(config.inventory, config.site)
     files = IdentityFiles(config.identity.directory)
     authority = files.authority()
@@ -127,7 +129,16 @@ async def _assemble(
     )
     register = Register(store, authority, folder=paths.drops, life=life(config))
     await register.load()
-    site = await Site.open(store, inventory, config.rollout, paths.audit_key, clocks, paths.pins)
+    site = await Site.open(
+        store,
+        inventory,
+        config.rollout,
+        paths.audit_key,
+        clocks,
+        paths.pins,
+        fence=holder.last,
+    )
+    holder.note(site.world.epoch, clocks.now())
     journal = await stack.enter_async_context(
         await Journal.open(paths.journal, config.telemetry.journal)
     )
@@ -144,6 +155,10 @@ async def _assemble(
         shelf=mirror.shelf if mirror else Shelf(paths.mirror),
         now=clocks.now,
     )
+
+    async def revoke(serial: str, reason: str, who: str) -> None:
+        await register.revoke(serial, reason, who, now=clocks.now())
+
     renewal = _Renewal(config, files, (tls, open_tls), clocks)
     jobs: list[Job] = [
         site.run(),
@@ -154,7 +169,13 @@ async def _assemble(
         serve(app, gateways, tls, config.limits),
         serve(enrolment_app(register, clocks.now), enrolment, open_tls, config.limits),
         serve_operator(
-            operator_app(site, config.operator, telemetry=status.view, enrolled=register.enrolled),
+            operator_app(
+                site,
+                config.operator,
+                telemetry=status.view,
+                enrolled=register.enrolled,
+                revoke=revoke,
+            ),
             config.operator,
         ),
         renewal.run(signals.reload),

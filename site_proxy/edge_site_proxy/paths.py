@@ -16,6 +16,11 @@ class StatePaths:
         return self.root / "site.db"
 
     @property
+    def lock(self) -> Path:
+        """Held by the one site proxy that works here."""
+        return self.root / "site.lock"
+
+    @property
     def audit_key(self) -> Path:
         """The audit log's private key."""
         return self.root / "audit.key"

@@ -10,6 +10,7 @@ Everything here is called from one event loop.
 """
 
 import asyncio
+import secrets
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -60,6 +61,7 @@ from edge_site_proxy.signing.pins import Pins
 from edge_site_proxy.signing.vault import Vault
 from edge_site_proxy.store import Store, StoreUnavailableError
 
+EPOCH_LEAP = 4096  # so seldom do two that start from one copy draw the same epoch
 CHECKPOINT_S = 1.0  # a change is under a signed checkpoint within this
 SITE = "site-proxy"
 
@@ -172,8 +174,10 @@ class Site:
         key_file: Path,
         clocks: Clocks,
         pins_folder: Path | None = None,
+        *,
+        fence: int = 0,
     ) -> "Site":
-        """Read everything back, count one epoch up, and look once at everything.
+        """Read everything back, begin a higher epoch, and look once at everything.
 
         Args:
             store: from `open_store`; the caller closes it.
@@ -182,6 +186,7 @@ class Site:
             key_file: the audit log's private key; made with mode 0600 where there is none.
             clocks: wall, monotonic, and the quality of the first.
             pins_folder: holds the PINs; `pins` beside the key where none is named.
+            fence: the highest epoch under which anybody worked on this folder.
 
         Raises:
             ConfigurationError: the policy contradicts itself, or the key file.
@@ -194,7 +199,7 @@ class Site:
         plant = Plant.of(inventory)
         world = await store.read(lambda db: World.load(db, plant, settings, clocks))
         world.tzdata = await asyncio.to_thread(tzdata_version)
-        await _begin_epoch(store, world)
+        await _begin_epoch(store, world, fence)
         alarms = AlarmBook(store, clocks.now, settings.runbooks, plant.line_of)
         bounds = Bounds(settings.review_open_max, settings.review_expire_s)
         pulls = Pulls(world, store)
@@ -354,9 +359,11 @@ class Site:
             await asyncio.sleep(CHECKPOINT_S)
 
 
-async def _begin_epoch(store: Store, world: World) -> None:
-    epoch = world.epoch + 1
-    facts = {"epoch": epoch, "site": world.plant.inventory.site, "software": SOFTWARE}
+async def _begin_epoch(store: Store, world: World, fence: int) -> None:
+    # Two that start from copies of one folder must not share a number: gateways obey the higher.
+    epoch = max(world.epoch, fence) + 1 + secrets.randbelow(EPOCH_LEAP)
+    facts = {"epoch": epoch, "before": world.epoch, "site": world.plant.inventory.site}
+    facts["software"] = SOFTWARE
     event = Event("site.started", str(epoch), facts)
     await store.change(SITE, [event], lambda tx: tables.save_number(tx, "epoch", epoch, event))
     world.epoch = epoch

@@ -9,12 +9,13 @@ from pathlib import Path
 import pytest
 
 from edge_core.contracts.api import Role, TelemetryView
-from edge_core.contracts.rollout import Hold, RolloutState
+from edge_core.contracts.plant import Inventory
+from edge_core.contracts.rollout import Hold, Policy, RolloutState
 from edge_site_proxy.api.operator.app import operator_app
 from edge_site_proxy.api.operator.server import serve
 from edge_site_proxy.api.operator.settings import OperatorSettings
 from tests.unit.edgetui.made import Person, at_console
-from tests.unit.site_proxy.plant.plant import V1, Plant, plant
+from tests.unit.site_proxy.plant.plant import INVENTORY, POLICY, V1, Plant, plant
 
 pytestmark = pytest.mark.anyio
 NAME = "pump-condition-1.0.0-r1"
@@ -39,10 +40,15 @@ def everybody(uid: int) -> tuple[str, frozenset[str]]:
 
 
 @asynccontextmanager
-async def site(folder: Path) -> AsyncIterator[tuple[Plant, Path]]:
+async def site(
+    folder: Path, *, policy: Policy = POLICY, inventory: Inventory = INVENTORY
+) -> AsyncIterator[tuple[Plant, Path]]:
     """A site proxy's operator API in front of a plant."""
     settings = OperatorSettings(socket=folder / "o.sock")
-    async with plant(folder) as here, asyncio.TaskGroup() as group:
+    async with (
+        plant(folder, policy=policy, inventory=inventory) as here,
+        asyncio.TaskGroup() as group,
+    ):
         app = operator_app(
             here.site,
             settings,

@@ -16,6 +16,10 @@ Paths (JSON; `GET` unless said; every change carries If-Match with the etag the 
     POST /v1/gateways/{serial}/rollback     ReasonRequest       -> GatewayView
     POST /v1/safe-mode                      SafeModeRequest     -> list of GatewayView
     POST /v1/gateways/{serial}/snapshot     ReasonRequest       -> Snapshot
+    POST /v1/gateways/{serial}/{resume,declare-dead}  ReasonRequest -> GatewayView
+    POST /v1/gateways/{serial}/retire       RetireRequest       -> list of GatewayView
+    POST /v1/conflicts/resume               ReasonRequest       -> list of GatewayView
+    /v1/exceptions                          list of GatewayException
     /v1/queue?state=&line=&limit=           list of ReviewItem; /v1/queue/summary QueueSummary
     POST /v1/queue/lease                    LeaseRequest        -> list of ReviewItem
     POST /v1/queue/{item}/label, /undo      LabelRequest        -> ReviewItem
@@ -86,6 +90,8 @@ class Action(StrEnum):
     ACKNOWLEDGE = "acknowledge"
     PIN = "pin"
     PIN_RESET = "pin_reset"
+    DECLARE_DEAD = "declare_dead"
+    DECOMMISSION = "decommission"
 
 
 ALLOWED: dict[Action, frozenset[Role]] = {
@@ -107,6 +113,8 @@ ALLOWED: dict[Action, frozenset[Role]] = {
     Action.ACKNOWLEDGE: frozenset({Role.OPERATOR, Role.APPROVER, Role.ADMIN}),
     Action.PIN: frozenset({Role.OPERATOR, Role.APPROVER, Role.ADMIN}),
     Action.PIN_RESET: frozenset({Role.ADMIN}),
+    Action.DECLARE_DEAD: frozenset({Role.OPERATOR, Role.APPROVER, Role.ADMIN}),
+    Action.DECOMMISSION: frozenset({Role.ADMIN}),
 }
 
 
@@ -197,6 +205,13 @@ class PinView(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     user: str
     pin_set: bool
     locked_s: float = 0.0
+
+
+class RetireRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """This gateway stands here no longer; `by` is the serial of the one that does."""
+
+    reason: Why
+    by: Serial | None = None
 
 
 class SafeModeRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -344,6 +359,32 @@ class GatewayView(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     defer: Reason
     faults: list[Reason]
     software: str | None
+    exceptions: list["GatewayException"] = []
+    clock_ahead_s: float | None = None  # of the site's, by its newest report
+
+
+class ExceptionKind(StrEnum):
+    """Why one gateway is not where its rollout wants it."""
+
+    CONFLICT = "conflict"  # it was told more than the site remembers
+    DRIFT = "drift"  # its worker runs another model than its record says
+    DEAD = "dead"  # a person declared it dead
+    ROLLBACK_TARGET = "rollback_target"  # what it would go back to is not loaded
+    SUSPECT = "suspect"  # it has been in one state for longer than that may take
+    CLOCK = "clock"  # its clock says another day than the site's
+    CATCH_UP = "catch_up"  # it is behind the newest release, and something keeps it there
+
+
+class GatewayException(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One gateway that stands apart: why, since when, and for how long, where that is known."""
+
+    serial: Serial
+    asset: str
+    line: str
+    kind: ExceptionKind
+    why: Reason
+    since: Instant | None = None
+    age_s: float | None = None
 
 
 class TelemetryView(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

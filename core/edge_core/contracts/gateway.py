@@ -163,6 +163,7 @@ class StatusReport(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     epoch_seen: Count = 0
     config: Digest | None = None
     inputs: Annotated[list[Annotated[str, Meta(max_length=200)]], Meta(max_length=513)] = []
+    at: Instant | None = None  # by the gateway's own clock, right or wrong
 
 
 class Checkpoint(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

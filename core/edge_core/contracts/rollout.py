@@ -230,6 +230,8 @@ class Policy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     safety_waivers: Annotated[int, Meta(ge=1, le=5)] = 2
     acknowledged_within_s: Annotated[float, Meta(ge=0)] = 28_800.0
     key_holders: dict[str, list[Person]] = {}
+    catch_up_s: Annotated[float, Meta(ge=0)] = 2_592_000.0  # an approval covers who comes late
+    catch_up_at_once: Annotated[int, Meta(ge=1)] = 3
     # A pattern in a union with a list makes msgspec 0.22 crash, so `strategies.check` has it.
     strategy: str | list[Share] | None = None
 
@@ -355,6 +357,7 @@ class Member(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     reason: Reason = ""
     permit_live: bool = False
     age_s: float | None = None
+    suspect_s: float | None = None  # since it should have moved on
 
 
 class Approval(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -13,6 +13,7 @@ from edge_core.contracts.api import (
     PinResetRequest,
     PinView,
     ReasonRequest,
+    RetireRequest,
     RevokeRequest,
     SafeModeRequest,
     ShelveRequest,
@@ -73,8 +74,16 @@ def _pin(context: Context, seen: RolloutView, *, needed: bool) -> Pin | None:
 
 
 async def resume(context: Context) -> int:
-    """Resume a rollout, or waive its gate: then PIN and what was shown go with it."""
+    """Resume a rollout, or waive its gate; or gateways in CONFLICT with the site's own state."""
     chosen = context.chosen
+    if (chosen.id is not None) + (chosen.gateway is not None) + chosen.conflicts != 1:
+        raise UsageError("resume: expected a rollout's id, --gateway SERIAL, or --conflicts")
+    if chosen.gateway is not None:
+        return await _gateway_action(context, chosen.gateway, "resume")
+    if chosen.conflicts:
+        asked = ReasonRequest(reason=chosen.reason)
+        views = await context.site.change("/v1/conflicts/resume", asked, list[GatewayView])
+        return context.answer(views, lambda cells: gateways_page(views, cells))
     path = f"/v1/rollouts/{part(chosen.id)}"
     seen = await context.site.fetch(path, RolloutView)
     gates = bool(GATES & set(seen.holds))
@@ -114,6 +123,21 @@ async def pin(context: Context) -> int:
     request = PinRequest(new=pin_of(new), old=pin_of(before[0]) if before else None)
     view = await context.site.change("/v1/pin", request, PinView)
     return context.answer(view, lambda _: [f"the new PIN of {view.user} counts from now on"])
+
+
+async def declare_dead(context: Context) -> int:
+    """Say that a silent gateway will not come back: its pair and its cell are free again."""
+    return await _gateway_action(context, context.chosen.serial, "declare-dead")
+
+
+async def decommission(context: Context) -> int:
+    """End a gateway's life here, or name the one that stands in its place now."""
+    chosen = context.chosen
+    request = RetireRequest(reason=chosen.reason, by=chosen.by)
+    path = f"/v1/gateways/{part(chosen.serial)}/decommission"
+    views = await context.site.change(path, request, list[GatewayView])
+    said = f"{chosen.serial} is decommissioned, and its certificates are revoked"
+    return context.answer(views, lambda cells: [said, *gateways_page(views, cells)])
 
 
 async def on_rollout(context: Context) -> int:
@@ -209,6 +233,13 @@ async def maintenance(context: Context) -> int:
     order = MaintenanceRequest(line=chosen.line, minutes=chosen.minutes, reason=chosen.reason)
     work = await context.site.change("/v1/maintenance", order, Maintenance)
     return context.answer(work, lambda cells: maintenance_page([work], cells))
+
+
+async def _gateway_action(context: Context, serial: str, verb: str) -> int:
+    path = f"/v1/gateways/{part(serial)}/{verb}"
+    request = ReasonRequest(reason=context.chosen.reason)
+    view = await context.site.change(path, request, GatewayView)
+    return context.answer(view, lambda cells: gateways_page([view], cells))
 
 
 async def _rollout_action(context: Context, verb: str) -> int:

@@ -3,14 +3,26 @@
 import sys
 
 from edge_core.contracts.alarms import AlarmSummary
-from edge_core.contracts.api import AlarmView, AuditEvent, GatewayView, Overview, WhoAmI
+from edge_core.contracts.api import (
+    AlarmView,
+    AuditEvent,
+    GatewayException,
+    GatewayView,
+    Overview,
+    WhoAmI,
+)
 from edge_core.contracts.gateway import Checkpoint
 from edge_core.contracts.review import ReviewItem
 from edge_core.contracts.rollout import GateChecks, GateReport, RolloutView
 from edgetui.client import part
 from edgetui.commands.context import Context
 from edgetui.present.alarms_page import alarms_page, rates_page
-from edgetui.present.fleet_page import gateway_page, gateways_page, status_page
+from edgetui.present.fleet_page import (
+    exceptions_page,
+    gateway_page,
+    gateways_page,
+    status_page,
+)
 from edgetui.present.lines import folded
 from edgetui.present.ops_page import audit_page, queue_page
 from edgetui.present.rollout_page import (
@@ -49,6 +61,16 @@ async def gateway(context: Context) -> int:
     path = f"/v1/gateways/{part(context.chosen.serial)}"
     view = await context.site.fetch(path, GatewayView)
     return context.answer(view, lambda cells: gateway_page(view, cells))
+
+
+async def exceptions(context: Context) -> int:
+    """Every gateway that is not where its rollout wants it: why, and for how long."""
+    views = [
+        each
+        for each in await context.site.fetch("/v1/exceptions", list[GatewayException])
+        if context.keeps(each.serial, each.line, each.asset, each.kind.value, each.why)
+    ]
+    return context.answer(views, lambda cells: exceptions_page(views, cells))
 
 
 async def rollouts(context: Context) -> int:

@@ -87,6 +87,7 @@ def _looking(commands: "Commands[Parser]") -> None:
     _command(commands, "status", look.status)
     _command(commands, "gateways", look.gateways)
     _command(commands, "gateway", look.gateway).add_argument("serial", metavar="SERIAL")
+    _command(commands, "exceptions", look.exceptions)
     _command(commands, "rollouts", look.rollouts)
     _command(commands, "rollout", look.rollout).add_argument("id", metavar="ID")
     _command(commands, "gates", look.gates).add_argument("id", metavar="ID")
@@ -152,7 +153,11 @@ def _on_rollouts(commands: "Commands[Parser]") -> None:
         made.add_argument("id", metavar="ID")
         _reason(made)
     resume = _command(commands, "resume", act.resume)
-    resume.add_argument("id", metavar="ID")
+    resume.add_argument(
+        "id", metavar="ID", nargs="?", help="its holds that a person can take away"
+    )
+    resume.add_argument("--gateway", metavar="SERIAL", help="one gateway in CONFLICT")
+    resume.add_argument("--conflicts", action="store_true", help="every gateway in CONFLICT")
     _reason(resume)
     _secret(resume)
     revoke = _command(commands, "revoke", act.revoke)
@@ -168,6 +173,13 @@ def _on_rollouts(commands: "Commands[Parser]") -> None:
 
 
 def _on_gateways(commands: "Commands[Parser]") -> None:
+    dead = _command(commands, "declare-dead", act.declare_dead)
+    dead.add_argument("serial", metavar="SERIAL")
+    _reason(dead)
+    gone = _command(commands, "decommission", act.decommission)
+    gone.add_argument("serial", metavar="SERIAL")
+    gone.add_argument("--by", metavar="SERIAL", help="who stands in its place now")
+    _reason(gone)
     rollback = _command(commands, "rollback", act.rollback)
     rollback.add_argument("id", metavar="ID", nargs="?")
     rollback.add_argument("--gateway", metavar="SERIAL")

@@ -2,7 +2,13 @@
 
 from collections.abc import Callable, Sequence
 
-from edge_core.contracts.api import GatewayView, LineView, Overview
+from edge_core.contracts.api import (
+    ExceptionKind,
+    GatewayException,
+    GatewayView,
+    LineView,
+    Overview,
+)
 from edge_core.contracts.gateway import HealthWindow
 from edge_core.contracts.rollout import TERMINAL
 from edgetui.present.alarms_page import alarm_banner
@@ -13,6 +19,7 @@ from edgetui.present.rollout_page import by_need, rollout_line
 from edgetui.present.tables import Column, table
 from edgetui.present.words import UNKNOWN, age, clock, named, share, short
 
+CLOCK_NEAR_S = 5.0
 ENDED_SHOWN_MAX = 3  # ended rollouts are history: the rollouts screen has all of them
 
 
@@ -58,12 +65,24 @@ def doing(view: GatewayView) -> str:
     """What a gateway is about, in words; why it does not move comes first."""
     if not view.enrolled:
         return "not enrolled"
+    apart = next((each for each in view.exceptions if _tells_more(view, each)), None)
+    if apart is not None:
+        return f"{exception_words(apart)}: {apart.why}"
     if view.stale:
         return "STALE: no word from it"
     if view.safe_mode:
         return "SAFE MODE: model's safe output"
     if view.rollback_wanted:
         return "rollback ordered"
+    return _at_work(view)
+
+
+def _tells_more(view: GatewayView, exception: GatewayException) -> bool:
+    """Of a silent gateway the silence is what counts, unless somebody knows why it is silent."""
+    return not view.stale or exception.kind is ExceptionKind.DEAD
+
+
+def _at_work(view: GatewayView) -> str:
     if view.update is None:
         return view.defer or ("no model yet" if view.effective is None else "steady")
     word = view.update.state.value.replace("_", " ")
@@ -95,7 +114,8 @@ def doing_tone(view: GatewayView) -> Tone:
     """What is not as it should be has a colour."""
     if view.stale or not view.enrolled:
         return Tone.P3
-    return Tone.P2 if view.safe_mode or view.rollback_wanted or view.faults else Tone.PLAIN
+    wrong = view.safe_mode or view.rollback_wanted or view.faults or view.exceptions
+    return Tone.P2 if wrong else Tone.PLAIN
 
 
 def heard_tone(view: GatewayView) -> Tone:
@@ -173,6 +193,25 @@ def gateways_page(views: Sequence[GatewayView], cells: int) -> list[Line]:
     return table(gateway_columns(lambda _: 0.0), views, cells, target_of)
 
 
+def exceptions_page(views: Sequence[GatewayException], cells: int) -> list[Line]:
+    """One line an exception, the oldest first."""
+    columns = (
+        Column[GatewayException]("gateway", lambda v: v.serial, 18),
+        Column[GatewayException]("line", lambda v: v.line, 12, rank=2),
+        Column[GatewayException]("asset", lambda v: v.asset, 16, rank=3),
+        Column[GatewayException]("what", exception_words, 16, tone=lambda _: Tone.P2),
+        Column[GatewayException]("for", lambda v: age(v.age_s), 9, right=True),
+        Column[GatewayException]("why", lambda v: v.why, 200),
+    )
+    rows = table(columns, views, cells, lambda v: Target("gateway", v.serial))
+    return rows if views else [say("no gateway stands apart", cells)]
+
+
+def exception_words(view: GatewayException) -> str:
+    """The kind in capitals, as people call it."""
+    return view.kind.value.replace("_", " ").upper()
+
+
 def gateway_page(view: GatewayView, cells: int, late_s: float = 0.0) -> list[Line]:
     """One gateway: its four references, what runs, and how it does."""
     return [
@@ -180,6 +219,13 @@ def gateway_page(view: GatewayView, cells: int, late_s: float = 0.0) -> list[Lin
         BLANK,
         *_references(view, cells),
         *_health(view, cells),
+        *(
+            line
+            for each in view.exceptions
+            for line in folded(
+                f"{exception_words(each)} for {age(each.age_s)}  ", each.why, cells, Tone.P2
+            )
+        ),
         *(line for fault in view.faults for line in folded("FAULT    ", fault, cells, Tone.P2)),
         *(
             say(
@@ -198,7 +244,7 @@ def _place(view: GatewayView, cells: int, late_s: float) -> list[Line]:
     where = f"  line {place.position.line}  cell {place.position.cell}  zone {place.zone}{pair}"
     differs = "" if view.running == view.effective else "  DIFFERS from what its record says"
     running = f"running  {named(view.running, view.names)}  {short(view.running)}"
-    heard = f"  (heard {age(aged(view.age_s, late_s))} ago)"
+    heard = f"  (heard {age(aged(view.age_s, late_s))} ago{_clock_off(view)})"
     return [
         say(f"{place.serial}  {place.position.asset}{where}", cells, Tone.TITLE),
         join(
@@ -207,6 +253,14 @@ def _place(view: GatewayView, cells: int, late_s: float) -> list[Line]:
         ),
         join(((running, Tone.PLAIN), (differs, Tone.P1)), cells),
     ]
+
+
+def _clock_off(view: GatewayView) -> str:
+    """How far a gateway's clock is off, where that is more than a heartbeat takes."""
+    ahead_s = view.clock_ahead_s
+    if ahead_s is None or abs(ahead_s) < CLOCK_NEAR_S:
+        return ""
+    return f", its clock is {age(abs(ahead_s))} {'fast' if ahead_s > 0 else 'slow'}"
 
 
 def _references(view: GatewayView, cells: int) -> list[Line]:

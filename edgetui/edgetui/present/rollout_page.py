@@ -23,6 +23,14 @@ from edgetui.present.words import VERDICT_WORDS, age, instant, number, short
 BAR_CELLS = 24
 OLD = " ?"  # of an age that is too old to be relied on; what is still to come is not old
 
+
+def _member_why(member: Member) -> str:
+    """A gateway that should have moved on says so first, with the time since."""
+    if member.suspect_s is None:
+        return member.reason
+    return f"SUSPECT for {age(member.suspect_s)} {member.reason}".rstrip()
+
+
 MEMBER_COLUMNS: Sequence[Column[Member]] = (
     Column("gateway", lambda m: m.serial, 20),
     Column("cohort", lambda m: m.cohort, 14),
@@ -30,7 +38,7 @@ MEMBER_COLUMNS: Sequence[Column[Member]] = (
     Column("outcome", lambda m: m.outcome.value.replace("_", " "), 20, rank=2),
     Column("permit", lambda m: "live" if m.permit_live else "", 6, rank=3),
     Column("heard", lambda m: age(m.age_s), 10, right=True, rank=1),
-    Column("why", lambda m: m.reason, 40),
+    Column("why", _member_why, 40),
 )
 
 

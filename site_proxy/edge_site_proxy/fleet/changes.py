@@ -3,15 +3,17 @@
 from datetime import timedelta
 
 from edge_core.contracts.api import Priority
-from edge_core.contracts.gateway import UpdateState
+from edge_core.contracts.gateway import StatusReport, UpdateReport, UpdateState
 from edge_core.contracts.plant import GatewayPlace
 from edge_site_proxy.audit.events import Event
 from edge_site_proxy.fleet.sightings import Sighting
+from edge_site_proxy.rollout.marks import Mark, Marks, drift_of
 from edge_site_proxy.rollout.records import AlarmCall
 from edge_site_proxy.rollout.world import World
 
 REFERENCE_CHANGED = "gateway.reference_changed"
 CONFIG_CHANGED = "gateway.config_changed"
+CONFLICT_KEY = "site/conflict"
 
 
 def noticed(world: World, place: GatewayPlace, old: Sighting | None, new: Sighting) -> list[Event]:
@@ -114,15 +116,50 @@ def _config_changed(world: World, place: GatewayPlace, new: Sighting) -> Event:
     return Event(CONFIG_CHANGED, place.serial, facts)
 
 
+def marked(serial: str, old: Marks, new: Marks) -> list[Event]:
+    """The events that tell the marks *new* from *old*."""
+    events: list[Event] = []
+    if old.conflict is None and new.conflict is not None:
+        events.append(Event("gateway.conflict_found", serial, {"why": new.conflict.why}))
+    if old.drift is None and new.drift is not None:
+        events.append(Event("gateway.drift_found", serial, {"why": new.drift.why}))
+    if old.drift is not None and new.drift is None:
+        events.append(Event("gateway.drift_ended", serial, {"since": old.drift.since.isoformat()}))
+    if old.dead is not None and new.dead is None:
+        events.append(
+            Event("gateway.came_back", serial, {"dead_since": old.dead.since.isoformat()})
+        )
+    return events
+
+
+def conflict_alarm(serial: str, mark: Mark) -> AlarmCall:
+    """The one alarm for every gateway in conflict; it names the first."""
+    return AlarmCall(
+        key=CONFLICT_KEY,
+        priority=Priority.P1,
+        what=f"gateway {serial} knows more than this site: {mark.why}; an old copy of the "
+        "state was restored, or another site proxy is at work"[:400],
+        consequence="such gateways keep what they run and change nothing until a person "
+        "resumes them; a rollback that is ordered is carried out",
+        runbook="site-conflict",
+    )
+
+
+def _stuck_now(report: StatusReport, update: UpdateReport) -> bool:
+    """Whether a way back has failed and still has: a late word about last week is no alarm."""
+    if update.state is UpdateState.FAIL_SAFE:
+        return report.effective is None
+    return update.state is UpdateState.ROLLBACK_FAILED and report.effective == update.digest
+
+
 def ills(serial: str, sighting: Sighting | None) -> dict[str, AlarmCall]:
     """The alarms that stand while a gateway is believed to be so; by their key."""
     if sighting is None:
         return {}
     report = sighting.report
     found: list[AlarmCall] = []
-    stuck = {UpdateState.FAIL_SAFE, UpdateState.ROLLBACK_FAILED}
     update = report.update
-    if update is not None and update.state in stuck:
+    if update is not None and _stuck_now(report, update):
         found.append(
             AlarmCall(
                 key=f"gateway/{serial}/fail_safe",
@@ -133,15 +170,15 @@ def ills(serial: str, sighting: Sighting | None) -> dict[str, AlarmCall]:
                 group=f"{update.digest} fail safe",
             )
         )
-    swapped = report.running is not None and report.running != report.effective
-    if swapped and not any(sighting.flying(digest) for digest in sighting.attempts):
+    drift = drift_of(sighting)
+    if drift:
         found.append(
             AlarmCall(
                 key=f"gateway/{serial}/digest",
                 priority=Priority.P2,
-                what=f"gateway {serial} says it runs {report.effective}, "
-                f"its worker loaded {report.running}",
-                consequence="its verdicts come from a model that nobody approved there",
+                what=f"gateway {serial}: {drift}",
+                consequence="its verdicts come from a model that nobody approved there; "
+                "its evidence counts in no gate until that has ended",
                 runbook="digest-mismatch",
             )
         )

@@ -20,12 +20,14 @@ from edge_core.contracts.gateway import (
 )
 from edge_site_proxy.alarms.book import AlarmBook
 from edge_site_proxy.audit.events import Event
-from edge_site_proxy.fleet.changes import ills, noticed
+from edge_site_proxy.fleet.changes import conflict_alarm, ills, marked, noticed
 from edge_site_proxy.fleet.errors import IdentityMismatchError
 from edge_site_proxy.fleet.pace import Pace
 from edge_site_proxy.fleet.sightings import Sighting, merge, sighted
+from edge_site_proxy.fleet.times import in_site_time, offset_s
 from edge_site_proxy.rollout import tables
 from edge_site_proxy.rollout.evidence import EMPTY, Tally, add
+from edge_site_proxy.rollout.marks import Marks, conflict_of, noted
 from edge_site_proxy.rollout.records import MOVING, Rollout
 from edge_site_proxy.rollout.tables import TallyKey
 from edge_site_proxy.rollout.wanted import rollback_order
@@ -56,6 +58,8 @@ class _News:
     old: Sighting | None
     merged: Sighting
     events: list[Event]
+    marks: Marks
+    marked: list[Event]
 
 
 class Intake:
@@ -104,23 +108,45 @@ class Intake:
 
     async def _take(self, serial: str, report: StatusReport) -> None:
         said = sighted(report)
-        if self._news(serial, said).events:
+        news = self._news(serial, said)
+        if news.events or news.marked:
             await self._keep(serial, said)
         else:
             self._believe(serial, said)
             self._world.unsaved.add(serial)
         known = self._world.sightings[serial]
+        ahead_s = offset_s(report.at, self._world.clocks.now())
         if said.key >= known.key:
             self._world.heard[serial] = self._world.clocks.monotonic()
+            if ahead_s is not None:
+                self._world.offsets[serial] = ahead_s
         if report.health:
-            await self._take_health(serial, report.health)
+            # What a swapped model did speaks for or against no release; it is kept all the same.
+            clean = self._world.noted(serial).drift is None
+            await self._take_health(serial, report.health, ahead_s, clean=clean)
         self._world.wake.set()
 
     def _news(self, serial: str, said: Sighting) -> _News:
         old = self._world.sightings.get(serial)
         merged = merge(old, said)
         place = self._world.plant.place(serial)
-        return _News(serial, said, old, merged, noticed(self._world, place, old, merged))
+        before = self._world.noted(serial)
+        conflict = conflict_of(
+            merged.report,
+            self._world.desired.get(serial),
+            self._world.epoch,
+            self._world.attempts_of(serial),
+        )
+        marks = noted(before, old, merged, conflict, self._world.clocks.now())
+        return _News(
+            serial,
+            said,
+            old,
+            merged,
+            noticed(self._world, place, old, merged),
+            marks,
+            marked(serial, before, marks),
+        )
 
     async def _keep(self, serial: str, said: Sighting) -> None:
         """Return when *said* is on disk; whoever has the lock keeps what the others brought."""
@@ -140,7 +166,7 @@ class Intake:
         # Look again: another report may have said the same meanwhile.
         news = [self._news(each.serial, each.said) for each in some.values()]
         try:
-            await self._keep_all([each for each in news if each.events])
+            await self._keep_all([each for each in news if each.events or each.marked])
         except StoreUnavailableError as error:
             for arrival in some.values():
                 arrival.kept.set_exception(error)
@@ -161,18 +187,24 @@ class Intake:
         def mutate(tx: Tx) -> None:
             for each in news:
                 tables.save_sighting(tx.db, each.serial, now, each.merged)
+                if each.marked:
+                    tables.save_marks(tx, each.serial, each.marks, events[each.marked[-1]])
                 self._alarm(tx, each)
                 tx.touch("gateway", each.serial)
 
-        events = [
-            replace(event, who=f"gateway:{event.subject}")
+        events = {
+            event: replace(event, who=f"gateway:{event.subject}")
             for each in news
-            for event in each.events
-        ]
-        await self._store.change(SITE, events, mutate)
+            for event in (*each.events, *each.marked)
+        }
+        await self._store.change(SITE, [*events.values()], mutate)
         self._alarms.wake.set()
+        for each in news:
+            self._world.marks[each.serial] = each.marks
 
     def _alarm(self, tx: Tx, news: _News) -> None:
+        if news.marks.conflict is not None and not self._conflicts():
+            self._alarms.raise_in(tx, conflict_alarm(news.serial, news.marks.conflict))
         before, after = ills(news.serial, news.old), ills(news.serial, news.merged)
         for key, call in after.items():
             if key not in before:
@@ -180,22 +212,29 @@ class Intake:
         for key in before.keys() - after.keys():
             self._alarms.clear_in(tx, key)
 
+    def _conflicts(self) -> bool:
+        return any(each.conflict is not None for each in self._world.marks.values())
+
     def _believe(self, serial: str, said: Sighting) -> None:
         self._world.believe(serial, said)
         self._world.heard_at[serial] = self._world.clocks.now()
 
-    async def _take_health(self, serial: str, windows: list[HealthWindow]) -> None:
+    async def _take_health(
+        self, serial: str, windows: list[HealthWindow], ahead_s: float | None, *, clean: bool
+    ) -> None:
+        heard, period_s = self._world.clocks.now(), self._world.settings.health_window_s
         known = [window for window in windows if self._known(serial, window.digest)]
         limits = {digest: self._world.limits(digest) for digest in {each.digest for each in known}}
 
         def mutate(db: Database) -> dict[TallyKey, Tally]:
             fresh: dict[TallyKey, Tally] = {}
             for window in known:
-                if not tables.take_window(db, serial, window):
+                if not tables.take_window(db, serial, window) or not clean:
                     continue
                 key = (serial, window.digest, window.role)
                 tally = fresh.get(key) or tables.load_tally(db, key) or EMPTY
-                fresh[key] = add(tally, window, limits[window.digest])
+                here = in_site_time(window, ahead_s, heard, period_s)
+                fresh[key] = add(tally, here, limits[window.digest])
             for key, tally in fresh.items():
                 tables.save_tally(db, key, tally)
             return fresh
@@ -223,8 +262,13 @@ class Intake:
         """Whether something is under way with *serial*, or it has more to say than one report."""
         world = self._world
         desired = world.desired.get(serial)
-        behind = desired is not None and (
-            report.generation_seen < desired.generation or report.safe_mode != desired.safe_mode
+        behind = (
+            desired is not None
+            and world.noted(serial).conflict is None
+            and (
+                report.generation_seen < desired.generation
+                or report.safe_mode != desired.safe_mode
+            )
         )
         return (
             behind

@@ -9,6 +9,7 @@ from edge_core.contracts.gateway import HealthWindow, UpdateState
 from edge_site_proxy.audit.canonical import canonical
 from edge_site_proxy.rollout import outlook
 from edge_site_proxy.rollout.evidence import EMPTY, Tally
+from edge_site_proxy.rollout.exceptions import exceptions_of
 from edge_site_proxy.rollout.wanted import rollback_order
 from edge_site_proxy.rollout.world import World
 
@@ -63,6 +64,8 @@ def gateway_view(
         defer=defer,
         faults=[] if report is None else report.faults,
         software=None if report is None else report.software,
+        exceptions=exceptions_of(world, serial),
+        clock_ahead_s=world.offsets.get(serial),
     )
 
 

@@ -165,13 +165,22 @@ class Register:
             case TokenDrop() as made:
                 await self._store.change(dropped.who, [], lambda tx: _keep_token(tx, made))
             case RevokeDrop() as order:
-                numbers = await self._store.change(
-                    dropped.who, [], lambda tx: _revoke(tx, order, now)
-                )
-                self._revoked.update(numbers)
-                self._holders.pop(order.serial, None)
+                await self._end(order, dropped.who, now)
             case None:
                 _log.warning("drop.refused", path=str(dropped.path), who=dropped.who)
+
+    async def revoke(self, serial: str, reason: str, who: str, *, now: dt.datetime) -> None:
+        """End every certificate of *serial* on the word of *who*.
+
+        Raises:
+            StoreUnavailableError: the disk refuses; nothing was revoked.
+        """
+        await self._end(RevokeDrop(serial=serial, reason=reason[:500]), who, now)
+
+    async def _end(self, order: RevokeDrop, who: str, now: dt.datetime) -> None:
+        numbers = await self._store.change(who, [], lambda tx: _revoke(tx, order, now))
+        self._revoked.update(numbers)
+        self._holders.pop(order.serial, None)
 
     def _issue(self, db: Database, serial: str, key: PublicKey, *, now: dt.datetime) -> Kept:
         issued = self._authority.sign_gateway(serial, key, now=now, life=self._life)

@@ -11,8 +11,11 @@ from edge_core.contracts.gateway import RollbackOrder
 from edge_core.contracts.rollout import Plan, RolloutState
 from edge_core.contracts.shown import shown_digest
 from edge_site_proxy.audit.events import Event, Facts
+from edge_site_proxy.fleet.changes import CONFLICT_KEY, ills
+from edge_site_proxy.fleet.places import Retired
 from edge_site_proxy.rollout import orders, outlook, revocation, signatures, tables
 from edge_site_proxy.rollout.errors import NoSuchRolloutError, OrderRefusedError
+from edge_site_proxy.rollout.marks import Mark, Marks
 from edge_site_proxy.rollout.orders import Sender
 from edge_site_proxy.rollout.planner import current_rollout, rollout_id
 from edge_site_proxy.rollout.reconciler import SITE, Reconciler
@@ -20,7 +23,7 @@ from edge_site_proxy.rollout.records import PENDING, Arrived, Header, Rollout, S
 from edge_site_proxy.rollout.signatures import Here
 from edge_site_proxy.rollout.tables import Wish
 from edge_site_proxy.rollout.views import view
-from edge_site_proxy.rollout.world import World
+from edge_site_proxy.rollout.world import Plant, World
 from edge_site_proxy.signing.pins import Pins
 from edge_site_proxy.store import Store, Tx
 
@@ -212,7 +215,7 @@ class Desk:
     async def roll_back(self, name: str, reason: str, sender: Sender) -> Rollout:
         """Take everybody off. Raises what `orders.roll_back` raises."""
         async with self._world.lock:
-            epoch = self._world.epoch + 1
+            epoch = self._next_epoch()
             step = orders.roll_back(
                 self.rollout(name), reason, sender, epoch, self._world.clocks.now()
             )
@@ -236,7 +239,7 @@ class Desk:
                 raise OrderRefusedError(
                     f"gateway {serial}: expected a model to leave, it has not reported one"
                 )
-            epoch = world.epoch + 1
+            epoch = self._next_epoch()
             await self._raise_epoch(sender.who, epoch, f"rollback of gateway {serial}")
             order = RollbackOrder(from_digest=running, epoch=epoch, reason=reason)
             await self._wish(
@@ -307,6 +310,114 @@ class Desk:
 
         await self._store.change(who, [*events.values()], mutate)
         self._world.wishes.update(wishes)
+        self._world.wake.set()
+
+    def _next_epoch(self) -> int:
+        """Higher than any that a gateway has heard: what a person orders now must count."""
+        heard = (each.report.epoch_seen for each in self._world.sightings.values())
+        return max(self._world.epoch, *heard, 0) + 1
+
+    async def resume_gateways(self, serials: list[str], reason: str, sender: Sender) -> None:
+        """Take *serials* out of CONFLICT: what they run is taken over, and this site is in charge.
+
+        Raises:
+            UnknownGatewayError: one is not in the inventory; nothing was done.
+            OrderRefusedError: one is in no conflict; nothing was done.
+        """
+        world = self._world
+        async with world.lock:
+            for serial in serials:
+                world.plant.place(serial)
+                if world.noted(serial).conflict is None:
+                    raise OrderRefusedError(
+                        f"gateway {serial}: expected one in CONFLICT, found none noted"
+                    )
+            epoch = self._next_epoch()
+            await self._raise_epoch(sender.who, epoch, "gateways resumed out of conflict")
+            await self._mark(
+                sender.who,
+                {serial: replace(world.noted(serial), conflict=None) for serial in serials},
+                "gateway.conflict_settled",
+                {"reason": reason},
+            )
+            # In one go, or a heartbeat that comes between would find the same conflict again.
+            await self._reconciler.tell()
+
+    async def declare_dead(self, serial: str, reason: str, sender: Sender) -> None:
+        """Say that *serial* will not come back as it is: its pair and its cell are free again.
+
+        Raises:
+            UnknownGatewayError: no such gateway.
+            OrderRefusedError: it is heard.
+        """
+        world = self._world
+        async with world.lock:
+            world.plant.place(serial)
+            self._check_silent(serial)
+            mark = Mark(since=world.clocks.now(), why=reason, who=sender.who)
+            marks = {serial: replace(world.noted(serial), dead=mark)}
+            await self._mark(sender.who, marks, "gateway.declared_dead", {"reason": reason})
+            await self._reconciler.free(serial, f"declared dead by {sender.who}")
+
+    async def retire(self, serial: str, by: str | None, reason: str, sender: Sender) -> None:
+        """End the life of *serial* here; *by* takes its place and gets what stands there.
+
+        Raises:
+            UnknownGatewayError: no such gateway.
+            OrderRefusedError: it is heard, or *by* stands somewhere already or was retired.
+        """
+        world = self._world
+        async with world.lock:
+            place = world.plant.place(serial)
+            self._check_silent(serial)
+            if by is not None and (by in world.plant.places or by in world.plant.retired):
+                raise OrderRefusedError(
+                    f"gateway {by}: expected a serial that is new to this site, found a known one"
+                )
+            retired = Retired(
+                serial=serial,
+                asset=place.position.asset,
+                by=by,
+                at=world.clocks.now(),
+                who=sender.who,
+                reason=reason,
+            )
+            facts = {"asset": retired.asset, "by": by, "reason": reason}
+            event = Event("gateway.retired", serial, facts)
+            standing = ills(serial, world.sightings.get(serial))
+
+            def mutate(tx: Tx) -> None:
+                tables.save_retired(tx, retired, event)
+                for key in standing:
+                    self._reconciler.alarms.clear_in(tx, key)
+
+            await self._store.change(sender.who, [event], mutate)
+            gone = {**world.plant.retired, serial: retired}
+            world.plant = Plant.of(world.plant.inventory, gone)
+            await self._reconciler.free(serial, f"retired by {sender.who}")
+            await self._reconciler.tell()
+        world.wake.set()
+
+    def _check_silent(self, serial: str) -> None:
+        if self._world.reachable(serial):
+            raise OrderRefusedError(
+                f"gateway {serial}: expected a silent one, it was heard "
+                f"{self._world.age_s(serial) or 0.0:.0f} s ago; switch it off first"
+            )
+
+    async def _mark(self, who: str, marks: dict[str, Marks], kind: str, facts: Facts) -> None:
+        events = {serial: Event(kind, serial, facts) for serial in marks}
+        left = {**self._world.marks, **marks}
+        conflicts = any(each.conflict is not None for each in left.values())
+
+        def mutate(tx: Tx) -> None:
+            for serial, mark in marks.items():
+                tables.save_marks(tx, serial, mark, events[serial])
+            if not conflicts:
+                self._reconciler.alarms.clear_in(tx, CONFLICT_KEY)
+
+        await self._store.change(who, [*events.values()], mutate)
+        self._world.marks.update(marks)
         self._world.wake.set()
 
     async def _raise_epoch(self, who: str, epoch: int, why: str) -> None:

@@ -41,11 +41,17 @@ class Standing:
     runs: bool = False
     permit_live: bool = False
     pairs: int = 0
+    overdue_s: float = 0.0
 
     @property
     def in_flight(self) -> bool:
         """Whether it may be changing its model at this moment."""
         return self.permit_live or self.state in IN_FLIGHT
+
+    @property
+    def suspect(self) -> bool:
+        """Whether it should have moved on by now; nobody else waits for it."""
+        return self.overdue_s > 0
 
     @property
     def done(self) -> bool:
@@ -54,6 +60,7 @@ class Standing:
 
 
 ABSENT = Standing()
+GONE = Standing(state=UpdateState.CANCELLED)  # retired: it takes no further part
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +77,7 @@ class Facts:
         refusal: why nothing can be planned.
         in_service: whether no later release has taken its place everywhere.
         shortfall: why the download budget cannot bring the present cohort its bytes in time.
+        vetoes: hard vetoes of the release that have not been told since it was completed.
     """
 
     members: Mapping[str, Standing] = field(default_factory=dict)
@@ -81,6 +89,7 @@ class Facts:
     refusal: str | None = None
     in_service: bool = True
     shortfall: str | None = None
+    vetoes: tuple[str, ...] = ()
 
     def standing(self, serial: str) -> Standing:
         """Of a member; one that was never heard of is absent."""

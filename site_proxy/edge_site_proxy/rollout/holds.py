@@ -138,8 +138,12 @@ def _blast(rollout: Rollout, facts: Facts) -> str | None:
                 f"cohort {cohort.name} needs {needed} gateways staged, has {len(staged)}, "
                 f"{len(standings) - len(alive)} failed"
             )
-    if rollout.state is RolloutState.ACTIVATING and len(alive) < needed:
-        return f"cohort {cohort.name} needs {needed} gateways, {len(alive)} are left"
+    sound = [each for each in alive if not each.suspect]
+    if rollout.state is RolloutState.ACTIVATING and len(sound) < needed:
+        return (
+            f"cohort {cohort.name} needs {needed} gateways, {len(sound)} are left, "
+            f"{len(alive) - len(sound)} suspect"
+        )
     return None
 
 

@@ -31,6 +31,7 @@ class Leases:
         world = self._world
         async with world.lock:
             asked = outlook.ask(world, serial, request)
+            world.asked[serial] = world.clocks.monotonic()
             answer = decide(asked)
             if isinstance(answer, Deferred):
                 self._note(serial, answer)

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from datetime import datetime
 
 from edge_core.contracts.api import Priority
-from edge_core.contracts.rollout import Plan, RolloutState, Verdict
+from edge_core.contracts.rollout import Hold, Plan, RolloutState, Verdict
 from edge_site_proxy.audit.events import Event
 from edge_site_proxy.rollout.facts import (
     STUCK,
@@ -152,9 +152,11 @@ def _activate(rollout: Rollout, facts: Facts, now: datetime) -> Step | None:
         if not facts.standing(serial).done
         and (facts.standing(serial).reachable or facts.standing(serial).in_flight)
     ]
-    if open_ or len(done) < quorum(rollout):
+    suspect = [serial for serial in open_ if facts.standing(serial).suspect]
+    if len(suspect) < len(open_) or len(done) < quorum(rollout):
         return None
-    return _to(rollout, now, RolloutState.SOAKING, "soaking", why="")
+    late = [*rollout.header.late, *suspect]
+    return _to(rollout, now, RolloutState.SOAKING, "soaking", late=late, why="")
 
 
 def _soak(rollout: Rollout, facts: Facts, now: datetime) -> Step | None:
@@ -172,10 +174,12 @@ def _soak(rollout: Rollout, facts: Facts, now: datetime) -> Step | None:
     return made
 
 
-def _advance(rollout: Rollout, _: Facts, now: datetime) -> Step | None:
+def _advance(rollout: Rollout, facts: Facts, now: datetime) -> Step | None:
     following = rollout.header.cohort + 1
     if following == len(rollout.plan.cohorts):
-        return _to(rollout, now, RolloutState.COMPLETED, "completed", why="")
+        # Whatever spoke against it until now was waived by name; only what comes later is told.
+        vetoes = [*rollout.header.vetoes, *facts.vetoes]
+        return _to(rollout, now, RolloutState.COMPLETED, "completed", vetoes=vetoes, why="")
     lag = rollout.plan.policy.safety_lag_s
     if rollout.plan.cohorts[following].safety and not current(rollout).safety and lag > 0:
         return _to(rollout, now, RolloutState.SAFETY_LAG, "lagging", why="")
@@ -193,15 +197,16 @@ def _roll_back(rollout: Rollout, facts: Facts, now: datetime) -> Step | None:
     standings = [
         facts.standing(serial) for part in rollout.plan.cohorts for serial in part.members
     ]
-    reachable = [each for each in standings if each.reachable]
-    if any(each.runs or each.in_flight for each in reachable if each.state not in STUCK):
+    reachable = [each for each in standings if each.reachable and (each.runs or each.in_flight)]
+    if any(each.state not in STUCK and not each.suspect for each in reachable):
         return None
-    if any(each.state in STUCK for each in standings):
+    if any(each.state in STUCK for each in standings) or reachable:
         alarm = AlarmCall(
             key=f"rollout/{rollout.id}/rollback",
             priority=Priority.P1,
             what=f"rollback of {rollout.id} failed on a gateway",
-            consequence="that gateway gives its safe output and no verdicts",
+            consequence="that gateway gives its safe output and no verdicts, or keeps the "
+            "release; it may be given another one",
             runbook="rollback-failed",
             group=f"{rollout.digest} fail safe",
         )
@@ -210,6 +215,31 @@ def _roll_back(rollout: Rollout, facts: Facts, now: datetime) -> Step | None:
     made = _to(rollout, now, RolloutState.ROLLED_BACK, "rolled_back")
     cleared = (gate_key(rollout), f"rollout/{rollout.id}/inconclusive")
     return Step(made.rollout, made.event, (), cleared)
+
+
+def _watch_over(rollout: Rollout, facts: Facts, now: datetime) -> Step | None:
+    """A hard veto that comes when everybody has the release: no further gateway, one page."""
+    if not facts.vetoes:
+        return None
+    stood = rollout.header.holds.get(Hold.GATE_FAIL)
+    why = "; ".join([*([] if stood is None else [stood]), *facts.vetoes])[:500]
+    made = moved(
+        rollout,
+        now,
+        Event("rollout.vetoed_late", rollout.id, {"vetoes": list(facts.vetoes)}),
+        holds={**rollout.header.holds, Hold.GATE_FAIL: why},
+        vetoes=[*rollout.header.vetoes, *facts.vetoes],
+        why=why,
+    )
+    alarm = AlarmCall(
+        key=gate_key(rollout),
+        priority=Priority.P1,
+        what=f"rollout {rollout.id}, completed: {why}"[:500],
+        consequence="no further gateway takes the release; those that run it keep it until it "
+        "is rolled back",
+        runbook="release-vetoed",
+    )
+    return Step(made.rollout, made.event, (alarm,))
 
 
 def _to(
@@ -235,4 +265,5 @@ _MOVES: dict[RolloutState, Callable[[Rollout, Facts, datetime], Step | None]] = 
     RolloutState.GATED: _advance,
     RolloutState.SAFETY_LAG: _lag,
     RolloutState.ROLLING_BACK: _roll_back,
+    RolloutState.COMPLETED: _watch_over,
 }

@@ -123,12 +123,16 @@ def resume(
         TooLateError: it has ended, or is rolling back.
         OrderRefusedError: there is nothing to take away, or the sender has waived it already.
     """
-    _check_open(rollout)
+    vetoed = rollout.state is RolloutState.COMPLETED and Hold.GATE_FAIL in rollout.header.holds
+    if not vetoed:
+        _check_open(rollout)
     if rollout.state is RolloutState.ROLLING_BACK:
         raise TooLateError(
             f"rollout {rollout.id}: expected one that can go on, it is rolling back"
         )
     check_seen(rollout, sender)
+    if vetoed:
+        return _answer_vetoes(rollout, reason, now)
     gone = [each for each in rollout.header.holds if each in BY_HAND]
     if not gone:
         raise OrderRefusedError(
@@ -237,6 +241,18 @@ def _waits_for_more(
         waivers=waivers,
         last_order=said(newest.who, "waived its gate", newest.reason, now),
     )
+
+
+def _answer_vetoes(rollout: Rollout, reason: str, now: datetime) -> Step:
+    """Vetoes that came after the end are answered; whoever said one may try once more."""
+    why = rollout.header.holds[Hold.GATE_FAIL]
+    attempts = dict(rollout.header.attempts)
+    for serial in {veto.partition(":")[0] for veto in rollout.header.vetoes if veto in why}:
+        attempts[serial] = attempts.get(serial, 1) + 1
+    holds = {each: why for each, why in rollout.header.holds.items() if each is not Hold.GATE_FAIL}
+    event = Event("rollout.vetoes_answered", rollout.id, {"vetoes": why, "reason": reason})
+    made = moved(rollout, now, event, holds=holds, attempts=attempts, why="")
+    return Step(made.rollout, made.event, (), (f"rollout/{rollout.id}/gate",))
 
 
 def _new_attempts(rollout: Rollout) -> dict[str, int]:

@@ -1,24 +1,41 @@
 """From the state in memory to what the machine and the permits look at; reads only."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 
-from edge_core.contracts.gateway import Outcome, PermitRequest, UpdateState
+from edge_core.contracts.gateway import Outcome, PermitRequest, UpdateReport, UpdateState
 from edge_core.contracts.plant import GatewayPlace
 from edge_core.contracts.rollout import GateReport, RolloutState
 from edge_site_proxy.fleet.sightings import IN_FLIGHT
+from edge_site_proxy.rollout.apart import held
 from edge_site_proxy.rollout.budget import PullAsk, metered, obtainable, size, takes_s
 from edge_site_proxy.rollout.case import Case, Control, Subject
+from edge_site_proxy.rollout.deadlines import overdue_s
 from edge_site_proxy.rollout.evidence import EMPTY, History, Tally, history_of, pooled
-from edge_site_proxy.rollout.facts import ABSENT, STUCK, Facts, Standing
+from edge_site_proxy.rollout.facts import ABSENT, FAILED, GONE, STUCK, Facts, Standing
 from edge_site_proxy.rollout.gate import judge
 from edge_site_proxy.rollout.overrides import turned_down
-from edge_site_proxy.rollout.permits import Ask, Neighbour, lease_s
+from edge_site_proxy.rollout.permits import Ask, CatchUp, Neighbour, lease_s
 from edge_site_proxy.rollout.planner import current_rollout, prospect, waits_for
-from edge_site_proxy.rollout.records import MOVING, PENDING, Rollout
+from edge_site_proxy.rollout.records import IN_PROGRESS, MOVING, PENDING, Rollout
 from edge_site_proxy.rollout.strategies import blue_green
-from edge_site_proxy.rollout.wanted import assigned, rollback_owed
+from edge_site_proxy.rollout.wanted import assigned, rollback_order, rollback_owed
 from edge_site_proxy.rollout.world import World
+
+# Why a gateway refused a release, but no word about it: its disk, its record, an order.
+LOCAL_VETOES = frozenset(
+    {
+        "space",
+        "no_target",
+        "known_bad",
+        "below_floor",
+        "rollback_target",
+        "activation",
+        "integrity",
+        "ordered",
+    }
+)
 
 
 def facts(world: World, rollout: Rollout, judged: Mapping[int, GateReport]) -> Facts:
@@ -28,7 +45,7 @@ def facts(world: World, rollout: Rollout, judged: Mapping[int, GateReport]) -> F
     plan = prospect(world, rollout) if pending and blocked_by is None else None
     return Facts(
         members={
-            serial: standing(world, rollout, serial)
+            serial: standing(world, rollout, serial) if serial in world.plant.places else GONE
             for part in (rollout.plan.cohorts if rollout.open else [])
             for serial in part.members
         },
@@ -40,6 +57,7 @@ def facts(world: World, rollout: Rollout, judged: Mapping[int, GateReport]) -> F
         refusal=None if plan is None else plan.refusal,
         in_service=_in_service(world, rollout),
         shortfall=shortfall(world, rollout),
+        vetoes=late_vetoes(world, rollout),
     )
 
 
@@ -115,7 +133,8 @@ def standing(world: World, rollout: Rollout, serial: str) -> Standing:
     grant = world.grants.get(serial)
     permit_live = grant is not None and grant.digest == rollout.digest
     if sighting is None:
-        return Standing(permit_live=permit_live) if permit_live else ABSENT
+        unheard_s = _overdue_s(world, rollout, serial, UpdateState.IDLE, None)
+        return replace(ABSENT, permit_live=permit_live, overdue_s=unheard_s)
     report, update = sighting.report, sighting.update(rollout.digest)
     state, outcome = UpdateState.IDLE, Outcome.OPEN
     attempt = rollout.header.attempts.get(serial, 1)
@@ -135,7 +154,34 @@ def standing(world: World, rollout: Rollout, serial: str) -> Standing:
         runs=rollout.digest in {report.effective, report.references.committed},
         permit_live=permit_live,
         pairs=_tally(world, serial, rollout.digest, "shadow").pairs,
+        overdue_s=_overdue_s(world, rollout, serial, state, update),
     )
+
+
+def _overdue_s(
+    world: World, rollout: Rollout, serial: str, state: UpdateState, update: UpdateReport | None
+) -> float:
+    number = world.cohort_of(rollout, serial)
+    leaving = rollout.state is RolloutState.ROLLING_BACK
+    if leaving and state is UpdateState.COMMITTED:
+        return overdue_s(UpdateState.ROLLING_BACK, world.phase_s(rollout), rollout.plan.policy)
+    if number is None or number > rollout.header.cohort or rollout.state not in IN_PROGRESS:
+        return 0.0
+    if state in {UpdateState.STAGED, UpdateState.AWAITING_PERMIT}:
+        stood_s = _unasked_s(world, rollout, serial)
+    elif update is None or state is UpdateState.IDLE:
+        stood_s = world.phase_s(rollout)
+    else:
+        stood_s = update.since_s + (world.age_s(serial) or 0.0)
+    return overdue_s(state, stood_s, rollout.plan.policy)
+
+
+def _unasked_s(world: World, rollout: Rollout, serial: str) -> float:
+    """How long a gateway that may activate has not asked whether it may."""
+    if rollout.state is not RolloutState.ACTIVATING or rollout.header.holds:
+        return 0.0
+    asked = world.asked.get(serial, world.started)
+    return min(world.phase_s(rollout), world.clocks.monotonic() - asked)
 
 
 def gates(world: World, rollout: Rollout) -> dict[int, GateReport]:
@@ -154,7 +200,11 @@ def case(world: World, rollout: Rollout, number: int) -> Case:
     return Case(
         cohort=cohort.name,
         limits=plan.policy.gate,
-        subjects={serial: _subject(world, rollout, serial, baseline) for serial in cohort.members},
+        subjects={
+            serial: _subject(world, rollout, serial, baseline)
+            for serial in cohort.members
+            if world.noted(serial).drift is None and serial in world.plant.places
+        },
         controls=_controls(world, rollout, baseline),
         shadow_needed=plan.rollback_to is not None and plan.policy.shadow_pairs_min > 0,
         window_s=world.settings.health_window_s,
@@ -193,8 +243,12 @@ def veto_of(world: World, rollout: Rollout, serial: str) -> str | None:
     update = sighting.update(digest)
     if update is None:
         return None
-    settled = update.state in {UpdateState.TRIAL, UpdateState.COMMITTED}
-    if settled and report.effective == digest and report.running not in {None, digest}:
+    # Once committed it is no word about the release: somebody has swapped the model by hand.
+    if (
+        update.state is UpdateState.TRIAL
+        and report.effective == digest
+        and report.running not in {None, digest}
+    ):
         return f"digest_mismatch: the worker says it loaded {report.running}"
     wish = world.wish(serial).rollback
     ordered = rollout.state is RolloutState.ROLLING_BACK or (
@@ -216,6 +270,40 @@ def vetoed(world: World, rollout: Rollout) -> str:
         if veto is not None:
             return f"{serial}: {veto}"
     return ""
+
+
+def late_vetoes(world: World, rollout: Rollout) -> tuple[str, ...]:
+    """Hard vetoes of a release in service that its rollout has not yet been told.
+
+    They are looked for when its last cohort is through, and from then on.
+    """
+    last = rollout.header.cohort + 1 == len(rollout.plan.cohorts)
+    if rollout.state is not RolloutState.COMPLETED and not (
+        rollout.state is RolloutState.GATED and last
+    ):
+        return ()
+    found = []
+    for serial in sorted(world.suspects & world.plant.places.keys()):
+        veto = veto_of(world, rollout, serial)
+        if veto is None or veto.partition(":")[0] in LOCAL_VETOES:
+            continue
+        said = f"{serial}: {veto}"[:250]
+        update = world.sightings[serial].update(rollout.digest)
+        # A veto is never unsaid; while a later attempt goes well it is still that of the earlier.
+        ill = update is None or update.veto is not None or update.state in FAILED
+        if ill:
+            said = f"{said} (attempt {1 if update is None else update.attempt})"
+        if not any(told.startswith(said) for told in rollout.header.vetoes):
+            found.append(said)
+    return tuple(found) if found and _runs_somewhere(world, rollout.digest) else ()
+
+
+def _runs_somewhere(world: World, digest: str) -> bool:
+    return any(
+        digest in {each.report.effective, each.report.references.committed}
+        for serial, each in world.sightings.items()
+        if serial in world.plant.places
+    )
 
 
 def ask(world: World, serial: str, request: PermitRequest) -> Ask:
@@ -242,9 +330,52 @@ def ask(world: World, serial: str, request: PermitRequest) -> Ask:
         left_s=left_s,
         safety=place.zone in world.plant.safety,
         clock_trusted=world.clocks.quality().synchronised,
-        rollback_wanted=rollback_owed(world, serial),
-        vetoed="" if rollout is None else vetoed(world, rollout),
+        rollback_wanted=rollback_owed(world, serial) and _to_be_left(world, serial),
+        vetoed=""
+        if rollout is None or rollout.state is RolloutState.COMPLETED
+        else vetoed(world, rollout),
+        held=held(world, serial),
+        catch_up=None if rollout is None else _catch_up(world, rollout, serial, request),
     )
+
+
+def _catch_up(
+    world: World, rollout: Rollout, serial: str, request: PermitRequest
+) -> CatchUp | None:
+    """What guards a gateway that comes after its rollout has ended; None while it has not."""
+    if rollout.state is not RolloutState.COMPLETED:
+        return None
+    sighting = world.sightings.get(serial)
+    update = None if sighting is None else sighting.report.update
+    return CatchUp(
+        policy=world.settings.policy,
+        others=[
+            other
+            for other in sorted(world.plant.places)
+            if other != serial
+            and flying(world, other) is not None
+            and _trying(world, other, rollout)
+        ],
+        drained=update is None or update.digest == request.digest,
+        first=sighting is not None and sighting.report.references.committed is None,
+    )
+
+
+def _trying(world: World, serial: str, rollout: Rollout) -> bool:
+    grant, sighting = world.grants.get(serial), world.sightings.get(serial)
+    if grant is not None and grant.digest == rollout.digest:
+        return True
+    dead = world.noted(serial).dead is not None
+    return not dead and sighting is not None and sighting.flying(rollout.digest)
+
+
+def _to_be_left(world: World, serial: str) -> bool:
+    """Whether *serial* is to go back first; where that failed, forward is all that is left."""
+    order, sighting = rollback_order(world, serial), world.sightings.get(serial)
+    if order is None or sighting is None:
+        return order is not None
+    update = sighting.update(order.from_digest)
+    return update is None or update.state not in STUCK
 
 
 def permits_unused(world: World, rollout: Rollout) -> list[str]:
@@ -261,7 +392,8 @@ def neighbour(world: World, place: GatewayPlace) -> Neighbour:
     serial = place.serial
     sighting = world.sightings.get(serial)
     busy = flying(world, serial)
-    if sighting is None:
+    dead = world.noted(serial).dead is not None
+    if sighting is None or dead:
         return Neighbour(place, busy is not None, healthy=False, serving=False, why=busy or "")
     if busy is None and serial not in world.heard and world.reachable(serial):
         # What was kept may be older than what the gateway was last told, as after a restore.
@@ -308,7 +440,7 @@ def _flight(world: World, serial: str) -> tuple[str, datetime | None, datetime |
 def flying(world: World, serial: str) -> str | None:
     """Why *serial* may be changing its model right now, or None."""
     sighting = world.sightings.get(serial)
-    if sighting is not None:
+    if sighting is not None and world.noted(serial).dead is None:
         for digest, attempt in sighting.attempts.items():
             if sighting.flying(digest):
                 return f"{attempt.update.state.value} as last reported"
@@ -355,6 +487,8 @@ def _controls(world: World, rollout: Rollout, baseline: Mapping[str, History]) -
         )
         for serial, history in baseline.items()
         if serial not in canary
+        and serial in world.plant.places
+        and world.noted(serial).drift is None
     ]
 
 

@@ -6,9 +6,9 @@ gateway has reported how it ended, or when the lease is over *and* a report made
 that nothing was started. A gateway that fell silent in between keeps its lock.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from edge_core.contracts.gateway import PermitRequest, UpdateReport, UpdateState
 from edge_core.contracts.plant import GatewayPlace
@@ -21,6 +21,7 @@ from edge_site_proxy.rollout.windows import describe, fits, planned
 
 DRIFT = 0.01  # bound on how much a gateway's clock may run slower than ours
 MARGIN_S = 5.0  # longest way of a report from gateway to here; older ones are dropped
+HELD_RETRY_S = 30.0  # a gateway that is held alone waits for a person
 USEFUL_S = 1.0  # what is left of a lease must be worth sending
 
 
@@ -48,6 +49,23 @@ class Neighbour:
 
 
 @dataclass(frozen=True, slots=True)
+class CatchUp:
+    """A gateway that comes after its rollout has ended: a cohort of one, under today's rules.
+
+    Attributes:
+        policy: of the site as it is today; the stricter of it and the plan's counts.
+        others: who is changing to the same release at this moment.
+        drained: whether its results of earlier attempts have been told.
+        first: whether it has no model yet, as one that replaces another; it gets what stands.
+    """
+
+    policy: Policy
+    others: Sequence[str] = ()
+    drained: bool = True
+    first: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Ask:
     """One request for a permit, and what the guards need to see.
 
@@ -62,6 +80,8 @@ class Ask:
         clock_trusted: whether wall time may open a window.
         rollback_wanted: whether it is under an order to go back.
         vetoed: a deterministic refusal of this release somewhere in the plant.
+        held: why this gateway alone may not change, whatever its rollout does.
+        catch_up: set where the rollout has ended and this gateway comes late.
         now: wall time.
     """
 
@@ -77,6 +97,8 @@ class Ask:
     clock_trusted: bool = True
     rollback_wanted: bool = False
     vetoed: str = ""
+    held: str = ""
+    catch_up: CatchUp | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +120,8 @@ class Deferred:
 def decide(ask: Ask) -> Granted | Deferred:
     """Whether the gateway may activate."""
     rollout = ask.rollout
+    if ask.held:
+        return Deferred(f"DEFER: {ask.held}"[:500], HELD_RETRY_S)
     if rollout is None or ask.request.digest != rollout.digest:
         return Deferred("this release is not assigned to the gateway", 30.0)
     reason = _refusal(ask, rollout)
@@ -127,6 +151,7 @@ def _refusal(ask: Ask, rollout: Rollout) -> str | None:
         _not_ready(ask, rollout)
         or _unapproved(ask, rollout)
         or _unacknowledged(ask, rollout)
+        or _too_late(ask, rollout)
         or _outside_window(ask, rollout)
         or _pair(ask)
         or _line(ask)
@@ -163,6 +188,41 @@ def _unacknowledged(ask: Ask, rollout: Rollout) -> str | None:
     )
 
 
+def _too_late(ask: Ask, rollout: Rollout) -> str | None:
+    """What keeps a gateway back that comes after its rollout has ended."""
+    late = ask.catch_up
+    if late is None:
+        return None
+    signed = {
+        each.who for each in rollout.header.approvals if each.plan_digest == rollout.plan_digest
+    }
+    if len(signed) < late.policy.approvals:
+        return (
+            f"rollout {rollout.id} needs {late.policy.approvals} approvals of this plan today, "
+            f"has {len(signed)}"
+        )
+    if not late.drained:
+        return "results of its earlier attempts are still coming in"
+    expired = expiry(rollout, late.policy)
+    if expired is not None and ask.now >= expired and not late.first:
+        return (
+            f"CATCH_UP: the approval of rollout {rollout.id} covered late gateways until "
+            f"{expired:%Y-%m-%d %H:%M} UTC; a newer rollout takes it along"
+        )
+    if len(late.others) >= late.policy.catch_up_at_once:
+        return f"CATCH_UP: {', '.join(late.others)} are catching up already"
+    return None
+
+
+def expiry(rollout: Rollout, today: Policy) -> datetime | None:
+    """Until when the approval of *rollout* covers gateways that come late; None if unsigned."""
+    signed = max((each.at for each in rollout.header.approvals), default=None)
+    if signed is None:
+        return None
+    covered_s = min(rollout.plan.policy.catch_up_s, today.catch_up_s)
+    return signed + timedelta(seconds=covered_s)
+
+
 def _outside_window(ask: Ask, rollout: Rollout) -> str | None:
     if not ask.safety:
         return None
@@ -172,8 +232,9 @@ def _outside_window(ask: Ask, rollout: Rollout) -> str | None:
             f"{describe(rollout.plan.policy.windows, ask.now)}"
         )
     policy = rollout.plan.policy
-    needed = planned(policy)
-    if fits(policy.windows, ask.now, needed):
+    needed, late = planned(policy), ask.catch_up
+    today = late is None or fits(late.policy.windows, ask.now, needed)
+    if today and fits(policy.windows, ask.now, needed):
         return None
     return (
         f"a change in a safety zone needs {needed.total_seconds():.0f} s inside a change window; "

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from edge_core.contracts.artefact import ReleaseRef
 from edge_core.contracts.plant import GatewayPlace
 from edge_core.contracts.rollout import Cohort, Plan, Policy, RolloutState
+from edge_site_proxy.fleet.places import successors
+from edge_site_proxy.rollout.apart import held
 from edge_site_proxy.rollout.cohorts import cohorts
 from edge_site_proxy.rollout.errors import UnplannableError
 from edge_site_proxy.rollout.records import IN_PROGRESS, Arrived, Rollout
@@ -64,12 +66,17 @@ def prospect(world: World, rollout: Rollout) -> Prospect:
 def _parts(
     world: World, rollout: Rollout, places: list[GatewayPlace], policy: Policy, *, serving: bool
 ) -> list[Cohort]:
-    """The cohorts, with silent gateways last where the rules allow that."""
+    """The cohorts; last, where the rules allow that, who is silent, held alone, or just put in."""
     # At the first start nobody was heard yet; that is not the same as silent.
+    new = successors(world.plant.retired)
     silent = frozenset(
         place.serial
         for place in places
-        if place.serial in world.sightings and not world.reachable(place.serial)
+        if (place.serial in new and _effective(world, place.serial) is None)
+        or (
+            place.serial in world.sightings
+            and (not world.reachable(place.serial) or held(world, place.serial))
+        )
     )
     rules, safety = policy.cohorts, world.plant.safety
     try:

@@ -49,7 +49,7 @@ class Reconciler:
     def __init__(self, world: World, store: Store, alarms: AlarmBook, pulls: Pulls) -> None:
         self._world = world
         self._store = store
-        self._alarms = alarms
+        self.alarms = alarms
         self._pulls = pulls
         self._timers_saved = world.started
         self._glance = Glance()
@@ -112,6 +112,12 @@ class Reconciler:
             ]
             if over:
                 await self._settle(over)
+
+    async def free(self, serial: str, why: str) -> None:
+        """Count the permit of *serial* as settled, if one is out. The caller holds the lock."""
+        grant = self._world.grants.get(serial)
+        if grant is not None:
+            await self._settle([(grant, why)])
 
     def _settled(self, grant: Grant) -> str | None:
         world, serial = self._world, grant.serial
@@ -183,9 +189,9 @@ class Reconciler:
                 if begun in baselines:
                     tables.save_baseline(tx, *begun, baselines[begun], step.event)
                 for call in step.alarms:
-                    self._alarms.raise_in(tx, call)
+                    self.alarms.raise_in(tx, call)
                 for key in step.cleared:
-                    self._alarms.clear_in(tx, key)
+                    self.alarms.clear_in(tx, key)
 
         await self._store.change(who, [step.event for step in steps], mutate)
         self._world.baselines.update(baselines)
@@ -193,7 +199,7 @@ class Reconciler:
             self._world.rollouts[step.rollout.id] = step.rollout
             self._world.phase_s(step.rollout)
             log.info("rollout.changed", rollout=step.rollout.id, event_kind=step.event.kind)
-        self._alarms.wake.set()
+        self.alarms.wake.set()
         self._world.wake.set()
 
     async def _tell(self) -> None:
@@ -202,12 +208,21 @@ class Reconciler:
         try:
             for start in range(0, len(stirred), TOLD_AT_ONCE):
                 async with self._world.lock:
-                    some = map(self._fresh, stirred[start : start + TOLD_AT_ONCE])
-                    await self._tell_some([desired for desired in some if desired is not None])
+                    await self._tell_those(stirred[start : start + TOLD_AT_ONCE])
                 await asyncio.sleep(0)
         except StoreUnavailableError:
             self._glance.forget()
             raise
+
+    async def tell(self) -> None:
+        """The same at once, for an order that was just taken. The caller holds the lock."""
+        serials = list(self._world.plant.places)
+        for start in range(0, len(serials), TOLD_AT_ONCE):
+            await self._tell_those(serials[start : start + TOLD_AT_ONCE])
+
+    async def _tell_those(self, serials: Sequence[str]) -> None:
+        some = map(self._fresh, serials)
+        await self._tell_some([desired for desired in some if desired is not None])
 
     async def _tell_some(self, changed: list[Desired]) -> None:
         if not changed:
@@ -234,6 +249,8 @@ class Reconciler:
             # A permit may have told it a later epoch; what bears an earlier one it refuses.
             known = seen <= old.generation and min(epoch_seen, world.epoch) <= old.epoch
             if same and known:
+                return None
+            if world.noted(serial).conflict is not None and _same_wishes(old, new):
                 return None
         last = max(seen, old.generation if old is not None else 0)
         return replace(new, generation=last + 1, epoch=world.epoch)
@@ -278,6 +295,12 @@ class Reconciler:
 def _settling(grant: Grant, why: str) -> Event:
     facts = {"rollout": grant.rollout, "attempt": grant.attempt, "why": why}
     return Event("permit.settled", grant.serial, facts)
+
+
+def _same_wishes(old: Desired, new: Desired) -> bool:
+    """Whether a gateway that is given no assignment would be told nothing else either."""
+    same = replace(new, generation=old.generation, epoch=old.epoch, assignment=old.assignment)
+    return same == old
 
 
 def _told(desired: Desired) -> Event:

@@ -85,6 +85,7 @@ class Header(Struct, frozen=True, kw_only=True):
     revocations: list[Revocation] = []
     requesters: list[str] = []
     last_order: str = ""
+    vetoes: list[str] = []  # known when it was completed, or told since; each is told once
 
 
 class Rollout(Struct, frozen=True, kw_only=True):

@@ -10,9 +10,11 @@ from sqlite_utils import Database, Migrations
 from edge_core.contracts.gateway import Desired, HealthWindow, RollbackOrder
 from edge_core.contracts.rollout import Plan
 from edge_site_proxy.audit.events import Event
+from edge_site_proxy.fleet.places import Retired
 from edge_site_proxy.fleet.sightings import Sighting
 from edge_site_proxy.rollout.budget import Ledger, Token
 from edge_site_proxy.rollout.evidence import History, Tally
+from edge_site_proxy.rollout.marks import Marks
 from edge_site_proxy.rollout.records import Arrived, Grant, Header, Rollout
 from edge_site_proxy.store import Tx
 from edge_site_proxy.store.rows import find, load
@@ -121,6 +123,26 @@ def load_wishes(db: Database) -> dict[str, Wish]:
 def save_wish(tx: Tx, serial: str, wish: Wish, by: Event) -> None:
     """Replace what is wanted of *serial*."""
     tx.put("wishes", serial, wish, by=by)
+
+
+def load_marks(db: Database) -> dict[str, Marks]:
+    """What is noted of gateways beside their reports, by serial."""
+    return load(db, "marks", Marks)
+
+
+def save_marks(tx: Tx, serial: str, marks: Marks, by: Event) -> None:
+    """Replace what is noted of *serial*."""
+    tx.put("marks", serial, marks, by=by)
+
+
+def load_retired(db: Database) -> dict[str, Retired]:
+    """Gateways that were retired, by serial."""
+    return load(db, "retired", Retired)
+
+
+def save_retired(tx: Tx, retired: Retired, by: Event) -> None:
+    """Note the end of a gateway."""
+    tx.put("retired", retired.serial, retired, by=by)
 
 
 def load_desired(db: Database) -> dict[str, Desired]:

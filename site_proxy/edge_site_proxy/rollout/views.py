@@ -153,6 +153,7 @@ def _member(world: World, rollout: Rollout, serial: str, cohort: str) -> Member:
         or ("" if now.done or not rollout.open else why_not(world, serial)),
         permit_live=now.permit_live and now.state not in IN_FLIGHT,
         age_s=world.age_s(serial),
+        suspect_s=now.overdue_s if now.suspect else None,
     )
 
 

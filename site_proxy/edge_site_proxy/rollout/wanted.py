@@ -41,7 +41,7 @@ def assigned(world: World, serial: str) -> Assigned | None:
     None while it is in maintenance: it keeps what it has, and catches up afterwards.
     """
     place = world.plant.place(serial)
-    if serial in world.plant.maintenance:
+    if serial in world.plant.maintenance or world.noted(serial).conflict is not None:
         return None
     unwanted = world.wish(serial).rollback
     for rollout in world.rollouts.values():
@@ -52,7 +52,32 @@ def assigned(world: World, serial: str) -> Assigned | None:
     current = current_rollout(world, place.model)
     if current is None or _refused(unwanted, current) or serial in current.plan.excluded:
         return None
+    if older_than_known(world, serial, current) is not None:
+        return None
     return Assigned(current, activate=not current.header.holds, shadow=False)
+
+
+def older_than_known(world: World, serial: str, rollout: Rollout) -> str | None:
+    """The newer or unknown release that *serial* runs, if that of *rollout* is a step down.
+
+    A site that remembers less than its gateways takes nobody down; only an order to leave what
+    runs there does.
+    """
+    sighting = world.sightings.get(serial)
+    runs = None if sighting is None else sighting.report.references.committed
+    if runs is None or runs == rollout.digest or _leaving(world, serial, runs):
+        return None
+    known, mine = world.releases.get(runs), rollout.plan.release
+    if known is None:
+        return f"{runs}, which this site does not know"
+    if known.release.model != mine.model or known.release.release < mine.release:
+        return None
+    return f"{known.release.model} {known.release.version}"
+
+
+def _leaving(world: World, serial: str, digest: str) -> bool:
+    order = _order(world, serial)
+    return order is not None and order.from_digest == digest
 
 
 def _refused(unwanted: RollbackOrder | None, rollout: Rollout) -> bool:

@@ -6,7 +6,7 @@ it, since a merge commutes.
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -18,17 +18,19 @@ from edge_core.contracts.gateway import Desired
 from edge_core.contracts.plant import ClockQuality, GatewayPlace, Inventory
 from edge_core.contracts.rollout import GateLimits, GateReport, Plan, Policy
 from edge_site_proxy.fleet.errors import UnknownGatewayError
+from edge_site_proxy.fleet.places import Retired, epitaph, standing_now
 from edge_site_proxy.fleet.sightings import Sighting, merge
 from edge_site_proxy.rollout import tables
 from edge_site_proxy.rollout.budget import Downloads, Ledger, Token
 from edge_site_proxy.rollout.cohorts import safety_zones
 from edge_site_proxy.rollout.evidence import History, Tally
+from edge_site_proxy.rollout.marks import UNMARKED, Marks
 from edge_site_proxy.rollout.records import MOVING, Arrived, Grant, Rollout
 from edge_site_proxy.rollout.tables import TallyKey, Wish
 from edge_site_proxy.rollout.timezones import UNKNOWN
 from edge_site_proxy.rollout.topology import out_of_service
 
-EPOCHS_LOST_MAX = 10_000  # starts and orders since a backup; a gateway that says more is wrong
+EPOCHS_LOST_MAX = 50_000_000  # since a backup; a gateway that says more is wrong
 
 
 class SiteSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -65,10 +67,13 @@ class Plant:
     groups: dict[str, list[str]]
     safety: frozenset[str]
     maintenance: dict[str, str] = field(default_factory=dict)
+    retired: Mapping[str, Retired] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, inventory: Inventory) -> "Plant":
-        """Index *inventory*."""
+    def of(cls, inventory: Inventory, retired: Mapping[str, Retired] | None = None) -> "Plant":
+        """Index *inventory* as it is now that *retired* are gone."""
+        retired = {} if retired is None else retired
+        inventory = standing_now(inventory, retired)
         lines: dict[str, list[str]] = defaultdict(list)
         groups: dict[str, list[str]] = defaultdict(list)
         for place in inventory.gateways:
@@ -82,6 +87,7 @@ class Plant:
             groups=dict(groups),
             safety=safety_zones(inventory),
             maintenance=out_of_service(inventory),
+            retired=retired,
         )
 
     def place(self, serial: str) -> GatewayPlace:
@@ -91,6 +97,11 @@ class Plant:
             UnknownGatewayError: it is not in the inventory.
         """
         place = self.places.get(serial)
+        if place is None and serial in self.retired:
+            raise UnknownGatewayError(
+                f"gateway {serial}: expected one that stands in the plant, found one that was "
+                f"{epitaph(self.retired[serial])}"
+            )
         if place is None:
             raise UnknownGatewayError(
                 f"gateway {serial[:63]}: expected a serial of the inventory, found none such"
@@ -120,10 +131,12 @@ class Phase:
 
 @dataclass(slots=True)
 class World:
-    """Everything that is decided on. Monotonic seconds in `heard`, `granted` and `phases`.
+    """Everything that is decided on.
 
-    `epoch_seen` is the highest epoch that any gateway says it was told.
-    `tzdata` is the version of the time zones that change windows are computed by.
+    Monotonic seconds in `heard`, `granted`, `asked` and `phases`; in `offsets` the seconds by
+    which a gateway's clock was ahead of ours when it last reported. `epoch_seen` is the highest
+    epoch that any gateway says it was told, `tzdata` the version of the time zones that change
+    windows are computed by.
     """
 
     plant: Plant
@@ -159,6 +172,9 @@ class World:
     deferred: dict[str, str] = field(default_factory=dict)  # why a gateway was last told to wait
     wake: asyncio.Event = field(default_factory=asyncio.Event)
     tzdata: str = UNKNOWN
+    marks: dict[str, Marks] = field(default_factory=dict)
+    asked: dict[str, float] = field(default_factory=dict)
+    offsets: dict[str, float] = field(default_factory=dict)
 
     @classmethod
     def load(cls, db: Database, plant: Plant, settings: SiteSettings, clocks: Clocks) -> "World":
@@ -167,7 +183,7 @@ class World:
         started = clocks.monotonic()
         grants = tables.load_grants(db)
         world = cls(
-            plant=plant,
+            plant=Plant.of(plant.inventory, tables.load_retired(db)),
             settings=settings,
             clocks=clocks,
             started=started,
@@ -189,6 +205,7 @@ class World:
             ledger_at=started,
             pulling=dict.fromkeys(tokens, started),
             pull_asked=dict.fromkeys(tokens, started),
+            marks=tables.load_marks(db),
         )
         for serial, (_, sighting) in sightings.items():
             world._suspect(serial, sighting)
@@ -269,6 +286,16 @@ class World:
             if compared or (rollout.open and rollout.digest == digest):
                 return rollout.plan.policy.gate
         return self.settings.policy.gate
+
+    def noted(self, serial: str) -> Marks:
+        """What is noted of *serial* beside what it reports."""
+        return self.marks.get(serial, UNMARKED)
+
+    def attempts_of(self, serial: str) -> dict[str, int]:
+        """The newest attempt at each release that was ever ordered of *serial*."""
+        return {
+            each.digest: each.header.attempts.get(serial, 1) for each in self.rollouts.values()
+        }
 
     def wish(self, serial: str) -> Wish:
         """What people want of *serial*."""

@@ -5,6 +5,7 @@ EdgeError
 │   ├── UnauditedChangeError  1   a bug of ours: state was about to change without an event
 │   └── StoreCorruptError     1   the file is not a database of ours, or is from a newer version
 └── TryAgainError            75
+    ├── StoreHeldError            another site proxy works on this folder: stop that one first
     └── StoreUnavailableError     full, read-only or failing: changes stop, inference does not
 """
 
@@ -21,6 +22,10 @@ class UnauditedChangeError(StoreError):
 
 class StoreCorruptError(StoreError):
     """The file cannot be used as this site's database."""
+
+
+class StoreHeldError(TryAgainError):
+    """Another process holds the state folder; two writers would tell gateways two stories."""
 
 
 class StoreUnavailableError(TryAgainError):

@@ -8,7 +8,7 @@ from starlette.exceptions import HTTPException
 from edge_core.contracts.api import TelemetryView
 from edge_core.contracts.errors import EdgeError
 from edge_site_proxy.api.operator.alarms import AlarmCalls
-from edge_site_proxy.api.operator.door import Desk
+from edge_site_proxy.api.operator.door import Desk, Revoke
 from edge_site_proxy.api.operator.overview import OverviewCalls
 from edge_site_proxy.api.operator.people import Lookup, on_this_machine
 from edge_site_proxy.api.operator.pins import PinCalls
@@ -27,6 +27,7 @@ def operator_app(
     telemetry: Callable[[], TelemetryView],
     enrolled: Callable[[str], bool],
     lookup: Lookup = on_this_machine,
+    revoke: Revoke | None = None,
 ) -> Starlette:
     """The ASGI application.
 
@@ -36,8 +37,9 @@ def operator_app(
         telemetry: the state of the write-ahead log, for the overview.
         enrolled: whether a gateway has a certificate that counts.
         lookup: name and groups of a user id; the machine's own unless a test says otherwise.
+        revoke: ends the certificates of a gateway; None where this site gives out none.
     """
-    desk = Desk(site, settings, telemetry, enrolled, lookup)
+    desk = Desk(site, settings, telemetry, enrolled, lookup, revoke)
     kinds = (OverviewCalls, RolloutCalls, QueueCalls, AlarmCalls, RecordCalls, PinCalls)
     return Starlette(
         routes=[route for kind in kinds for route in kind(desk).routes()],

@@ -21,6 +21,7 @@ from edge_site_proxy.rollout.views import view
 from edge_site_proxy.site import Site
 
 Handler = Callable[[Request], Awaitable[Response]]
+Revoke = Callable[[str, str, str], Awaitable[None]]
 
 log = structlog.get_logger(__name__)
 
@@ -35,6 +36,7 @@ class Desk:
         telemetry: the state of the write-ahead log.
         enrolled: whether a gateway has a certificate that still counts.
         lookup: names and groups of a user id.
+        revoke: ends every certificate of a serial, for a reason, on somebody's word.
     """
 
     site: Site
@@ -42,6 +44,7 @@ class Desk:
     telemetry: Callable[[], TelemetryView]
     enrolled: Callable[[str], bool]
     lookup: Lookup
+    revoke: Revoke | None = None
 
     async def caller(self, request: Request) -> Caller:
         """Who the kernel says is calling, with the roles they have at this moment.

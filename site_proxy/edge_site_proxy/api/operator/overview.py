@@ -12,6 +12,7 @@ from edge_core.contracts.api import (
     GatewayView,
     Overview,
     ReasonRequest,
+    RetireRequest,
     SafeModeRequest,
     Snapshot,
     WhoAmI,
@@ -24,6 +25,7 @@ from edge_site_proxy.fleet.errors import UnknownGatewayError
 from edge_site_proxy.fleet.views import gateway_view, line_views
 from edge_site_proxy.rollout import tables
 from edge_site_proxy.rollout.errors import RolloutChangedError
+from edge_site_proxy.rollout.exceptions import exceptions
 from edge_site_proxy.rollout.views import view
 from edge_site_proxy.rollout.why import why_not
 from edge_site_proxy.store.feed import cursor_last
@@ -50,6 +52,11 @@ class OverviewCalls:
             Route("/v1/gateways/{serial}", self.gateway),
             Route("/v1/gateways/{serial}/rollback", self.rollback, methods=["POST"]),
             Route("/v1/gateways/{serial}/snapshot", self.snapshot, methods=["POST"]),
+            Route("/v1/gateways/{serial}/resume", self.resume, methods=["POST"]),
+            Route("/v1/gateways/{serial}/declare-dead", self.declare_dead, methods=["POST"]),
+            Route("/v1/gateways/{serial}/decommission", self.retire, methods=["POST"]),
+            Route("/v1/conflicts/resume", self.resume_all, methods=["POST"]),
+            Route("/v1/exceptions", self.exceptions),
             Route("/v1/safe-mode", self.safe_mode, methods=["POST"]),
         ]
 
@@ -139,6 +146,53 @@ class OverviewCalls:
         await self._site.desk.ask_snapshot(serial, name, order.reason, sender)
         await self._site.reconcile()
         return answer(request, Snapshot(id=name, serial=serial, requested=now))
+
+    async def exceptions(self, request: Request) -> Response:
+        """Every gateway that stands apart, and why."""
+        await self._desk.caller(request)
+        return answer(request, exceptions(self._site.world))
+
+    async def resume(self, request: Request) -> Response:
+        """Take one gateway out of CONFLICT."""
+        sender = await self._desk.sender(request, Action.RESUME)
+        order = await body_of(request, ReasonRequest)
+        serial = request.path_params["serial"]
+        await self._site.desk.resume_gateways([serial], order.reason, sender)
+        return answer(request, await self._view(serial))
+
+    async def resume_all(self, request: Request) -> Response:
+        """Take every gateway out of CONFLICT."""
+        sender = await self._desk.sender(request, Action.RESUME)
+        order = await body_of(request, ReasonRequest)
+        world = self._site.world
+        serials = [
+            place.serial
+            for place in world.plant.inventory.gateways
+            if world.noted(place.serial).conflict is not None
+        ]
+        if serials:
+            await self._site.desk.resume_gateways(serials, order.reason, sender)
+        return answer(request, [await self._view(serial, health=0) for serial in serials])
+
+    async def declare_dead(self, request: Request) -> Response:
+        """Free what a gateway that will not come back holds."""
+        sender = await self._desk.sender(request, Action.DECLARE_DEAD)
+        order = await body_of(request, ReasonRequest)
+        serial = request.path_params["serial"]
+        await self._site.desk.declare_dead(serial, order.reason, sender)
+        await self._site.reconcile()
+        return answer(request, await self._view(serial))
+
+    async def retire(self, request: Request) -> Response:
+        """End one gateway's life here; gives who stands in its place, if anybody."""
+        sender = await self._desk.sender(request, Action.DECOMMISSION)
+        order = await body_of(request, RetireRequest)
+        serial = request.path_params["serial"]
+        await self._site.desk.retire(serial, order.by, order.reason, sender)
+        if self._desk.revoke is not None:
+            await self._desk.revoke(serial, f"retired: {order.reason}", sender.who)
+        await self._site.reconcile()
+        return answer(request, [] if order.by is None else [await self._view(order.by)])
 
     async def safe_mode(self, request: Request) -> Response:
         """One gateway or one line, into or out of safe mode."""

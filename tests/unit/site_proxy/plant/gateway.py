@@ -4,7 +4,9 @@
 """
 
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
+
+import msgspec
 
 from edge_core.contracts.gateway import (
     Desired,
@@ -35,6 +37,8 @@ class Behaviour:
     latency_us: int = 1500
     overridden: int = 0  # verdicts a health window
     veto: str | None = None
+    hides: bool = False  # it is as it should be while it only looks on
+    stalls: bool = False  # its download never ends
 
 
 @dataclass
@@ -62,6 +66,19 @@ class Gateway:
     generation_seen: int = 0
     config: str | None = None
     tell_inputs: bool = False
+    epoch_seen: int = 0
+    ahead_s: float = 0.0  # of its own clock
+    stood: tuple[str, int, UpdateState] | None = None
+    stood_since: float = 0.0
+    swapped: str | None = None  # what somebody made the worker load by hand
+    unloaded: bool = False  # its worker runs nothing just now
+    orders_done: dict[str, int] = field(default_factory=dict)  # as the update machine keeps them
+    stuck: bool = False  # nothing that a rollback could return to loads here
+
+    @property
+    def wall(self) -> datetime:
+        """What its own clock says."""
+        return self.clock.wall + timedelta(seconds=self.ahead_s)
 
     @property
     def effective(self) -> str | None:
@@ -78,8 +95,10 @@ class Gateway:
         reply = await site.take_status(self.serial, self.report())
         self.tell_inputs = reply.tell_inputs
         if reply.desired_etag != self.etag:
-            self.etag, self.desired = await site.desired(self.serial)
-            self.generation_seen = self.desired.generation
+            self.etag, told = await site.desired(self.serial)
+            if told.generation >= self.generation_seen and told.epoch >= self.epoch_seen:
+                self.desired = told
+                self.generation_seen, self.epoch_seen = told.generation, told.epoch
         await self.act(site)
 
     async def act(self, site: Site) -> None:
@@ -89,9 +108,11 @@ class Gateway:
             return
         self.safe_mode = desired.safe_mode
         order = desired.rollback
-        if order is not None and order.from_digest in {self.effective, self.candidate}:
-            self.roll_back(order.from_digest, order.reason)
-            return
+        if order is not None and order.epoch > self.orders_done.get(order.from_digest, -1):
+            self.orders_done[order.from_digest] = order.epoch
+            if order.from_digest in {self.effective, self.candidate}:
+                self.roll_back(order.from_digest, order.reason)
+                return
         if self.state is UpdateState.TRIAL:
             self.go_on_trial()
             return
@@ -104,7 +125,8 @@ class Gateway:
             self.pairs = 0
             self.say(digest, attempt, UpdateState.DOWNLOADING)
         elif self.state is UpdateState.DOWNLOADING:
-            self.stage(digest, attempt)
+            if not self.models.get(digest, Behaviour()).stalls:
+                self.stage(digest, attempt)
         elif desired.assignment.activate and self.pairs >= desired.assignment.shadow_pairs_min:
             await self.ask(site, digest, attempt)
 
@@ -128,9 +150,10 @@ class Gateway:
         """Ask for a permit; with one, begin the trial."""
         request = PermitRequest(digest=digest, attempt=attempt, boot_epoch=self.boot_epoch)
         reply = await site.permit(self.serial, request)
-        if not reply.granted:
+        if not reply.granted or reply.epoch < self.epoch_seen:
             self.deferred.append(reply.reason)
             return
+        self.epoch_seen = reply.epoch
         self.permits += 1
         self.candidate, self.trial_beats = digest, 0
         self.say(digest, attempt, UpdateState.TRIAL)
@@ -151,6 +174,15 @@ class Gateway:
 
     def roll_back(self, digest: str, reason: str) -> None:
         """To the release before; needs no bytes."""
+        if self.stuck:
+            self.update = UpdateReport(
+                digest=digest,
+                attempt=1,
+                state=UpdateState.ROLLBACK_FAILED,
+                outcome=Outcome.FAILED_ROLLBACK,
+                reason="no other verified version on this gateway",
+            )
+            return
         if self.candidate == digest:
             self.candidate = None
         elif self.committed == digest:
@@ -192,8 +224,8 @@ class Gateway:
                 candidate=self.candidate,
             ),
             effective=self.effective,
-            running=self.effective,
-            update=self.update,
+            running=None if self.unloaded else self.swapped or self.effective,
+            update=self._update(),
             health=self.health(),
             windows=WindowCounts(cut=self.window * SCORED, scored=self.window * SCORED),
             safe_mode=self.safe_mode,
@@ -201,7 +233,19 @@ class Gateway:
             generation_seen=self.generation_seen,
             config=self.config,
             inputs=["flow plc:ns=2;s=P7.Flow", "torque mqtt:p7"] if self.tell_inputs else [],
+            epoch_seen=self.epoch_seen,
+            at=self.wall,
         )
+
+    def _update(self) -> UpdateReport | None:
+        """The attempt with how long it has stood so."""
+        update = self.update
+        if update is None:
+            return None
+        stood = (update.digest, update.attempt, update.state)
+        if stood != self.stood:
+            self.stood, self.stood_since = stood, self.clock.mono
+        return msgspec.structs.replace(update, since_s=self.clock.mono - self.stood_since)
 
     def health(self) -> list[HealthWindow]:
         """One window of what decides, and one of what runs beside it."""
@@ -230,14 +274,16 @@ class Gateway:
     def _window(self, digest: str, role: str, pairs: int) -> HealthWindow:
         self.window += 1
         does = self.models.get(digest, Behaviour())
+        if does.hides and role == "shadow":
+            does = Behaviour()
         errors = round(SCORED * does.fails)
         return HealthWindow(
             epoch=self.boot_epoch,
             number=self.window,
             digest=digest,
             role=role,
-            started=self.clock.wall - timedelta(seconds=BEAT_S),
-            ended=self.clock.wall,
+            started=self.wall - timedelta(seconds=BEAT_S),
+            ended=self.wall,
             scored=SCORED - errors,
             errors=errors,
             out_of_domain=round(SCORED * does.outside),

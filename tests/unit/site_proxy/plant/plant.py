@@ -23,7 +23,7 @@ from edge_core.contracts.rollout import (
     Policy,
     RolloutState,
 )
-from edge_site_proxy.rollout.orders import Sender
+from edge_site_proxy.rollout.orders import Sender, lines_of
 from edge_site_proxy.rollout.records import Rollout, etag_of, plan_digest
 from edge_site_proxy.rollout.world import SiteSettings
 from edge_site_proxy.site import Arrival, Site, open_store
@@ -55,6 +55,12 @@ INVENTORY = Inventory(
         place("g4", "L2", "C3"),
         place("g5", "L2", "C3", zone="boiler"),
     ],
+)
+
+FREE = Inventory(
+    site="P1",
+    zones=[Zone(name="plain")],
+    gateways=[place(f"g{number}", f"L{number % 2}", f"C{number % 2}") for number in range(1, 7)],
 )
 
 ALWAYS = ChangeWindow(days=[1, 2, 3, 4, 5, 6, 7], start="00:00", end="00:00")
@@ -121,6 +127,10 @@ class Plant:
             each for each in self.site.world.rollouts.values() if each.digest == ref.digest
         )
 
+    def line_of(self, rollout: Rollout) -> str:
+        """A line that its plan touches, as an approver has to type it."""
+        return lines_of(rollout.plan, self.site.world.plant.inventory)[0]
+
     async def approve(self, ref: ReleaseRef, who: str = "ana") -> Rollout:
         """Approve with what is there now."""
         rollout = self.rollout(ref)
@@ -128,7 +138,7 @@ class Plant:
             ticket="CHG-1042",
             reason="accepted in the weekly meeting",
             plan_digest=plan_digest(rollout.plan),
-            line="L1",
+            line=self.line_of(rollout),
         )
         return await self.site.desk.approve(rollout.id, request, Sender(who, etag_of(rollout)))
 
@@ -145,6 +155,20 @@ class Plant:
             if self.rollout(ref).state is state:
                 return self.rollout(ref)
             await self.beat()
+        found = self.rollout(ref)
+        raise AssertionError(f"{found.id} is {found.state}, holds {found.header.holds}")
+
+    async def bring_past(self, ref: ReleaseRef, serials: Iterable[str], beats: int = 300) -> None:
+        """Roll *ref* out while only *serials* report, until they all have it."""
+        beating = list(serials)
+        await self.beat(beating)
+        await self.arrive(ref)
+        await self.beat(beating)
+        await self.approve(ref)
+        for _ in range(beats):
+            if all(self.gateways[serial].committed == ref.digest for serial in beating):
+                return
+            await self.beat(beating)
         found = self.rollout(ref)
         raise AssertionError(f"{found.id} is {found.state}, holds {found.header.holds}")
 

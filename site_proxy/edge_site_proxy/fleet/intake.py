@@ -7,6 +7,7 @@ without news is believed at once and kept with the next pass of the reconciler.
 
 import asyncio
 from dataclasses import dataclass, replace
+from itertools import chain
 
 import structlog
 from sqlite_utils import Database
@@ -188,16 +189,18 @@ class Intake:
             for each in news:
                 tables.save_sighting(tx.db, each.serial, now, each.merged)
                 if each.marked:
-                    tables.save_marks(tx, each.serial, each.marks, events[each.marked[-1]])
+                    tables.save_marks(tx, each.serial, each.marks, events[each.serial][-1])
                 self._alarm(tx, each)
                 tx.touch("gateway", each.serial)
 
         events = {
-            event: replace(event, who=f"gateway:{event.subject}")
+            each.serial: [
+                replace(event, who=f"gateway:{event.subject}")
+                for event in (*each.events, *each.marked)
+            ]
             for each in news
-            for event in (*each.events, *each.marked)
         }
-        await self._store.change(SITE, [*events.values()], mutate)
+        await self._store.change(SITE, list(chain.from_iterable(events.values())), mutate)
         self._alarms.wake.set()
         for each in news:
             self._world.marks[each.serial] = each.marks

@@ -336,7 +336,7 @@ class Desk:
             await self._raise_epoch(sender.who, epoch, "gateways resumed out of conflict")
             await self._mark(
                 sender.who,
-                {serial: replace(world.noted(serial), conflict=None) for serial in serials},
+                {serial: msgspec.structs.replace(world.noted(serial), conflict=None) for serial in serials},
                 "gateway.conflict_settled",
                 {"reason": reason},
             )
@@ -355,7 +355,7 @@ class Desk:
             world.plant.place(serial)
             self._check_silent(serial)
             mark = Mark(since=world.clocks.now(), why=reason, who=sender.who)
-            marks = {serial: replace(world.noted(serial), dead=mark)}
+            marks = {serial: msgspec.structs.replace(world.noted(serial), dead=mark)}
             await self._mark(sender.who, marks, "gateway.declared_dead", {"reason": reason})
             await self._reconciler.free(serial, f"declared dead by {sender.who}")
 

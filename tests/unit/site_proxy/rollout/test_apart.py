@@ -153,7 +153,7 @@ async def test_one_that_cannot_go_back(tmp_path: Path) -> None:
         await here.beat()
         on = {serial: each.committed for serial, each in here.gateways.items()}
         assert on == {**dict.fromkeys(on, V1.digest), "g4": V2.digest}
-        due = [page.alarm for page in await here.site.store.read(pages)]
+        due = [alarm for page in await here.site.store.read(pages) for alarm in page.all]
         assert {page.source for page in due} == {
             f"rollout/{here.rollout(V2).id}/rollback",
             "gateway/g4/fail_safe",

@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlite_utils import Database
 
 from bench.report import report, table
-from edge_core.contracts.api import AuditEvent
+from edge_core.contracts.audit import AuditEvent
 from edge_core.contracts.plant import ClockQuality
 from edge_site_proxy.audit import log as audit_log
 from edge_site_proxy.audit import tree

@@ -24,7 +24,6 @@ from cryptography.x509 import load_der_x509_certificate
 
 from bench.fleet_gateway import CLOCK, MODEL, NEW, RELEASES, TARGET, Box
 from edge_core import clock
-from edge_core.contracts.api import ApproveRequest
 from edge_core.contracts.gateway import UpdateState
 from edge_core.contracts.plant import (
     GatewayPlace,
@@ -34,6 +33,7 @@ from edge_core.contracts.plant import (
     Zone,
 )
 from edge_core.contracts.rollout import RolloutState
+from edge_core.contracts.signing import ApproveRequest
 from edge_site_proxy import config as settings
 from edge_site_proxy.audit import log as audit_log
 from edge_site_proxy.audit.events import Event

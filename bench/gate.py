@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from bench.report import report, table
+from edge_core.contracts.gates import GateLimits, Verdict
 from edge_core.contracts.gateway import HealthWindow
-from edge_core.contracts.rollout import GateLimits, Verdict
 from edge_site_proxy.rollout.case import Case, Control, Subject
 from edge_site_proxy.rollout.evidence import EMPTY, Counts, History, Tally, add
 from edge_site_proxy.rollout.gate import judge

@@ -13,7 +13,8 @@ from typing import Final, TypeVar
 
 from msgspec.structs import replace
 
-from edge_core.contracts.api import AuditEvent, Change, GatewayView, Overview, WhoAmI
+from edge_core.contracts.api import Change, GatewayView, Overview, WhoAmI
+from edge_core.contracts.audit import AuditEvent
 from edge_core.contracts.errors import EdgeError, NotFoundError, UnreachableError
 from edge_core.contracts.rollout import RolloutView
 from edgetui.client import Operator, connect, part

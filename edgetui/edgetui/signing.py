@@ -5,7 +5,10 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Final
 
-from edge_core.contracts.api import (
+from edge_core.contracts.errors import UsageError
+from edge_core.contracts.rollout import ChangeType, Hold, Meaning, RolloutView
+from edge_core.contracts.shown import shown_digest
+from edge_core.contracts.signing import (
     ApproveRequest,
     PinRequest,
     PinResetRequest,
@@ -13,9 +16,6 @@ from edge_core.contracts.api import (
     RevokeRequest,
     WaiveRequest,
 )
-from edge_core.contracts.errors import UsageError
-from edge_core.contracts.rollout import ChangeType, Hold, Meaning, RolloutView
-from edge_core.contracts.shown import shown_digest
 from edgetui.client import Operator
 from edgetui.orders import REASON, Check, Field, Question, Typed, path_of
 from edgetui.present.lines import Line, Tone, join, say, whole

@@ -54,6 +54,7 @@ from edge_site_proxy.rollout.policies import check_policy
 from edge_site_proxy.rollout.pulls import Pulls
 from edge_site_proxy.rollout.reconciler import Reconciler
 from edge_site_proxy.rollout.records import AlarmCall, Arrived
+from edge_site_proxy.rollout.recovery import Recovery
 from edge_site_proxy.rollout.timezones import tzdata_version
 from edge_site_proxy.rollout.windows import check_zones
 from edge_site_proxy.rollout.world import Clocks, Plant, SiteSettings, World
@@ -128,6 +129,7 @@ class _Parts:
     leases: Leases
     pulls: Pulls
     desk: Desk
+    recovery: Recovery
     intake: Intake
     notary: Notary
     pins: Pins
@@ -144,6 +146,7 @@ class Site:
         pages: what has to leave the site when somebody must come.
         queue: the review queue.
         desk: where people's orders go.
+        recovery: what people say of gateways that do not answer, or know better.
         leases: permits.
         pulls: tokens for downloads.
         notary: checkpoints of the audit log.
@@ -158,6 +161,7 @@ class Site:
         self.pages = PageQueue(parts.store)
         self.queue = parts.queue
         self.desk = parts.desk
+        self.recovery = parts.recovery
         self.leases = parts.leases
         self.pulls = parts.pulls
         self.notary = parts.notary
@@ -200,7 +204,12 @@ class Site:
         world = await store.read(lambda db: World.load(db, plant, settings, clocks))
         world.tzdata = await asyncio.to_thread(tzdata_version)
         await _begin_epoch(store, world, fence)
-        alarms = AlarmBook(store, clocks.now, settings.runbooks, plant.line_of)
+        alarms = AlarmBook(
+            store,
+            clocks.now,
+            settings.runbooks,
+            lambda source: world.plant.line_of(source),  # noqa: PLW0108 - the plant is replaced
+        )
         bounds = Bounds(settings.review_open_max, settings.review_expire_s)
         pulls = Pulls(world, store)
         reconciler = Reconciler(world, store, alarms, pulls)
@@ -218,6 +227,7 @@ class Site:
                 leases=Leases(world, store),
                 pulls=pulls,
                 desk=Desk(world, store, reconciler, pins),
+                recovery=Recovery(world, store, reconciler),
                 intake=Intake(world, store, alarms),
                 notary=notary,
                 pins=pins,

@@ -27,32 +27,34 @@ from edge_core.contracts.api import (
     Action,
     AlarmState,
     AlarmView,
-    ApproveRequest,
-    AuditEvent,
     Change,
     GatewayView,
     LabelRequest,
     LeaseRequest,
     LineView,
     Overview,
-    PinRequest,
-    PinResetRequest,
-    PinView,
     Problem,
     ReasonRequest,
-    RevokeRequest,
     Role,
     SafeModeRequest,
     ShelveRequest,
     Snapshot,
     TelemetryView,
-    WaiveRequest,
     WhoAmI,
 )
+from edge_core.contracts.audit import AuditEvent
 from edge_core.contracts.gateway import Checkpoint
 from edge_core.contracts.review import ItemState, LabelRecord, QueueSummary, ReviewItem
 from edge_core.contracts.rollout import Approval, Hold, RolloutState, RolloutView
 from edge_core.contracts.shown import shown_digest
+from edge_core.contracts.signing import (
+    ApproveRequest,
+    PinRequest,
+    PinResetRequest,
+    PinView,
+    RevokeRequest,
+    WaiveRequest,
+)
 from tests.simulators import site_data
 
 STATUS = {2: 400, 3: 422, 4: 404, 6: 409, 75: 503, 77: 403}

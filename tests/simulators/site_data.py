@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from edge_core.contracts.alarms import AlarmSummary
 from edge_core.contracts.api import AlarmState, AlarmView, GatewayView, Priority
 from edge_core.contracts.artefact import Digest, ReleaseRef
+from edge_core.contracts.gates import GateCheck, GateChecks, GateReport, Measurement, Verdict
 from edge_core.contracts.gateway import (
     DriftNotice,
     HealthWindow,
@@ -26,15 +27,10 @@ from edge_core.contracts.rollout import (
     TERMINAL,
     Approval,
     Cohort,
-    GateCheck,
-    GateChecks,
-    GateReport,
     Hold,
-    Measurement,
     Member,
     RolloutState,
     RolloutView,
-    Verdict,
 )
 
 AT = datetime(2026, 11, 22, 14, 32, 7, tzinfo=UTC)

@@ -9,7 +9,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from edge_core.contracts.api import AuditEvent, Role
+from edge_core.contracts.api import Role
+from edge_core.contracts.audit import AuditEvent
 from edge_core.contracts.rollout import Policy, RolloutState
 from edge_site_proxy.api.operator.app import operator_app
 from edge_site_proxy.api.operator.people import Lookup

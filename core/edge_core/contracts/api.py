@@ -36,11 +36,11 @@ Paths (JSON; `GET` unless said; every change carries If-Match with the etag the 
 """
 
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import Annotated
 
 from msgspec import Meta, Struct
 
-from edge_core.contracts.artefact import Digest, Label, ReleaseRef
+from edge_core.contracts.artefact import Digest, Label
 from edge_core.contracts.gateway import (
     Count,
     DriftNotice,
@@ -52,10 +52,8 @@ from edge_core.contracts.gateway import (
 )
 from edge_core.contracts.plant import ClockQuality, GatewayPlace, Instant, Serial
 from edge_core.contracts.review import QueueSummary
-from edge_core.contracts.rollout import ChangeType, Meaning, RolloutView, Ticket
+from edge_core.contracts.rollout import RolloutView
 
-Pin = Annotated[str, Meta(pattern=r"^[0-9]{6,12}$")]
-User = Annotated[str, Meta(min_length=1, max_length=64)]
 Why = Annotated[str, Meta(min_length=3, max_length=500)]
 
 
@@ -139,72 +137,10 @@ class Problem(Struct, frozen=True, kw_only=True):
     current: RolloutView | None = None
 
 
-class ApproveRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A signature under the plan whose digest is given.
-
-    Attributes:
-        line: typed by hand, as a second thought.
-        meaning: what the signer did; only `approved` is a yes.
-        change: what kind of change it is; the first signer says, the others agree.
-        until: when a temporary change ends.
-        role: the voice that is lent, where the site has roles.
-        shown: digest of what was on the screen; needed where a PIN is.
-        pin: the signer's own, where the policy asks for it; never kept.
-    """
-
-    ticket: Ticket
-    reason: Why
-    plan_digest: Digest
-    line: Annotated[str, Meta(max_length=64)]
-    meaning: Meaning = Meaning.APPROVED
-    change: ChangeType = ChangeType.NORMAL
-    until: Instant | None = None
-    role: Annotated[str, Meta(max_length=31)] = ""
-    shown: Digest | None = None
-    pin: Pin | None = None
-
-
 class ReasonRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """An action that needs nothing but a reason."""
 
     reason: Why
-
-
-class WaiveRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Go on; where a gate holds, this signs that it is waived, with `shown` and `pin`."""
-
-    reason: Why
-    shown: Digest | None = None
-    pin: Pin | None = None
-
-
-class RevokeRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Take every signature back; `roll_back` says whether committed gateways go back as well."""
-
-    reason: Why
-    roll_back: bool = False
-
-
-class PinRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The caller's own PIN from now on; `old` is needed where one is set."""
-
-    new: Pin
-    old: Pin | None = None
-
-
-class PinResetRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Take away the PIN of somebody who forgot it; they set a new one themselves."""
-
-    user: User
-    reason: Why
-
-
-class PinView(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Whether somebody has a PIN, and for how long it is locked."""
-
-    user: str
-    pin_set: bool
-    locked_s: float = 0.0
 
 
 class RetireRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -426,53 +362,6 @@ class LineView(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     alarms: Count
     queue: Count
     oldest_age_s: float | None
-
-
-class AuditEvent(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One leaf of the audit log; its canonical JSON is what the Merkle tree hashes.
-
-    `rows` are the rows of state that it changed: the fields that differ, or null for one that
-    went. The rows of all events, in order, are the state.
-    """
-
-    sequence: Count
-    at: Instant
-    clock_synchronised: bool
-    who: str
-    kind: Annotated[str, Meta(pattern=r"^[a-z_]+\.[a-z_]+$")]
-    subject: Annotated[str, Meta(max_length=120)]
-    facts: dict[str, Any]  # json values only; the kind decides which
-    previous: str
-    rows: dict[str, dict[str, Any] | None] = {}  # json values only
-
-
-class WhatRan(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The answer to an auditor: what decided about this asset then, and on whose word.
-
-    It decided from `since` until just before `until`; `before` and `after` are what did so on the
-    other side of those instants. `inferences` were counted by the gateway between its reports
-    nearest to them, up to its newest report where there is no end yet.
-    """
-
-    asset: str
-    serial: Serial
-    at: Instant
-    digest: Digest | None
-    release: ReleaseRef | None
-    since: Instant | None
-    until: Instant | None
-    signers: list[str]
-    approvals: list[dict[str, str]]
-    clock_synchronised: bool
-    event: Count | None
-    audit_size: Count
-    before: Digest | None = None
-    after: Digest | None = None
-    rollout: str | None = None
-    config: Digest | None = None
-    inputs: list[str] = []
-    inferences: Count | None = None
-    clock_error_max_us: Count | None = None
 
 
 class Snapshot(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

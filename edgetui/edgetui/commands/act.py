@@ -5,26 +5,28 @@ from edge_core.contracts.alarms import Maintenance, MaintenanceRequest
 from edge_core.contracts.api import (
     AckRequest,
     AlarmView,
-    ApproveRequest,
     GatewayView,
     LabelRequest,
-    Pin,
-    PinRequest,
-    PinResetRequest,
-    PinView,
     ReasonRequest,
     RetireRequest,
-    RevokeRequest,
     SafeModeRequest,
     ShelveRequest,
     Snapshot,
-    WaiveRequest,
     WhoAmI,
 )
 from edge_core.contracts.errors import ConflictError, RefusedError, UsageError
 from edge_core.contracts.review import ReviewItem
 from edge_core.contracts.rollout import RolloutView
 from edge_core.contracts.shown import shown_digest
+from edge_core.contracts.signing import (
+    ApproveRequest,
+    Pin,
+    PinRequest,
+    PinResetRequest,
+    PinView,
+    RevokeRequest,
+    WaiveRequest,
+)
 from edgetui.client import part
 from edgetui.commands import secret
 from edgetui.commands.context import Context

@@ -3,17 +3,12 @@
 import sys
 
 from edge_core.contracts.alarms import AlarmSummary
-from edge_core.contracts.api import (
-    AlarmView,
-    AuditEvent,
-    GatewayException,
-    GatewayView,
-    Overview,
-    WhoAmI,
-)
+from edge_core.contracts.api import AlarmView, GatewayException, GatewayView, Overview, WhoAmI
+from edge_core.contracts.audit import AuditEvent
+from edge_core.contracts.gates import GateChecks, GateReport
 from edge_core.contracts.gateway import Checkpoint
 from edge_core.contracts.review import ReviewItem
-from edge_core.contracts.rollout import GateChecks, GateReport, RolloutView
+from edge_core.contracts.rollout import RolloutView
 from edgetui.client import part
 from edgetui.commands.context import Context
 from edgetui.present.alarms_page import alarms_page, rates_page

@@ -1,6 +1,7 @@
 """What is different between the rollout that a person saw and the one that is there now."""
 
-from edge_core.contracts.rollout import GateReport, RolloutView
+from edge_core.contracts.gates import GateReport
+from edge_core.contracts.rollout import RolloutView
 from edgetui.present.lines import Line, Tone, say
 from edgetui.present.rollout_page import progress, state_words
 from edgetui.present.words import VERDICT_WORDS, number

@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 
-from edge_core.contracts.api import AlarmState, AuditEvent, Overview
+from edge_core.contracts.api import AlarmState, Overview
+from edge_core.contracts.audit import AuditEvent
 from edge_core.contracts.review import ReviewItem
 from edge_core.contracts.rollout import TERMINAL, RolloutState
 from edgetui.present.alarms_page import by_urgency

@@ -2,19 +2,9 @@
 
 from collections.abc import Sequence
 
+from edge_core.contracts.gates import GateCheck, GateChecks, GateReport, Measurement, Verdict
 from edge_core.contracts.gateway import UpdateState
-from edge_core.contracts.rollout import (
-    TERMINAL,
-    Approval,
-    GateCheck,
-    GateChecks,
-    GateReport,
-    Measurement,
-    Member,
-    RolloutState,
-    RolloutView,
-    Verdict,
-)
+from edge_core.contracts.rollout import TERMINAL, Approval, Member, RolloutState, RolloutView
 from edgetui.present.bars import bar
 from edgetui.present.lines import BLANK, Line, Target, Tone, folded, join, say, whole
 from edgetui.present.tables import Column, table

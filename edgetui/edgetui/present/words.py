@@ -5,7 +5,7 @@ from datetime import datetime
 
 from edge_core.contracts.api import AlarmState, Priority
 from edge_core.contracts.artefact import Digest
-from edge_core.contracts.rollout import Verdict
+from edge_core.contracts.gates import Verdict
 
 STALE_S = 90.0  # three heartbeats in quiet times
 AGE_STEP_S = 10

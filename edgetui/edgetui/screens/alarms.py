@@ -2,7 +2,8 @@
 
 import asyncio
 
-from edge_core.contracts.api import AlarmState, AlarmView, AuditEvent
+from edge_core.contracts.api import AlarmState, AlarmView
+from edge_core.contracts.audit import AuditEvent
 from edge_core.contracts.errors import EdgeError
 from edgetui import orders
 from edgetui.client import Operator

@@ -15,7 +15,7 @@ from typing import BinaryIO
 import msgspec
 from sqlite_utils import Database
 
-from edge_core.contracts.api import WhatRan
+from edge_core.contracts.audit import WhatRan
 from edge_core.contracts.gateway import Checkpoint
 from edge_core.contracts.plant import Instant
 from edge_site_proxy.audit import log as audit_log

@@ -7,8 +7,8 @@ from typing import Any
 import msgspec
 from sqlite_utils import Database
 
-from edge_core.contracts.api import AuditEvent, WhatRan
 from edge_core.contracts.artefact import ReleaseRef
+from edge_core.contracts.audit import AuditEvent, WhatRan
 from edge_site_proxy.audit.errors import NothingRanError
 from edge_site_proxy.audit.log import parse, size_of
 

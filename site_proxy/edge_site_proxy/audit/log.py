@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 from sqlite_utils import Database, Migrations
 
-from edge_core.contracts.api import AuditEvent
+from edge_core.contracts.audit import AuditEvent
 from edge_site_proxy.audit import tree
 from edge_site_proxy.audit.canonical import canonical
 from edge_site_proxy.audit.events import Event

@@ -11,7 +11,7 @@ import msgspec
 from sqlite_utils import Database
 
 from edge_core.command import emit, tell
-from edge_core.contracts.api import WhatRan
+from edge_core.contracts.audit import WhatRan
 from edge_core.contracts.errors import NotFoundError, UsageError
 from edge_site_proxy import config
 from edge_site_proxy.audit import log as audit_log

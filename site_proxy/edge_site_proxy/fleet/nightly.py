@@ -12,8 +12,8 @@ import structlog
 from sqlite_utils import Database, Migrations
 
 from edge_core.contracts.api import Priority
+from edge_core.contracts.gates import GateCheck, GateChecks, GateLimits
 from edge_core.contracts.gateway import HealthWindow
-from edge_core.contracts.rollout import GateCheck, GateChecks, GateLimits
 from edge_site_proxy.alarms.book import AlarmBook
 from edge_site_proxy.rollout.aa import Day, aa_case, cohort, eligible, realised, untrue
 from edge_site_proxy.rollout.evidence import EMPTY, ROLE_COMMITTED, Tally, add

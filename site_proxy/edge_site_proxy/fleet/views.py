@@ -7,7 +7,7 @@ import msgspec
 from edge_core.contracts.api import GatewayView, LineView
 from edge_core.contracts.gateway import HealthWindow, UpdateState
 from edge_site_proxy.audit.canonical import canonical
-from edge_site_proxy.rollout import outlook
+from edge_site_proxy.rollout import permit_outlook
 from edge_site_proxy.rollout.evidence import EMPTY, Tally
 from edge_site_proxy.rollout.exceptions import exceptions_of
 from edge_site_proxy.rollout.wanted import rollback_order
@@ -85,7 +85,7 @@ def _line(world: World, line: str, queue: int) -> LineView:
     running = {each.report.effective for each in sightings}
     tallies = [_running_tally(world, serial) for serial in serials]
     ages = [age for age in (world.age_s(serial) for serial in serials) if age is not None]
-    on_trial = [outlook.flying(world, serial) for serial in serials]
+    on_trial = [permit_outlook.flying(world, serial) for serial in serials]
     return LineView(
         line=line,
         gateways=len(serials),

@@ -12,7 +12,7 @@ from datetime import UTC, date, datetime, time, timedelta
 
 from msgspec.structs import replace
 
-from edge_core.contracts.rollout import GateCheck, GateChecks, GateLimits, Verdict
+from edge_core.contracts.gates import GateCheck, GateChecks, GateLimits, Verdict
 from edge_site_proxy.rollout.case import Case, Control, Subject
 from edge_site_proxy.rollout.evidence import EMPTY, History, Strata, Tally, history_of, measure
 

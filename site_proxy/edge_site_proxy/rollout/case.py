@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from edge_core.contracts.rollout import GateLimits
+from edge_core.contracts.gates import GateLimits
 from edge_site_proxy.rollout.evidence import EMPTY, History, Tally
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from msgspec.structs import astuple
 from scipy import stats
 
-from edge_core.contracts.rollout import GateLimits, Measurement, Stratum, Verdict
+from edge_core.contracts.gates import GateLimits, Measurement, Stratum, Verdict
 from edge_site_proxy.rollout.case import Case, Control, Subject
 from edge_site_proxy.rollout.evidence import Counts, History, since
 from edge_site_proxy.rollout.statistics import WORSE, Arms, Floats, worse_by

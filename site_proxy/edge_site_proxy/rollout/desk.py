@@ -5,17 +5,15 @@ from dataclasses import replace
 import msgspec
 import structlog
 
-from edge_core.contracts.api import ApproveRequest
 from edge_core.contracts.artefact import Digest
 from edge_core.contracts.gateway import RollbackOrder
 from edge_core.contracts.rollout import Plan, RolloutState
 from edge_core.contracts.shown import shown_digest
+from edge_core.contracts.signing import ApproveRequest
 from edge_site_proxy.audit.events import Event, Facts
-from edge_site_proxy.fleet.changes import CONFLICT_KEY, ills
-from edge_site_proxy.fleet.places import Retired
-from edge_site_proxy.rollout import orders, outlook, revocation, signatures, tables
+from edge_site_proxy.rollout import orders, outlook, permit_outlook, revocation, signatures, tables
+from edge_site_proxy.rollout.epochs import next_epoch, raise_epoch
 from edge_site_proxy.rollout.errors import NoSuchRolloutError, OrderRefusedError
-from edge_site_proxy.rollout.marks import Mark, Marks
 from edge_site_proxy.rollout.orders import Sender
 from edge_site_proxy.rollout.planner import current_rollout, rollout_id
 from edge_site_proxy.rollout.reconciler import SITE, Reconciler
@@ -23,7 +21,7 @@ from edge_site_proxy.rollout.records import PENDING, Arrived, Header, Rollout, S
 from edge_site_proxy.rollout.signatures import Here
 from edge_site_proxy.rollout.tables import Wish
 from edge_site_proxy.rollout.views import view
-from edge_site_proxy.rollout.world import Plant, World
+from edge_site_proxy.rollout.world import World
 from edge_site_proxy.signing.pins import Pins
 from edge_site_proxy.store import Store, Tx
 
@@ -214,12 +212,11 @@ class Desk:
 
     async def roll_back(self, name: str, reason: str, sender: Sender) -> Rollout:
         """Take everybody off. Raises what `orders.roll_back` raises."""
-        async with self._world.lock:
-            epoch = self._next_epoch()
-            step = orders.roll_back(
-                self.rollout(name), reason, sender, epoch, self._world.clocks.now()
-            )
-            await self._raise_epoch(sender.who, epoch, f"rollback of {name}"[:100])
+        world = self._world
+        async with world.lock:
+            epoch = next_epoch(world)
+            step = orders.roll_back(self.rollout(name), reason, sender, epoch, world.clocks.now())
+            await raise_epoch(world, self._store, sender.who, epoch, f"rollback of {name}"[:100])
             await self._reconciler.carry_out(sender.who, [step])
             return step.rollout
 
@@ -239,8 +236,10 @@ class Desk:
                 raise OrderRefusedError(
                     f"gateway {serial}: expected a model to leave, it has not reported one"
                 )
-            epoch = self._next_epoch()
-            await self._raise_epoch(sender.who, epoch, f"rollback of gateway {serial}")
+            epoch = next_epoch(world)
+            await raise_epoch(
+                world, self._store, sender.who, epoch, f"rollback of gateway {serial}"
+            )
             order = RollbackOrder(from_digest=running, epoch=epoch, reason=reason)
             await self._wish(
                 sender.who,
@@ -291,13 +290,15 @@ class Desk:
         world = self._world
         async with world.lock:
             rollout, now = self.rollout(name), world.clocks.now()
-            permits = outlook.permits_unused(world, rollout)
+            permits = permit_outlook.permits_unused(world, rollout)
             taken = revocation.Taken(reason, roll_back, tuple(permits))
             steps = [revocation.revoke(rollout, taken, sender, now)]
             if roll_back:
-                epoch, fresh = world.epoch + 1, replace(sender, saw=None)
+                epoch, fresh = next_epoch(world), replace(sender, saw=None)
                 steps.append(orders.roll_back(steps[0].rollout, reason, fresh, epoch, now))
-                await self._raise_epoch(sender.who, epoch, f"rollback of {name}"[:100])
+                await raise_epoch(
+                    world, self._store, sender.who, epoch, f"rollback of {name}"[:100]
+                )
             await self._reconciler.carry_out(sender.who, steps)
             return steps[-1].rollout
 
@@ -311,118 +312,3 @@ class Desk:
         await self._store.change(who, [*events.values()], mutate)
         self._world.wishes.update(wishes)
         self._world.wake.set()
-
-    def _next_epoch(self) -> int:
-        """Higher than any that a gateway has heard: what a person orders now must count."""
-        heard = (each.report.epoch_seen for each in self._world.sightings.values())
-        return max(self._world.epoch, *heard, 0) + 1
-
-    async def resume_gateways(self, serials: list[str], reason: str, sender: Sender) -> None:
-        """Take *serials* out of CONFLICT: what they run is taken over, and this site is in charge.
-
-        Raises:
-            UnknownGatewayError: one is not in the inventory; nothing was done.
-            OrderRefusedError: one is in no conflict; nothing was done.
-        """
-        world = self._world
-        async with world.lock:
-            for serial in serials:
-                world.plant.place(serial)
-                if world.noted(serial).conflict is None:
-                    raise OrderRefusedError(
-                        f"gateway {serial}: expected one in CONFLICT, found none noted"
-                    )
-            epoch = self._next_epoch()
-            await self._raise_epoch(sender.who, epoch, "gateways resumed out of conflict")
-            await self._mark(
-                sender.who,
-                {serial: msgspec.structs.replace(world.noted(serial), conflict=None) for serial in serials},
-                "gateway.conflict_settled",
-                {"reason": reason},
-            )
-            # In one go, or a heartbeat that comes between would find the same conflict again.
-            await self._reconciler.tell()
-
-    async def declare_dead(self, serial: str, reason: str, sender: Sender) -> None:
-        """Say that *serial* will not come back as it is: its pair and its cell are free again.
-
-        Raises:
-            UnknownGatewayError: no such gateway.
-            OrderRefusedError: it is heard.
-        """
-        world = self._world
-        async with world.lock:
-            world.plant.place(serial)
-            self._check_silent(serial)
-            mark = Mark(since=world.clocks.now(), why=reason, who=sender.who)
-            marks = {serial: msgspec.structs.replace(world.noted(serial), dead=mark)}
-            await self._mark(sender.who, marks, "gateway.declared_dead", {"reason": reason})
-            await self._reconciler.free(serial, f"declared dead by {sender.who}")
-
-    async def retire(self, serial: str, by: str | None, reason: str, sender: Sender) -> None:
-        """End the life of *serial* here; *by* takes its place and gets what stands there.
-
-        Raises:
-            UnknownGatewayError: no such gateway.
-            OrderRefusedError: it is heard, or *by* stands somewhere already or was retired.
-        """
-        world = self._world
-        async with world.lock:
-            place = world.plant.place(serial)
-            self._check_silent(serial)
-            if by is not None and (by in world.plant.places or by in world.plant.retired):
-                raise OrderRefusedError(
-                    f"gateway {by}: expected a serial that is new to this site, found a known one"
-                )
-            retired = Retired(
-                serial=serial,
-                asset=place.position.asset,
-                by=by,
-                at=world.clocks.now(),
-                who=sender.who,
-                reason=reason,
-            )
-            facts = {"asset": retired.asset, "by": by, "reason": reason}
-            event = Event("gateway.retired", serial, facts)
-            standing = ills(serial, world.sightings.get(serial))
-
-            def mutate(tx: Tx) -> None:
-                tables.save_retired(tx, retired, event)
-                for key in standing:
-                    self._reconciler.alarms.clear_in(tx, key)
-
-            await self._store.change(sender.who, [event], mutate)
-            gone = {**world.plant.retired, serial: retired}
-            world.plant = Plant.of(world.plant.inventory, gone)
-            await self._reconciler.free(serial, f"retired by {sender.who}")
-            await self._reconciler.tell()
-        world.wake.set()
-
-    def _check_silent(self, serial: str) -> None:
-        if self._world.reachable(serial):
-            raise OrderRefusedError(
-                f"gateway {serial}: expected a silent one, it was heard "
-                f"{self._world.age_s(serial) or 0.0:.0f} s ago; switch it off first"
-            )
-
-    async def _mark(self, who: str, marks: dict[str, Marks], kind: str, facts: Facts) -> None:
-        events = {serial: Event(kind, serial, facts) for serial in marks}
-        left = {**self._world.marks, **marks}
-        conflicts = any(each.conflict is not None for each in left.values())
-
-        def mutate(tx: Tx) -> None:
-            for serial, mark in marks.items():
-                tables.save_marks(tx, serial, mark, events[serial])
-            if not conflicts:
-                self._reconciler.alarms.clear_in(tx, CONFLICT_KEY)
-
-        await self._store.change(who, [*events.values()], mutate)
-        self._world.marks.update(marks)
-        self._world.wake.set()
-
-    async def _raise_epoch(self, who: str, epoch: int, why: str) -> None:
-        event = Event("site.epoch_raised", str(epoch), {"why": why})
-        await self._store.change(
-            who, [event], lambda tx: tables.save_number(tx, "epoch", epoch, event)
-        )
-        self._world.epoch = epoch

@@ -17,8 +17,8 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import astuple, replace
 
+from edge_core.contracts.gates import GateLimits
 from edge_core.contracts.gateway import HealthWindow
-from edge_core.contracts.rollout import GateLimits
 from edge_site_proxy.rollout.shifts import shift_at
 from edge_site_proxy.rollout.statistics import BETS, mean_bets
 

@@ -8,7 +8,7 @@ from collections import Counter
 from dataclasses import dataclass
 from datetime import datetime
 
-from edge_core.contracts.rollout import Measurement, Verdict
+from edge_core.contracts.gates import Measurement, Verdict
 from edge_site_proxy.rollout.case import Case, Control, Subject
 from edge_site_proxy.rollout.evidence import Tally
 from edge_site_proxy.rollout.shifts import shift_at

@@ -3,8 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from edge_core.contracts.gates import GateReport, Verdict
 from edge_core.contracts.gateway import Outcome, UpdateState
-from edge_core.contracts.rollout import Cohort, GateReport, Plan, Verdict
+from edge_core.contracts.rollout import Cohort, Plan
 from edge_site_proxy.fleet.sightings import IN_FLIGHT
 from edge_site_proxy.rollout.records import Rollout
 

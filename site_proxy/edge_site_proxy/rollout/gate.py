@@ -8,7 +8,7 @@ Alpha for FAIL is split over the tests (any may fail); alpha for PASS is not (al
 import math
 from dataclasses import dataclass
 
-from edge_core.contracts.rollout import GateReport, Measurement, Verdict
+from edge_core.contracts.gates import GateReport, Measurement, Verdict
 from edge_site_proxy.rollout.case import Case, Control, Subject
 from edge_site_proxy.rollout.compare import cells, confirmation, worst
 from edge_site_proxy.rollout.evidence import History, Tally, pooled

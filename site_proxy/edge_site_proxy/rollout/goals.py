@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from msgspec.structs import replace
 
-from edge_core.contracts.rollout import Measurement, Verdict
+from edge_core.contracts.gates import Measurement, Verdict
 from edge_site_proxy.rollout.case import Case
 from edge_site_proxy.rollout.compare import Cells, arms_of
 from edge_site_proxy.rollout.evidence import Tally

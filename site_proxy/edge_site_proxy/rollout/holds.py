@@ -7,7 +7,8 @@ go with what is seen. An undecided gate waits for a person too.
 from datetime import datetime
 
 from edge_core.contracts.api import Priority
-from edge_core.contracts.rollout import GateReport, Hold, Measurement, RolloutState, Verdict
+from edge_core.contracts.gates import GateReport, Measurement, Verdict
+from edge_core.contracts.rollout import Hold, RolloutState
 from edge_site_proxy.audit.events import Event
 from edge_site_proxy.rollout.facts import (
     FAILED,

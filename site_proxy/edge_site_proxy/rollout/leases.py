@@ -4,7 +4,7 @@ import structlog
 
 from edge_core.contracts.gateway import PermitReply, PermitRequest
 from edge_site_proxy.audit.events import Event
-from edge_site_proxy.rollout import outlook, tables
+from edge_site_proxy.rollout import permit_outlook, tables
 from edge_site_proxy.rollout.permits import Ask, Deferred, decide
 from edge_site_proxy.rollout.records import Grant, Rollout
 from edge_site_proxy.rollout.world import World
@@ -30,7 +30,7 @@ class Leases:
         """
         world = self._world
         async with world.lock:
-            asked = outlook.ask(world, serial, request)
+            asked = permit_outlook.ask(world, serial, request)
             world.asked[serial] = world.clocks.monotonic()
             answer = decide(asked)
             if isinstance(answer, Deferred):

@@ -9,7 +9,8 @@ from collections.abc import Callable
 from datetime import datetime
 
 from edge_core.contracts.api import Priority
-from edge_core.contracts.rollout import Hold, Plan, RolloutState, Verdict
+from edge_core.contracts.gates import Verdict
+from edge_core.contracts.rollout import Hold, Plan, RolloutState
 from edge_site_proxy.audit.events import Event
 from edge_site_proxy.rollout.facts import (
     STUCK,

@@ -6,7 +6,7 @@ nothing, the gate's own goal on overrides does.
 
 from datetime import datetime, timedelta
 
-from edge_core.contracts.rollout import GateLimits
+from edge_core.contracts.gates import GateLimits
 from edge_site_proxy.rollout.evidence import History, Tally
 
 FIRST = timedelta(hours=1)

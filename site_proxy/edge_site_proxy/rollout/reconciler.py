@@ -16,6 +16,7 @@ from edge_core.contracts.rollout import RolloutState
 from edge_site_proxy.alarms.book import AlarmBook
 from edge_site_proxy.audit.events import Event
 from edge_site_proxy.rollout import machine, outlook, tables
+from edge_site_proxy.rollout.epochs import raise_epoch
 from edge_site_proxy.rollout.glance import Glance
 from edge_site_proxy.rollout.mandate import RENEWABLE
 from edge_site_proxy.rollout.permits import settled
@@ -95,13 +96,8 @@ class Reconciler:
             seen = world.epoch_seen
             if seen <= world.epoch:
                 return
-            epoch = seen + 1
             why = f"a gateway was told {seen}, this site knew {world.epoch}: an older database"
-            event = Event("site.epoch_raised", str(epoch), {"why": why})
-            await self._store.change(
-                SITE, [event], lambda tx: tables.save_number(tx, "epoch", epoch, event)
-            )
-            world.epoch = epoch
+            await raise_epoch(world, self._store, SITE, seen + 1, why)
 
     async def _settle_grants(self) -> None:
         async with self._world.lock:

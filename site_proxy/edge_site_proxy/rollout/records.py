@@ -9,11 +9,11 @@ from msgspec import Struct
 
 from edge_core.contracts.api import Priority
 from edge_core.contracts.artefact import Digest, ReleaseRef
+from edge_core.contracts.gates import GateReport
 from edge_core.contracts.plant import Instant
 from edge_core.contracts.rollout import (
     TERMINAL,
     Approval,
-    GateReport,
     Hold,
     Plan,
     Revocation,

@@ -6,7 +6,7 @@ from functools import lru_cache
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from edge_core.contracts.errors import ConfigurationError
-from edge_core.contracts.rollout import GateLimits
+from edge_core.contracts.gates import GateLimits
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
-from edge_core.contracts.api import ApproveRequest
 from edge_core.contracts.plant import Inventory
 from edge_core.contracts.rollout import (
     Approval,
@@ -21,6 +20,7 @@ from edge_core.contracts.rollout import (
     RolloutState,
     Signature,
 )
+from edge_core.contracts.signing import ApproveRequest
 from edge_site_proxy.audit.events import Event
 from edge_site_proxy.rollout.errors import (
     OrderRefusedError,

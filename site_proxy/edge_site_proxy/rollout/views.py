@@ -4,12 +4,12 @@ from datetime import datetime
 
 import msgspec
 
+from edge_core.contracts.gates import GateReport
 from edge_core.contracts.gateway import UpdateState
 from edge_core.contracts.rollout import (
     TERMINAL,
     Due,
     Eta,
-    GateReport,
     Hold,
     Member,
     Plan,

@@ -14,9 +14,10 @@ from msgspec import Struct
 from msgspec.structs import replace
 from sqlite_utils import Database
 
+from edge_core.contracts.gates import GateLimits, GateReport
 from edge_core.contracts.gateway import Desired
 from edge_core.contracts.plant import ClockQuality, GatewayPlace, Inventory
-from edge_core.contracts.rollout import GateLimits, GateReport, Plan, Policy
+from edge_core.contracts.rollout import Plan, Policy
 from edge_site_proxy.fleet.errors import UnknownGatewayError
 from edge_site_proxy.fleet.places import Retired, epitaph, standing_now
 from edge_site_proxy.fleet.sightings import Sighting, merge

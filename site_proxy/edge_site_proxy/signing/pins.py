@@ -11,7 +11,7 @@ from typing import Self
 import structlog
 from msgspec import Struct
 
-from edge_core.contracts.api import PinView
+from edge_core.contracts.signing import PinView
 from edge_site_proxy.audit.events import Event
 from edge_site_proxy.signing.errors import PinChoiceError, PinLockedError, WrongPinError
 from edge_site_proxy.signing.lock import FAILURES_MAX, Lock, easy

@@ -18,7 +18,7 @@ from typing import Self, TypeVar
 
 from sqlite_utils import Database, Migrations
 
-from edge_core.contracts.api import AuditEvent
+from edge_core.contracts.audit import AuditEvent
 from edge_core.contracts.plant import ClockQuality
 from edge_site_proxy.audit import log as audit_log
 from edge_site_proxy.audit.events import Event

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import msgspec
 from sqlite_utils import Database, Migrations
 
-from edge_core.contracts.api import AuditEvent
+from edge_core.contracts.audit import AuditEvent
 
 STATE = Migrations("state")
 Fields = dict[str, Any]  # Any: JSON values; the kind of the row decides which

@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
 from edge_core.contracts.artefact import ModelSignature
+from edge_core.contracts.gates import GateLimits
 from edge_core.contracts.gateway import HealthWindow
 from edge_core.contracts.outcome import Anomaly
-from edge_core.contracts.rollout import GateLimits
 from edge_core.features.outcome import Reading
 from edge_runtime.document import SLOT_BYTES, KeptDocument
 from edge_runtime.health import HealthSums

@@ -10,31 +10,33 @@ from edge_core.contracts.alarms import AlarmSummary, Maintenance, MaintenanceReq
 from edge_core.contracts.api import (
     AckRequest,
     AlarmView,
-    ApproveRequest,
-    AuditEvent,
     Change,
     GatewayException,
     GatewayView,
     LabelRequest,
     LeaseRequest,
     Overview,
-    PinRequest,
-    PinResetRequest,
-    PinView,
     Problem,
     ReasonRequest,
     RetireRequest,
-    RevokeRequest,
     SafeModeRequest,
     ShelveRequest,
     Snapshot,
-    WaiveRequest,
-    WhatRan,
     WhoAmI,
 )
+from edge_core.contracts.audit import AuditEvent, WhatRan
+from edge_core.contracts.gates import GateChecks
 from edge_core.contracts.gateway import Checkpoint
 from edge_core.contracts.review import QueueSummary, ReviewItem
-from edge_core.contracts.rollout import GateChecks, RolloutView
+from edge_core.contracts.rollout import RolloutView
+from edge_core.contracts.signing import (
+    ApproveRequest,
+    PinRequest,
+    PinResetRequest,
+    PinView,
+    RevokeRequest,
+    WaiveRequest,
+)
 
 
 @dataclass(frozen=True, slots=True)

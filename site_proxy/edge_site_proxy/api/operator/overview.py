@@ -157,7 +157,7 @@ class OverviewCalls:
         sender = await self._desk.sender(request, Action.RESUME)
         order = await body_of(request, ReasonRequest)
         serial = request.path_params["serial"]
-        await self._site.desk.resume_gateways([serial], order.reason, sender)
+        await self._site.recovery.resume_gateways([serial], order.reason, sender)
         return answer(request, await self._view(serial))
 
     async def resume_all(self, request: Request) -> Response:
@@ -171,7 +171,7 @@ class OverviewCalls:
             if world.noted(place.serial).conflict is not None
         ]
         if serials:
-            await self._site.desk.resume_gateways(serials, order.reason, sender)
+            await self._site.recovery.resume_gateways(serials, order.reason, sender)
         return answer(request, [await self._view(serial, health=0) for serial in serials])
 
     async def declare_dead(self, request: Request) -> Response:
@@ -179,7 +179,7 @@ class OverviewCalls:
         sender = await self._desk.sender(request, Action.DECLARE_DEAD)
         order = await body_of(request, ReasonRequest)
         serial = request.path_params["serial"]
-        await self._site.desk.declare_dead(serial, order.reason, sender)
+        await self._site.recovery.declare_dead(serial, order.reason, sender)
         await self._site.reconcile()
         return answer(request, await self._view(serial))
 
@@ -188,7 +188,7 @@ class OverviewCalls:
         sender = await self._desk.sender(request, Action.DECOMMISSION)
         order = await body_of(request, RetireRequest)
         serial = request.path_params["serial"]
-        await self._site.desk.retire(serial, order.by, order.reason, sender)
+        await self._site.recovery.retire(serial, order.by, order.reason, sender)
         if self._desk.revoke is not None:
             await self._desk.revoke(serial, f"retired: {order.reason}", sender.who)
         await self._site.reconcile()

@@ -4,7 +4,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from edge_core.contracts.api import Action, PinRequest, PinResetRequest
+from edge_core.contracts.api import Action
+from edge_core.contracts.signing import PinRequest, PinResetRequest
 from edge_site_proxy.api.operator.door import Desk
 from edge_site_proxy.api.operator.wire import answer, body_of
 

@@ -4,14 +4,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from edge_core.contracts.api import (
-    Action,
-    ApproveRequest,
-    ReasonRequest,
-    RevokeRequest,
-    WaiveRequest,
-)
+from edge_core.contracts.api import Action, ReasonRequest
 from edge_core.contracts.rollout import RolloutState
+from edge_core.contracts.signing import ApproveRequest, RevokeRequest, WaiveRequest
 from edge_site_proxy.api.operator.door import Desk
 from edge_site_proxy.api.operator.wire import answer, body_of, parameter
 from edge_site_proxy.fleet.nightly import gate_checks

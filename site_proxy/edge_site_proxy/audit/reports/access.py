@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 
-from edge_core.contracts.api import AuditEvent
+from edge_core.contracts.audit import AuditEvent
 from edge_site_proxy.audit.reports.changes import text, within
 from edge_site_proxy.audit.reports.sheet import Cell, Sheet, sheet
 

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from edge_core.command import one_line
-from edge_core.contracts.api import AuditEvent
+from edge_core.contracts.audit import AuditEvent
 from edge_core.contracts.errors import NotFoundError
 from edge_site_proxy.audit.reports.changes import Change, Happening, changes_of, text, verb_of
 from edge_site_proxy.audit.reports.population import in_time

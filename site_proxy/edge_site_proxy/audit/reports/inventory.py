@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from edge_core.contracts.api import AuditEvent
+from edge_core.contracts.audit import AuditEvent
 from edge_site_proxy.audit.reports.changes import Facts, text
 from edge_site_proxy.audit.reports.sheet import Cell, Sheet, sheet
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 from sqlite_utils import Database
 
-from edge_core.contracts.api import AuditEvent
+from edge_core.contracts.audit import AuditEvent
 from edge_core.contracts.errors import NotFoundError
 from edge_site_proxy.audit import log as audit_log
 from edge_site_proxy.audit import tree

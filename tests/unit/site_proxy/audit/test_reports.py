@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_core.contracts.api import AuditEvent
+from edge_core.contracts.audit import AuditEvent
 from edge_core.contracts.errors import NotFoundError
 from edge_site_proxy.audit.errors import LogBrokenError
 from edge_site_proxy.audit.export import export_log, open_read_only, verify_folder

@@ -7,8 +7,8 @@ import pytest
 from sqlite_utils import Database
 
 from edge_core.contracts.api import AlarmState, Priority
+from edge_core.contracts.gates import GateCheck, Verdict
 from edge_core.contracts.plant import Inventory, Zone
-from edge_core.contracts.rollout import GateCheck, Verdict
 from edge_site_proxy.alarms.pages.queue import pages
 from edge_site_proxy.fleet.nightly import RUNS, Nightly, gate_checks
 from tests.unit.site_proxy.plant.gateway import Behaviour

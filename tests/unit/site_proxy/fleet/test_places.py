@@ -68,7 +68,7 @@ async def swap(here: Plant, old: str, new: str) -> Gateway:
     here.gateways.pop(old)
     for _ in range(20):
         await here.beat()
-    await here.site.desk.retire(old, new, "lightning", OLGA)
+    await here.site.recovery.retire(old, new, "lightning", OLGA)
     here.gateways[new] = Gateway(serial=new, clock=here.clock)
     return here.gateways[new]
 
@@ -80,10 +80,10 @@ async def test_replaced(tmp_path: Path) -> None:
         await here.bring(V1)
         canary = (await here.arrive(V2)).plan.cohorts[0].members[0]
         with pytest.raises(RefusedError, match="switch it off first"):
-            await here.site.desk.retire(canary, "n1", "lightning", OLGA)
+            await here.site.recovery.retire(canary, "n1", "lightning", OLGA)
         new = await swap(here, canary, "n1")
         with pytest.raises(RefusedError, match="expected a serial that is new"):
-            await here.site.desk.retire("n1", canary, "again", OLGA)
+            await here.site.recovery.retire("n1", canary, "again", OLGA)
         await here.site.reconcile()
         first = here.rollout(V2).plan.cohorts[0].members
         assert "n1" not in first

@@ -23,9 +23,9 @@ from edge_core.contracts.api import (
     Problem,
     Role,
     TelemetryView,
-    WhatRan,
     WhoAmI,
 )
+from edge_core.contracts.audit import WhatRan
 from edge_core.contracts.errors import ConfigurationError
 from edge_core.contracts.rollout import Policy, RolloutState, RolloutView
 from edge_site_proxy.api.operator.app import operator_app

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from edge_core.contracts.api import PinView, Role, WhoAmI
+from edge_core.contracts.api import Role, WhoAmI
 from edge_core.contracts.gateway import PermitRequest, UpdateState
 from edge_core.contracts.rollout import (
     ChangeType,
@@ -24,6 +24,7 @@ from edge_core.contracts.rollout import (
     RolloutView,
 )
 from edge_core.contracts.shown import PARTS, shown_digest
+from edge_core.contracts.signing import PinView
 from edge_site_proxy.audit import log as audit_log
 from edge_site_proxy.audit.canonical import canonical
 from edge_site_proxy.rollout.why import why_not

@@ -5,8 +5,8 @@ from contextlib import asynccontextmanager
 from datetime import datetime
 from pathlib import Path
 
-from edge_core.contracts.api import ApproveRequest
 from edge_core.contracts.artefact import ReleaseRef
+from edge_core.contracts.gates import GateLimits
 from edge_core.contracts.gateway import TrialPolicy
 from edge_core.contracts.plant import (
     GatewayPlace,
@@ -15,14 +15,8 @@ from edge_core.contracts.plant import (
     SafetyClass,
     Zone,
 )
-from edge_core.contracts.rollout import (
-    ChangeWindow,
-    CohortRule,
-    GateLimits,
-    PinRule,
-    Policy,
-    RolloutState,
-)
+from edge_core.contracts.rollout import ChangeWindow, CohortRule, PinRule, Policy, RolloutState
+from edge_core.contracts.signing import ApproveRequest
 from edge_site_proxy.rollout.orders import Sender, lines_of
 from edge_site_proxy.rollout.records import Rollout, etag_of, plan_digest
 from edge_site_proxy.rollout.world import SiteSettings

@@ -12,9 +12,9 @@ inputs), S15 in the tests of the mirror (bytes belong to no rollout), S16 in
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 
+from edge_core.contracts.gates import Verdict
 from edge_core.contracts.gateway import UpdateState
 from edge_core.contracts.plant import GatewayPlace
-from edge_core.contracts.rollout import Verdict
 from edge_site_proxy.rollout import outlook
 from edge_site_proxy.rollout.gate import judge
 from edge_site_proxy.rollout.records import Rollout

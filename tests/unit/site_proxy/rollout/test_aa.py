@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from edge_core.contracts.gates import GateCheck, GateLimits, Verdict
 from edge_core.contracts.gateway import HealthWindow
-from edge_core.contracts.rollout import GateCheck, GateLimits, Verdict
 from edge_site_proxy.rollout.aa import (
     SHOWN,
     Day,

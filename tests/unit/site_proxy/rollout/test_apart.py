@@ -56,7 +56,7 @@ async def test_an_old_copy_takes_nobody_down(tmp_path: Path) -> None:
         assert {each.committed for each in gateways.values()} == {V2.digest}
         due = [page.alarm for page in await here.site.store.read(pages)]
         assert [page.source for page in due] == [CONFLICT_KEY]
-        await here.site.desk.resume_gateways(sorted(gateways), "restored from tape", OLGA)
+        await here.site.recovery.resume_gateways(sorted(gateways), "restored from tape", OLGA)
         for _ in range(5):
             await here.beat()
         assert all(world.noted(serial).conflict is None for serial in gateways)
@@ -122,12 +122,12 @@ async def test_declared_dead_in_its_trial(tmp_path: Path) -> None:
     async with plant(tmp_path) as here:
         serial = await flies(here)
         with pytest.raises(RefusedError, match="expected a silent one"):
-            await here.site.desk.declare_dead(serial, "burnt", OLGA)
+            await here.site.recovery.declare_dead(serial, "burnt", OLGA)
         others = [each for each in here.gateways if each != serial]
         here.clock.turn(3600)
         await here.beat(others)
         line = here.site.world.plant.place(serial).position.line
-        await here.site.desk.declare_dead(serial, "water in the cabinet", OLGA)
+        await here.site.recovery.declare_dead(serial, "water in the cabinet", OLGA)
         assert serial not in here.site.world.grants
         rollout = here.rollout(V2)
         await here.site.desk.roll_back(rollout.id, "start again without it", OLGA)

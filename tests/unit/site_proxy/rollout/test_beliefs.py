@@ -22,7 +22,7 @@ from edge_core.contracts.gateway import (
 from edge_core.contracts.plant import ClockQuality
 from edge_core.contracts.rollout import Cohort, Plan, RolloutState
 from edge_site_proxy.fleet.sightings import sighted
-from edge_site_proxy.rollout import outlook
+from edge_site_proxy.rollout import outlook, permit_outlook
 from edge_site_proxy.rollout.planner import current_rollout
 from edge_site_proxy.rollout.records import Grant, Header, Rollout
 from edge_site_proxy.rollout.tables import Wish
@@ -189,7 +189,7 @@ def test_an_order_comes_first(name: str) -> None:
     site.desired["g1"] = told("g1", order)
     assert rollback_owed(site, "g1") is owed
     request = PermitRequest(digest=V3.digest, attempt=1, boot_epoch=1)
-    assert outlook.ask(site, "g1", request).rollback_wanted is owed
+    assert permit_outlook.ask(site, "g1", request).rollback_wanted is owed
 
 
 def test_nothing_is_owed_by_who_was_told_nothing() -> None:
@@ -273,7 +273,7 @@ def test_neighbour(name: str) -> None:
     """S8, S9: who is not known to be well keeps its partner, who may be changing its line."""
     row = NEIGHBOURS[name]
     site = world([row.report], silent=row.silent, unheard=row.unheard, started=row.started)
-    found = outlook.neighbour(site, PLANT.places["g2"])
+    found = permit_outlook.neighbour(site, PLANT.places["g2"])
     assert (found.in_flight, found.healthy) == (row.changing, row.healthy)
     assert row.why in found.why
 

@@ -9,9 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from edge_core.contracts.gates import GateLimits
 from edge_core.contracts.gateway import TrialPolicy
 from edge_core.contracts.plant import GatewayPlace
-from edge_core.contracts.rollout import ChangeWindow, Cohort, GateLimits, Plan, Policy
+from edge_core.contracts.rollout import ChangeWindow, Cohort, Plan, Policy
 from edge_site_proxy.rollout.cohorts import cohorts
 from edge_site_proxy.rollout.eta import Line, Outlook, estimate, longest, soak_s, wave_s
 from edge_site_proxy.rollout.strategies import expand

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from edge_core.contracts.gates import GateLimits
 from edge_core.contracts.gateway import HealthWindow
-from edge_core.contracts.rollout import GateLimits
 from edge_site_proxy.rollout.evidence import (
     DAYS_MAX,
     EMPTY,

@@ -7,7 +7,7 @@ from datetime import timedelta
 import msgspec
 import pytest
 
-from edge_core.contracts.rollout import GateLimits, Measurement, Verdict
+from edge_core.contracts.gates import GateLimits, Measurement, Verdict
 from edge_site_proxy.rollout.case import Case, Control, Subject
 from edge_site_proxy.rollout.evidence import EMPTY, Counts, History, Tally
 from edge_site_proxy.rollout.gate import judge

@@ -6,8 +6,8 @@ from datetime import UTC, datetime, timedelta
 import msgspec
 import pytest
 
+from edge_core.contracts.gates import GateLimits, GateReport, Verdict
 from edge_core.contracts.gateway import HealthWindow
-from edge_core.contracts.rollout import GateLimits, GateReport, Verdict
 from edge_site_proxy.rollout.case import Case, Control, Subject
 from edge_site_proxy.rollout.evidence import EMPTY, Counts, History, Tally, add
 from edge_site_proxy.rollout.gate import judge

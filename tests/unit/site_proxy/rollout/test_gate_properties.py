@@ -6,7 +6,7 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_core.contracts.rollout import GateLimits, GateReport, Verdict
+from edge_core.contracts.gates import GateLimits, GateReport, Verdict
 from edge_site_proxy.rollout.case import Case, Control, Subject
 from edge_site_proxy.rollout.evidence import EMPTY, Counts, Tally
 from edge_site_proxy.rollout.gate import judge

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 import msgspec
 import pytest
 
-from edge_core.contracts.rollout import GateReport, Measurement, Verdict
+from edge_core.contracts.gates import GateReport, Measurement, Verdict
 from edge_site_proxy.rollout.case import Case, Control, Subject
 from edge_site_proxy.rollout.evidence import EMPTY, Counts
 from edge_site_proxy.rollout.gate import judge

@@ -7,19 +7,16 @@ import msgspec
 import pytest
 
 from edge_core.contracts.api import Priority
+from edge_core.contracts.gates import GateReport, Measurement, Stratum, Verdict
 from edge_core.contracts.gateway import Outcome, UpdateState
 from edge_core.contracts.rollout import (
     Approval,
     ChangeWindow,
     Cohort,
     CohortRule,
-    GateReport,
     Hold,
-    Measurement,
     Plan,
     RolloutState,
-    Stratum,
-    Verdict,
 )
 from edge_site_proxy.rollout.facts import Facts, Standing
 from edge_site_proxy.rollout.holds import numbers

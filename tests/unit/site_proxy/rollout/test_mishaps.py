@@ -6,10 +6,11 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from edge_core.contracts.api import ApproveRequest, Priority
+from edge_core.contracts.api import Priority
 from edge_core.contracts.errors import ConflictError, RefusedError
 from edge_core.contracts.gateway import UpdateState
 from edge_core.contracts.rollout import ChangeWindow, Hold, RolloutState
+from edge_core.contracts.signing import ApproveRequest
 from edge_site_proxy.rollout.orders import Sender
 from edge_site_proxy.rollout.records import etag_of
 from tests.unit.site_proxy.plant.clocks import HandClock

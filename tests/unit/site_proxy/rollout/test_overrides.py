@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from edge_core.contracts.api import AlarmState, Priority
-from edge_core.contracts.rollout import GateLimits, RolloutState
+from edge_core.contracts.gates import GateLimits
+from edge_core.contracts.rollout import RolloutState
 from edge_site_proxy.alarms.pages.queue import pages
 from edge_site_proxy.fleet.watch import Watch
 from edge_site_proxy.rollout.evidence import EMPTY, History

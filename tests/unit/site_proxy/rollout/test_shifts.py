@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge_core.contracts.errors import ConfigurationError
-from edge_core.contracts.rollout import GateLimits
+from edge_core.contracts.gates import GateLimits
 from edge_site_proxy.rollout.shifts import shift_at, zone_of
 
 THREE = GateLimits()

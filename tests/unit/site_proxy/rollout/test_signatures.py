@@ -7,7 +7,6 @@ from datetime import UTC, datetime, timedelta
 import msgspec
 import pytest
 
-from edge_core.contracts.api import ApproveRequest
 from edge_core.contracts.errors import EdgeError
 from edge_core.contracts.rollout import (
     Approval,
@@ -21,6 +20,7 @@ from edge_core.contracts.rollout import (
     Plan,
     RolloutState,
 )
+from edge_core.contracts.signing import ApproveRequest
 from edge_site_proxy.rollout.errors import (
     OrderRefusedError,
     OwnRolloutError,

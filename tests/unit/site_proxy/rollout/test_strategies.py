@@ -11,18 +11,10 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from edge_core.contracts.errors import ConfigurationError, ConflictError, RefusedError
+from edge_core.contracts.gates import GateReport, Verdict
 from edge_core.contracts.gateway import UpdateState
 from edge_core.contracts.plant import GatewayPlace
-from edge_core.contracts.rollout import (
-    Cohort,
-    CohortRule,
-    GateReport,
-    Hold,
-    Plan,
-    Policy,
-    RolloutState,
-    Verdict,
-)
+from edge_core.contracts.rollout import Cohort, CohortRule, Hold, Plan, Policy, RolloutState
 from edge_site_proxy.rollout import orders
 from edge_site_proxy.rollout.cohorts import cohorts
 from edge_site_proxy.rollout.errors import UnplannableError

@@ -10,13 +10,11 @@ from typing import Annotated
 from msgspec import Meta, Struct
 
 from edge_core.contracts.artefact import Digest, ReleaseRef
-from edge_core.contracts.gates import GateLimits, GateReport
+from edge_core.contracts.gates import ClockTime, GateLimits, GateReport
 from edge_core.contracts.gateway import Count, Outcome, Reason, Share, TrialPolicy, UpdateState
 from edge_core.contracts.plant import Instant, Serial
 
 RolloutId = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9._-]{0,79}$")]
-ClockTime = Annotated[str, Meta(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$")]
-Regime = Annotated[str, Meta(min_length=1, max_length=40)]
 TICKET_PATTERN = r"[A-Z][A-Z0-9]{1,9}-[0-9]{1,10}"
 Ticket = Annotated[str, Meta(min_length=1, max_length=64)]
 Person = Annotated[str, Meta(max_length=64)]

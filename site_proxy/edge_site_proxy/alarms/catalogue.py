@@ -81,11 +81,21 @@ KINDS = (
         (*_ROLLOUT, 'edgetui resume {rollout} --reason "REASON"'),
     ),
     Kind(
+        "EdgeRolloutApproval",
+        r"rollout/(?P<rollout>[^/]+)/approval",
+        (
+            "edgetui rollout {rollout}",
+            'edgetui approve {rollout} --ticket TICKET --reason "REASON"',
+            'edgetui revoke {rollout} --reason "REASON"',
+        ),
+    ),
+    Kind(
         "EdgeRolloutRejected",
         r"rollout/(?P<rollout>[^/]+)/rejected",
         ("edgetui rollout {rollout}", "edgetui gateways"),
         by_hand=True,
     ),
+    Kind("EdgeOperatorOverrides", r"rollout/(?P<rollout>[^/]+)/overrides", _ROLLOUT),
     Kind(
         "EdgeReleaseRefused",
         r"release/(?P<name>.+)/refused",
@@ -119,6 +129,12 @@ KINDS = (
         group="{line} silent",
     ),
     Kind("EdgeClockUnsynchronised", "site/clock", ("edgetui status",), delays=CLOCK),
+    Kind(
+        "EdgeSiteConflict",
+        "site/conflict",
+        ("edgetui gateways", 'edgetui resume --conflicts --reason "REASON"'),
+    ),
+    Kind("EdgeGateCheck", "site/gate-check", ("edgetui gate-checks",)),
     Kind("EdgeAlarmFlood", FLOOD_KEY, ("edgetui alarms", "edgetui alarms --rates")),
     Kind("EdgeSiteOffline", OFFLINE_KEY, _TELEMETRY, delays=LINK),
     Kind("EdgeTelemetryPaused", "telemetry-paused", _TELEMETRY),

@@ -24,11 +24,7 @@ from edge_site_proxy.rollout.mandate import Lapse, mandate
 from edge_site_proxy.rollout.records import AlarmCall, Rollout, Step, moved
 from edge_site_proxy.rollout.windows import describe, open_span
 
-_ALARMS = {
-    Hold.BLAST: "blast",
-    Hold.GATE_INCONCLUSIVE: "inconclusive",
-    Hold.APPROVAL: "approval",
-}
+_ALARMED = frozenset({Hold.BLAST, Hold.GATE_INCONCLUSIVE, Hold.APPROVAL})
 
 
 def gate_failed(rollout: Rollout, facts: Facts, now: datetime) -> Step | None:
@@ -184,11 +180,10 @@ def _held(rollout: Rollout, now: datetime, hold: Hold, cause: str) -> Step:
         Event("rollout.held", rollout.id, {"hold": hold.value, "cause": cause}),
         holds={**rollout.header.holds, hold: cause},
     )
-    word = _ALARMS.get(hold)
-    if word is None:
+    if hold not in _ALARMED:
         return made
     alarm = AlarmCall(
-        key=f"rollout/{rollout.id}/{word}",
+        key=hold_key(rollout, hold),
         priority=Priority.P2,
         what=f"rollout {rollout.id} is held: {cause}"[:500],
         consequence="no further gateway changes until a person looks",
@@ -203,7 +198,18 @@ def cleared(rollout: Rollout, now: datetime, hold: Hold) -> Step:
     made = moved(
         rollout, now, Event("rollout.hold_cleared", rollout.id, {"hold": hold.value}), holds=left
     )
-    return Step(made.rollout, made.event, (), (f"rollout/{rollout.id}/{hold.value}",))
+    return Step(
+        made.rollout, made.event, (), (hold_key(rollout, hold),) if hold in _ALARMED else ()
+    )
+
+
+def hold_key(rollout: Rollout, hold: Hold) -> str:
+    """The key of the alarm about *hold*, where it has one."""
+    undecided = hold is Hold.GATE_INCONCLUSIVE
+    return (
+        f"rollout/{rollout.id}/"
+        f"{'blast' if hold is Hold.BLAST else 'inconclusive' if undecided else 'approval'}"
+    )
 
 
 def numbers(report: GateReport | None) -> list[dict[str, object]]:

@@ -54,9 +54,18 @@ def causes(alarms: Iterable[AlarmView]) -> dict[int, int]:
 
 
 def first_outs(alarms: Sequence[AlarmView]) -> list[AlarmView]:
-    """One row a cause: the first-out for all that came after it, and whatever came alone."""
-    firsts = causes(alarms)
-    return [alarm for alarm in alarms if firsts.get(alarm.id, alarm.id) == alarm.id]
+    """One row a cause: the first-out for what came after it, and whatever came alone.
+
+    What is graver than its first-out, or was not seen while that was, is not folded away.
+    """
+    firsts, known = causes(alarms), {alarm.id: alarm for alarm in alarms}
+    return [
+        alarm
+        for alarm in alarms
+        if (first := known[firsts.get(alarm.id, alarm.id)]) is alarm
+        or alarm.priority.value < first.priority.value
+        or (alarm.state in UNSEEN and first.state not in UNSEEN)
+    ]
 
 
 def alarm_tone(alarm: AlarmView) -> Tone:
@@ -97,6 +106,12 @@ def cause_words(alarm: AlarmView, firsts: Mapping[int, int]) -> str:
         return ""
     count = sum(each == first for each in firsts.values())
     return f"1st of {count}" if first == alarm.id else f"after {first}"
+
+
+def more_words(alarm: AlarmView, firsts: Mapping[int, int]) -> str:
+    """How many came after a first-out; nothing for any other alarm."""
+    count = sum(first == alarm.id for first in firsts.values())
+    return f" (and {count - 1} after it)" if count > 1 else ""
 
 
 def standing(alarm: AlarmView, now: datetime) -> str:

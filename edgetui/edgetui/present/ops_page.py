@@ -6,7 +6,7 @@ from edge_core.contracts.api import AlarmState, Overview
 from edge_core.contracts.audit import AuditEvent
 from edge_core.contracts.review import ReviewItem
 from edge_core.contracts.rollout import TERMINAL, RolloutState
-from edgetui.present.alarms_page import by_urgency
+from edgetui.present.alarms_page import by_urgency, causes, first_outs, more_words
 from edgetui.present.lines import TONE_OF, Line, Target, Tone, folded, say
 from edgetui.present.tables import Column, table
 from edgetui.present.words import PRIORITY_MARKS, fit, inert, instant
@@ -64,14 +64,15 @@ def needs_you(view: Overview, cells: int) -> list[Line]:
         for r in view.rollouts
         if r.holds and r.state not in TERMINAL
     ]
+    unseen = [a for a in by_urgency(view.alarms) if a.state is AlarmState.UNACK]
+    firsts = causes(unseen)
     wanted += [
         (
-            f"ALARM    {PRIORITY_MARKS[a.priority]} {a.source}: {a.what}",
+            f"ALARM    {PRIORITY_MARKS[a.priority]} {a.source}: {a.what}{more_words(a, firsts)}",
             TONE_OF[a.priority],
             Target("alarm", str(a.id)),
         )
-        for a in by_urgency(view.alarms)
-        if a.state is AlarmState.UNACK
+        for a in first_outs(unseen)
     ]
     if view.queue.open:
         words = f"LABEL    {view.queue.open} windows"

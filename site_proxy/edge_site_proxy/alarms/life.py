@@ -59,7 +59,7 @@ def came(alarm: AlarmView, priority: Priority, now: datetime) -> AlarmView:
         active=True,
         gone=None,
         raises=alarm.raises + back,
-        priority=min(priority, alarm.priority, key=lambda each: each.value),
+        priority=min(priority, alarm.priority),
     )
     quiet = alarm.state in ASIDE or alarm.state is AlarmState.PENDING
     if quiet or (alarm.active and not graver):

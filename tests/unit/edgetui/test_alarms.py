@@ -1,7 +1,6 @@
 """The alarm list: what came first, what is put aside, and the list in numbers."""
 
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import pytest
 from msgspec.structs import replace
@@ -16,6 +15,7 @@ from edgetui.present.alarms_page import (
     cause_words,
     causes,
     first_outs,
+    more_words,
 )
 from edgetui.present.lines import texts
 
@@ -40,12 +40,15 @@ def alarm(number: int, state: AlarmState = S.UNACK, **more: object) -> AlarmView
     return replace(made, **more)
 
 
-L1: dict[str, Any] = {"group": "L1 faults"}  # Any: fields of an alarm
+L1 = "L1 faults"
 CAUSES = {
     "alone is no group": ([alarm(1), alarm(2)], {}),
-    "two of one cause": ([alarm(4, **L1), alarm(3, **L1), alarm(5)], {3: 3, 4: 3}),
-    "what is put aside is not among them": ([alarm(1, S.SHELVED, **L1), alarm(2, **L1)], {}),
-    "what is over is not among them": ([alarm(1, S.CLEARED, **L1), alarm(2, **L1)], {}),
+    "two of one cause": ([alarm(4, group=L1), alarm(3, group=L1), alarm(5)], {3: 3, 4: 3}),
+    "what is put aside is not among them": (
+        [alarm(1, S.SHELVED, group=L1), alarm(2, group=L1)],
+        {},
+    ),
+    "what is over is not among them": ([alarm(1, S.CLEARED, group=L1), alarm(2, group=L1)], {}),
     "a flood is one cause, itself no part of it": (
         [alarm(1, flood=3), alarm(2, flood=3), alarm(3, kind=FLOOD)],
         {1: 1, 2: 1},
@@ -62,10 +65,16 @@ def test_causes(row: tuple[list[AlarmView], dict[int, int]]) -> None:
 
 def test_first_outs() -> None:
     """Folded, a cause is one row; the words say how many there are and after which."""
-    alarms = [alarm(1, **L1), alarm(2, **L1), alarm(3)]
+    alarms = [alarm(1, group=L1), alarm(2, group=L1), alarm(3)]
     assert [each.id for each in first_outs(alarms)] == [1, 3]
+    graver = replace(alarms[1], priority=Priority.P1)
+    assert [each.id for each in first_outs([alarms[0], graver])] == [1, 2]
+    seen = replace(alarms[0], state=S.ACKED)
+    assert [each.id for each in first_outs([seen, alarms[1]])] == [1, 2]
+    assert [each.id for each in first_outs([seen, replace(alarms[1], state=S.ACKED)])] == [1]
     firsts = causes(alarms)
     assert [cause_words(each, firsts) for each in alarms] == ["1st of 2", "after 1", ""]
+    assert [more_words(each, firsts) for each in alarms] == [" (and 1 after it)", "", ""]
     assert "1st of 2" in "\n".join(texts(alarms_page(alarms, NOW, 160)))
 
 
@@ -99,7 +108,7 @@ def test_one_alarm_in_full() -> None:
         raises=4,
         suppressed_by="maintenance of L1",
         actions=["edgetui gateway gw-7"],
-        **L1,
+        group=L1,
     )
     words = "\n".join(texts(alarm_page(seen, NOW, 120)))
     for expected in (

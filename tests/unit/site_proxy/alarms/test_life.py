@@ -49,6 +49,15 @@ VERBS: dict[str, Callable[[AlarmView], AlarmView]] = {
     "restored": lambda each: life.restored(each, "ana", "mended", LATER),
     "reset": lambda each: life.reset(each, "ana", "dealt with", LATER),
 }
+WHY = {
+    "acked": "seen",
+    "shelved": "later",
+    "unshelved": "done",
+    "retired": "broken sensor",
+    "restored": "mended",
+    "reset": "dealt with",
+}
+OVER = {S.RETURNED_UNACK, S.LATCHED_UNACK, S.LATCHED_ACKED, S.CLEARED}
 GONE: dict[str, object] = {"active": False}
 LATCHES: dict[str, object] = {"latches": True}
 HAND: dict[str, object] = {"by_hand": True}
@@ -101,9 +110,23 @@ TURNS: dict[str, Row] = {
 
 @pytest.mark.parametrize("row", TURNS.values(), ids=TURNS.keys())
 def test_turns(row: Row) -> None:
-    """Each state and what moves it."""
-    before, verb, after, *more = row
-    assert VERBS[verb](made(before, **(more[0] if more else {}))).state is after
+    """Each state and what moves it; who, why and when are written down with it."""
+    state, verb, expected, *more = row
+    before = made(state, **(more[0] if more else {}))
+    after = VERBS[verb](before)
+    assert after.state is expected
+    if expected is not state:
+        assert after.changed == LATER
+    if expected in {S.UNACK, S.ACKED}:
+        assert after.active is True
+    if expected in OVER:
+        assert after.active is False
+    if after is not before and verb in WHY:
+        assert (after.who, after.why) == ("ana", WHY[verb])
+    if verb == "graver":
+        assert after.priority is Priority.P1
+    if verb == "suppressed":
+        assert after.suppressed_by == "site offline"
 
 
 REFUSED = {
@@ -136,6 +159,7 @@ def after(seconds: float) -> datetime:
     return NOW + timedelta(seconds=seconds)
 
 
+SAID = {S.PENDING: "raised", S.SHELVED: "unshelved", S.SUPPRESSED: "released"}
 SHIFT = life.REALARM.total_seconds()
 ACKED: dict[str, object] = {"acked": NOW}
 DUE: dict[str, tuple[AlarmView, float, str, AlarmState | None]] = {
@@ -183,8 +207,17 @@ DUE: dict[str, tuple[AlarmView, float, str, AlarmState | None]] = {
 def test_due(row: tuple[AlarmView, float, str, AlarmState | None]) -> None:
     """What an alarm does by itself, and when."""
     before, seconds, rule_, state = row
+    before = replace(before, who="bob", why="was there")
     turn = life.due(before, SOON, rule_, after(seconds))
     assert (None if turn is None else turn.alarm.state) is state
+    if turn is not None:
+        by_itself = SAID.get(before.state, "realarmed")
+        said = "suppressed" if state is S.SUPPRESSED else by_itself
+        assert turn.verb == ("returned" if before.gone is not None else said)
+        assert turn.alarm.suppressed_by == (rule_ if state is S.SUPPRESSED else "")
+        assert (turn.alarm.who, turn.alarm.why) == ("bob", "was there")
+        assert turn.alarm.active is (before.active and before.gone is None)
+        assert turn.alarm.changed == (before.changed if state is before.state else after(seconds))
 
 
 def test_a_flapping_cause_is_one_alarm() -> None:

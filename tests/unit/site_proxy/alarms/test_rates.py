@@ -9,6 +9,7 @@ from edge_site_proxy.alarms.catalogue import FLOOD_KEY
 from edge_site_proxy.alarms.rates import flooded, recent, summary
 from tests.unit.site_proxy.alarms.made import NOW, alarm
 
+S_RETURNED = AlarmState.RETURNED_UNACK
 MINUTE = timedelta(minutes=1)
 FLOODS = {
     "ten are no flood yet": (10, False, False),
@@ -54,6 +55,9 @@ def test_summary() -> None:
     over = [alarm(AlarmState.CLEARED, 10 + n, age=(30 + n) * MINUTE) for n in range(11)]
     found = summary(standing, [*standing, *over], NOW)
     assert found.flood
+    assert found.at == NOW
+    over_again = alarm(S_RETURNED, 7, source=FLOOD_KEY, active=False)
+    assert not summary([standing[0], over_again], [], NOW).flood
     assert (found.recent, found.peak, found.day) == (1, 13, 15)
     assert found.standing == {"p2": 3, "p3": 1}
     assert (found.stale, found.chattering) == (["old"], ["flaps"])

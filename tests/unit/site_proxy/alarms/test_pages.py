@@ -12,7 +12,16 @@ from edge_site_proxy.alarms.pages.pager import Pager, orders
 from edge_site_proxy.alarms.pages.patience import FAILURES_ALARM, Patience
 from edge_site_proxy.alarms.pages.queue import Ear
 from edge_site_proxy.alarms.pages.receivers import Receivers
-from edge_site_proxy.alarms.pages.say import ONCE, Page, Said, Verb, done, next_verb, summarised
+from edge_site_proxy.alarms.pages.say import (
+    ONCE,
+    Page,
+    Said,
+    Verb,
+    covers,
+    done,
+    next_verb,
+    summarised,
+)
 from tests.unit.site_proxy.alarms.made import NOW, alarm, call
 from tests.unit.site_proxy.plant.plant import Plant, plant
 
@@ -94,6 +103,23 @@ def test_done(row: tuple[Page, Said | None, frozenset[Verb], bool]) -> None:
     assert done(what, told, speaks) is over
 
 
+COVERED = {
+    "unseen, however long ago": (S.UNACK, 60.0, "one", True),
+    "returned unseen": (S.RETURNED_UNACK, 60.0, "one", True),
+    "seen a moment ago": (S.ACKED, 9.9, "one", True),
+    "seen, and ten minutes ago": (S.ACKED, 10.0, "one", False),
+    "another cause": (S.UNACK, 0.0, "other", False),
+}
+
+
+@pytest.mark.parametrize("row", COVERED.values(), ids=COVERED.keys())
+def test_covers(row: tuple[AlarmState, float, str, bool]) -> None:
+    """A page speaks for what comes later of its cause, until somebody has dealt with it."""
+    state, minutes, group, covered = row
+    first = alarm(state, group="one", age=timedelta(minutes=minutes))
+    assert covers(first, alarm(number=2, group=group), NOW) is covered
+
+
 QUARTER = timedelta(minutes=15)
 
 
@@ -103,6 +129,7 @@ def test_summary() -> None:
     one = summarised([old, new], NOW)
     assert one is not None
     assert [each.id for each in one.all] == [1, 2, 5]
+    assert one.since == old.since
     assert summarised([old], NOW) is None
     assert summarised([old, new], NOW - timedelta(seconds=1)) is None
 

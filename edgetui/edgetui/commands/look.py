@@ -160,5 +160,6 @@ async def whoami(context: Context) -> int:
             f"{who.user} (uid {who.uid}) at site {who.site}",
             f"roles: {', '.join(r.value for r in who.roles) or 'none'}",
             *folded("may:   ", ", ".join(a.value for a in who.may) or "look only", cells),
+            f"PIN:   {'set' if who.pin_set else 'none: edgetui pin'}",
         ],
     )

@@ -87,7 +87,14 @@ def _reference_changed(
             "approvals": []
             if rollout is None
             else [
-                {"who": each.who, "ticket": each.ticket, "at": each.at.isoformat()}
+                {
+                    "who": each.who,
+                    "ticket": each.ticket,
+                    "at": each.at.isoformat(),
+                    "name": each.name,
+                    "meaning": each.meaning.value,
+                    "change": each.change.value,
+                }
                 for each in rollout.header.approvals
             ],
             "software": report.software,

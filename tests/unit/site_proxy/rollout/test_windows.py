@@ -64,6 +64,8 @@ def test_next() -> None:
     assert describe(WEEKDAYS, at("2026-11-21T09:00")) == (
         "the next change window opens at 2026-11-23 05:00 UTC (Mon 06:00 Europe/Madrid)"
     )
+    touching = [*WEEKDAYS, *local("14:00", "16:00")]
+    assert describe(touching, at("2026-11-22T22:00")).endswith("(Mon 06:00 Europe/Madrid)")
     assert describe(NIGHT, at("2026-11-21T09:00")) == (
         "the next change window opens at 2026-11-27 22:00 UTC"
     )

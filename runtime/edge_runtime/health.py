@@ -51,6 +51,7 @@ class Sums:
     kpi_sum: float = 0.0
     kpi_rows: int = 0
     regime: str = ""
+    broken: int = 0
     latencies: dict[int, int] = field(default_factory=dict)
 
 
@@ -151,6 +152,7 @@ class HealthSums:
         if opinion.label is None:
             sums.no_verdict += 1
             sums.errors += int(bool(opinion.error))
+            sums.broken += int(opinion.broken)
             return
         sums.scored += 1
         sums.alarms += int(opinion.strange)
@@ -225,6 +227,7 @@ def _window(epoch: int, sums: Sums, ended: datetime, *, cut_short: bool = False)
         latency_p50_us=_percentile(sums.latencies, 0.50),
         latency_p99_us=_percentile(sums.latencies, 0.99),
         regime=sums.regime,
+        broken=sums.broken,
     )
 
 

@@ -48,7 +48,8 @@ PATIENCE_STRIDES: Final = 0.5  # what a verdict waits for the model on trial, on
 class Opinion:
     """What one model said of one window.
 
-    It was begun with at `begun_s` and asked at `asked_s`, monotonic.
+    It was begun with at `begun_s` and asked at `asked_s`, monotonic. `broken`: it gave an output
+    that says nothing about any window.
     """
 
     model: Model
@@ -58,6 +59,7 @@ class Opinion:
     features: NDArray[np.float32] | None = None
     latency_us: int = 0
     error: str = ""
+    broken: bool = False
     begun_s: float = 0.0
     asked_s: float = 0.0
 
@@ -282,7 +284,7 @@ class Scorer:
             return replace(opinion, error=str(error))
         except _MODEL_ERRORS as error:
             watch.errors += 1
-            return replace(opinion, error=str(error))
+            return replace(opinion, error=str(error), broken=isinstance(error, OutputError))
         watch.scored += 1
         inside = None
         if model.domain is not None and features is not None:

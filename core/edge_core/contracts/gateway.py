@@ -88,6 +88,7 @@ class HealthWindow(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     `anomalies` are windows that the model's own anomaly output marked, `overrides` decisions of
     the operator against its verdicts. `kpi_sum` over `kpi_rows` is the mean of the line's KPI
     while it was in charge. `cut_short`: the gateway ended in the middle; what is counted is exact.
+    `broken` are those errors in which the model gave what is no number, or of another shape.
     """
 
     epoch: Count
@@ -112,6 +113,7 @@ class HealthWindow(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     latency_p50_us: Count = 0
     latency_p99_us: Count = 0
     regime: Annotated[str, Meta(max_length=40)] = ""
+    broken: Count = 0
 
 
 class DriftNotice(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -53,8 +53,8 @@ class Tally(Struct, frozen=True, kw_only=True):
     """Sums over the windows of one model in one role on one gateway.
 
     `kpi_sum` over `kpi_rows` is the mean of the line's KPI, `cut_short` counts windows in which
-    the gateway ended, `dropped` what a shadow model was too slow for. `*_bets` have shape (bet,)
-    and are the state of the tests in `statistics`.
+    the gateway ended, `dropped` what a shadow model was too slow for, and `broken` outputs that
+    were no numbers. `*_bets` have shape (bet,) and are the state of the tests in `statistics`.
 
     `strata` are counts by recipe, or by shift where windows tell none; `days` the same for each
     day, of the committed role only: a gateway's own history. `shifts` is exposure in seconds by
@@ -76,6 +76,7 @@ class Tally(Struct, frozen=True, kw_only=True):
     kpi_sum: float = 0.0
     kpi_rows: int = 0
     cut_short: int = 0
+    broken: int = 0
     latency_p99_us_max: int = 0
     exposure_s: float = 0.0
     first: datetime | None = None
@@ -150,6 +151,7 @@ def add(tally: Tally, window: HealthWindow, limits: GateLimits) -> Tally:
         kpi_sum=tally.kpi_sum + window.kpi_sum,
         kpi_rows=tally.kpi_rows + window.kpi_rows,
         cut_short=tally.cut_short + window.cut_short,
+        broken=tally.broken + window.broken,
         latency_p99_us_max=max(tally.latency_p99_us_max, window.latency_p99_us),
         exposure_s=tally.exposure_s + exposure_s,
         first=window.started if tally.first is None else min(tally.first, window.started),

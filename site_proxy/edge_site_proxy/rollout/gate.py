@@ -68,11 +68,12 @@ def _tested(case: Case, running: Tally, both: Tally) -> list[Measurement]:
 
 
 def _vetoes(case: Case) -> Measurement:
-    vetoed = sorted(
-        (serial, subject.veto)
-        for serial, subject in case.subjects.items()
-        if subject.veto is not None
-    )
+    """What needs no statistics: a refusal by a gateway, or an output that is no number."""
+    vetoed = [
+        (serial, words)
+        for serial, subject in sorted(case.subjects.items())
+        if (words := subject.veto or _broken(subject))
+    ]
     return Measurement(
         gate="veto",
         verdict=Verdict.FAIL if vetoed else Verdict.PASS,
@@ -82,6 +83,11 @@ def _vetoes(case: Case) -> Measurement:
         n=len(case.subjects),
         explanation="; ".join(f"{serial}: {veto}" for serial, veto in vetoed)[:500],
     )
+
+
+def _broken(subject: Subject) -> str:
+    count = subject.running.broken + subject.shadow.broken
+    return f"output: {count} times no numbers, or of another shape" if count else ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -53,6 +53,7 @@ COUNTS: Final = (
     "anomalies",
     "overrides",
     "kpi_rows",
+    "broken",
 )
 
 
@@ -139,6 +140,11 @@ TOLD: dict[str, tuple[Scored, tuple[str, str], dict[str, int]]] = {
         window(Route(FIRST), opinion(FIRST, ROLE_COMMITTED, None)),
         (FIRST.digest, ROLE_COMMITTED),
         {"errors": 1, "no_verdict": 1},
+    ),
+    "what it gives is no number": (
+        window(Route(FIRST), opinion(FIRST, ROLE_COMMITTED, None, broken=True)),
+        (FIRST.digest, ROLE_COMMITTED),
+        {"errors": 1, "no_verdict": 1, "broken": 1},
     ),
     "the input is bad": (
         window(Route(FIRST), bad_input="input bad: flow"),

@@ -134,9 +134,10 @@ async def test_no_label_from_what_is_none(scores: tuple[float, ...]) -> None:
     """Scores of another shape, or that are no numbers, count against the model: never a label."""
     model, _ = loaded("1", SimulatedWorker("x", scores=scores))
     route = Route(model)
-    verdict = (await scored(route)).verdict
-    assert not verdict.decided
-    assert "model failed: output scores: expected" in verdict.reason
+    found = await scored(route)
+    assert not found.verdict.decided
+    assert "model failed: output scores: expected" in found.verdict.reason
+    assert [each.broken for each in found.opinions] == [True]
     assert (route.exposure.errors, route.exposure.scored) == (1, 0)
 
 

@@ -120,6 +120,11 @@ def test_a_recipe_goes_before_the_shift() -> None:
     }
 
 
+def test_what_is_no_number_is_counted() -> None:
+    """In every role, since one is enough."""
+    assert told([window(broken=1, errors=1), window(5, broken=2, errors=2)]).broken == 3
+
+
 def test_exposure_by_shift() -> None:
     """A shift is known by the instant at which it began."""
     tally = told([window(), window(5), window(8 * 60), window(24 * 60)])
@@ -182,6 +187,7 @@ seen = st.builds(
     role=st.sampled_from(["committed", "trial"]),
     shadow_pairs=st.integers(0, 4),
     cut_short=st.booleans(),
+    broken=st.integers(0, 2),
 )
 
 

@@ -120,6 +120,18 @@ ROWS = {
     "two vetoes": Row(
         replace(GOOD, veto="smoke"), "veto", FAIL, "g1: smoke; g2: size", [Subject(veto="size")]
     ),
+    "an output that is no number, beside the present model": Row(
+        replace(GOOD, shadow=msgspec.structs.replace(GOOD.shadow, broken=1)),
+        "veto",
+        FAIL,
+        "g1: output: 1 times no numbers, or of another shape",
+    ),
+    "outputs that are no numbers, in charge": Row(
+        replace(GOOD, running=msgspec.structs.replace(GOOD.running, broken=2)),
+        "veto",
+        FAIL,
+        "g1: output: 2 times no numbers, or of another shape",
+    ),
     "many slow windows": Row(
         replace(GOOD, running=tally(40, latency_us=30_000)),
         "latency",

@@ -142,7 +142,11 @@ def restarts(case: Case, running: Tally, log_fail: float) -> Measurement:
     shown = (events / days if days else None, limit, "1/d")
     goal = Goal("restarts", running, "restarts", shown=shown)
     proofs = [[rarer_stakes(events, days, limit)]]
-    return _told(case, _Evidence(goal, harm, proofs, f"restarts in {days:.2g} days"), log_fail)
+    return _told(
+        case,
+        _Evidence(goal, harm, proofs, f"windows cut short, in {days:.2g} device-days"),
+        log_fail,
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -222,6 +222,13 @@ def test_an_undecided_gate_says_how_long() -> None:
     assert "device-hours more, no gateway runs it; windows: 8 more health" in silent.needs
 
 
+def test_what_is_needed_is_never_too_long() -> None:
+    """Five hundred characters are enough, however many are mute."""
+    mute = [Subject(activated=True)] * 200
+    for first in (GOOD, replace(GOOD, running=tally(2))):
+        assert len(report_of(first, *mute).needs) == 500
+
+
 def test_a_gate_that_waits_for_no_exposure() -> None:
     """Who is mute is waited for, and nobody can say how long; a decided gate waits for nothing."""
     mute = report_of(GOOD, Subject(activated=True))

@@ -11,6 +11,7 @@ from edge_core.contracts.rollout import GateLimits, GateReport, Measurement, Ver
 from edge_site_proxy.rollout.case import Case, Control, Subject
 from edge_site_proxy.rollout.evidence import Counts, Tally
 from edge_site_proxy.rollout.gate import judge
+from edge_site_proxy.rollout.statistics import mean_bets
 from tests.unit.site_proxy.rollout.test_gate import GOOD, LIMITS, RECIPE, past, ran, tally
 
 PASS, WAIT, FAIL = Verdict.PASS, Verdict.INCONCLUSIVE, Verdict.FAIL
@@ -153,26 +154,29 @@ def test_what_the_plan_does_not_bound_is_not_asked() -> None:
     assert row_of(report_of(tally(40), limits=high), "kpi").verdict is PASS
 
 
-def test_alpha_is_split() -> None:
-    """Half for errors and latency, half for the rest: the less, the more goals a plan has.
+@pytest.mark.parametrize("limits", [LIMITS, ASKED], ids=["six goals", "eight"])
+def test_alpha_is_split(limits: GateLimits) -> None:
+    """Half for errors and latency, half for all the rest: the more goals, the less for each."""
+    soft = 2 * (len(OTHERS[limits is ASKED]) + 2)
+    for way, gate, parts in (("slow", "latency", 4), ("overridden", "overrides", soft)):
+        wanted = math.log(parts / limits.alpha_fail)
+        for count in range(10, 60):
+            running = bad(way, count, 100)
+            bets = tuple(
+                count * one + (100 - count) * other
+                for one, other in zip(mean_bets(1.0, 0.1), mean_bets(0.0, 0.1), strict=True)
+            )
+            if way == "slow":
+                running = msgspec.structs.replace(running, slow_bets=bets)
+            row = row_of(report_of(running, limits=limits), gate)
+            assert row.log_e is not None
+            assert (row.verdict is FAIL) == (row.log_e >= wanted), (way, count)
 
-    Thirteen of a hundred windows overridden is enough where there are few goals, and not where
-    there are two more.
-    """
-    many = msgspec.structs.replace(ASKED, alpha_fail=0.05)
-    few = msgspec.structs.replace(LIMITS, alpha_fail=0.05)
-    verdicts = {
-        count: [
-            row_of(report_of(bad("overridden", count, 100), limits=each), "overrides").verdict
-            for each in (few, many)
-        ]
-        for count in range(15, 40)
-    }
-    first = [min(count for count, row in verdicts.items() if row[at] is FAIL) for at in (0, 1)]
-    assert first[0] <= first[1]
-    harm = row_of(report_of(bad("overridden", first[0], 100), limits=few), "overrides").log_e
-    assert harm is not None
-    assert harm >= math.log(2 * 5 / 0.05)
+
+OTHERS = {
+    False: ["domain", "overrides", "disagreement"],
+    True: ["domain", "overrides", "anomalies", "kpi", "disagreement"],
+}
 
 
 WAYS = ("errors", "slow", "outside", "overridden", "anomalous", "kpi")

@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlite_utils import Database
 
@@ -59,22 +60,25 @@ def event_of(number: int) -> Event:
 
 
 def leaves(count: int) -> Iterator[bytes]:
-    """A chained log of *count* events."""
+    """A chained log of *count* events.
+
+    Of texts and whole numbers msgspec's sorted keys are the canonical form, and much faster.
+    """
     previous = audit_log.NO_PREVIOUS
     for number in range(count):
         event = event_of(number)
-        leaf = audit_log.leaf_of(
-            AuditEvent(
-                sequence=number,
-                at=START + timedelta(seconds=number),
-                clock_synchronised=True,
-                who=f"gateway:{event.subject}",
-                kind=event.kind,
-                subject=event.subject,
-                facts=event.facts,
-                previous=previous,
-            )
+        entry = AuditEvent(
+            sequence=number,
+            at=START + timedelta(seconds=number),
+            clock_synchronised=True,
+            who=f"gateway:{event.subject}",
+            kind=event.kind,
+            subject=event.subject,
+            facts=event.facts,
+            previous=previous,
         )
+        leaf = msgspec.json.encode(entry, order="sorted")
+        assert number % 1000 or leaf == audit_log.leaf_of(entry)
         previous = audit_log.leaf_digest(leaf)
         yield leaf
 
@@ -89,10 +93,8 @@ def make_log(path: Path, count: int) -> Database:
     nodes: dict[tree.Node, bytes] = {}
     with db.atomic():
         for size, leaf in enumerate(leaves(count)):
-            db.execute(
-                "INSERT INTO audit_events VALUES (?, ?, ?, ?, ?)",
-                [size, event_of(size).kind, event_of(size).subject, START.isoformat(), leaf],
-            )
+            row = [size, "bench.event", "", "", leaf]
+            db.execute("INSERT INTO audit_events VALUES (?, ?, ?, ?, ?)", row)
             added = tree.appended(size, tree.leaf_hash(leaf), lambda *node: nodes[node])
             for node, digest in added:
                 nodes[node] = digest

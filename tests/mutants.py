@@ -257,11 +257,6 @@ EQUIVALENT: dict[str, dict[str, str]] = {
             "likewise"
         ),
     },
-    f"{SITE}/audit/verify.py": {
-        "level = 1": "a level is only compared with its neighbours'",
-        "level += 2": "likewise",
-        "level -= 1": "likewise",
-    },
     f"{CORE}/features/grid.py": {
         "order = index[:1]": "the first sample stands where it stood",
         "if np.count_nonzero(newest >= 1) < len(index):": "order is looked at without need",

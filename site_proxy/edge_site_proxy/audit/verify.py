@@ -9,6 +9,7 @@ adds is the exact entry: the list counts when it has the signed roots itself, an
 that is not in its place there is the one that was changed.
 """
 
+import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
@@ -20,7 +21,7 @@ import msgspec
 from edge_site_proxy.audit import tree
 from edge_site_proxy.audit.errors import LogBrokenError
 from edge_site_proxy.audit.keys import BEGUN, ROTATED, chain, signer_of
-from edge_site_proxy.audit.log import NO_PREVIOUS, leaf_digest
+from edge_site_proxy.audit.log import NO_PREVIOUS
 from edge_site_proxy.audit.note import state_of
 
 
@@ -174,45 +175,44 @@ class _Walk:
         if self._doubt is not None:
             raise self._doubt
         previous = None if self._start else NO_PREVIOUS
-        decode, due = _LINK.decode, self._due
+        decode, due, peaks = _LINK.decode, self._due, self._peaks
         for line in lines:
-            leaf = line.rstrip(b"\r\n")
+            leaf, size = line.rstrip(b"\r\n"), self.size
             digest = sha256(b"\x00" + leaf).digest()
             if self._listing and next(hashes, None) != digest:
-                self._listing, self.strange = False, self.size
+                self._listing, self.strange = False, size
             try:
+                leaf.decode()  # what is skipped below is not looked at
                 link = decode(leaf)
-            except _UNREADABLE as error:
-                raise LogBrokenError(
-                    f"entry {self.size}: expected an event, {error}", self.size
-                ) from error
-            self._check_link(link, previous)
+            except _UNREADABLE:
+                link = _slowly(leaf, size)
+            if link.sequence != size or (previous is not None and link.previous != previous):
+                raise self._misfit(link, previous)
             # The successor did not contradict what a checkpoint did: the rewrite was made to fit.
             if self._doubt is not None:
                 raise self._doubt
             if link.kind in _MARKED:
                 self._mark(leaf, link.kind)
-            previous = leaf_digest(leaf)
-            _push(self._peaks, digest)
-            self.size += 1
+            previous = f"sha256:{sha256(leaf).hexdigest()}"
+            _push(peaks, size, digest)
+            self.size = size + 1
             if self.size in due:
                 self._compare()
         if self._listing and next(hashes, None) is not None:
             self.strange = self.size
         self._end()
 
-    def _check_link(self, link: _Link, previous: str | None) -> None:
+    def _misfit(self, link: _Link, previous: str | None) -> LogBrokenError:
         position = self.size
         if link.sequence != position:
-            raise LogBrokenError(
+            return LogBrokenError(
                 f"entry {position}: expected sequence {position}, found {link.sequence}", position
             )
-        if previous is not None and link.previous != previous:
-            # The successor vouches for what stood there, unless a checkpoint did so already.
-            bad = position if self._proved == position else max(0, position - 1)
-            raise LogBrokenError(
-                f"entry {bad}: expected the hash {link.previous[:80]}, found {previous}", bad
-            )
+        # The successor vouches for what stood there, unless a checkpoint did so already.
+        bad = position if self._proved == position else max(0, position - 1)
+        return LogBrokenError(
+            f"entry {bad}: expected the hash {link.previous[:80]}, found {previous}", bad
+        )
 
     def _compare(self) -> None:
         """See whether a checkpoint of this size agrees; a doubt waits for the next entry."""
@@ -251,6 +251,20 @@ class _Walk:
             )
 
 
+def _slowly(leaf: bytes, entry: int) -> _Link:
+    """What a name that stands there twice means to most readers of JSON: the last counts."""
+    try:
+        event = json.loads(leaf.decode(), parse_constant=_refuse)
+        json.dumps(event, ensure_ascii=False).encode()  # half a character is none
+        return msgspec.convert({name: event[name] for name in _Link.__struct_fields__}, _Link)
+    except (ValueError, TypeError, LookupError, RecursionError) as error:
+        raise LogBrokenError(f"entry {entry}: expected an event, found: {error}", entry) from error
+
+
+def _refuse(word: str) -> None:
+    raise ValueError(f"{word} is not JSON")
+
+
 def _check_keys(
     walk: _Walk, keys: Sequence[str], handovers: Sequence[str], vows: Sequence[_Vow]
 ) -> None:
@@ -277,36 +291,35 @@ def _roots_hold(besides: Besides, vows: Sequence[_Vow]) -> bool:
         hashes = iter(listed)
         for vow in vows:
             while size < vow.size and (digest := next(hashes, None)) is not None:
-                _push(peaks, digest)
+                _push(peaks, size, digest)
                 size += 1
             if size != vow.size or _root(peaks) != vow.root:
                 return False
     return True
 
 
-def _peaks(start: Start) -> list[tuple[int, bytes]]:
-    levels = [level for level in range(63, -1, -1) if start.size >> level & 1]
-    if len(levels) != len(start.peaks):
+def _peaks(start: Start) -> list[bytes]:
+    if len(start.peaks) != start.size.bit_count():
         raise LogBrokenError(
-            f"start: expected {len(levels)} hashes for {start.size} entries, "
+            f"start: expected {start.size.bit_count()} hashes for {start.size} entries, "
             f"found {len(start.peaks)}"
         )
-    return list(zip(levels, start.peaks, strict=True))
+    return list(start.peaks)
 
 
-def _push(peaks: list[tuple[int, bytes]], digest: bytes) -> None:
-    level = 0
-    while peaks and peaks[-1][0] == level:
-        digest = sha256(b"\x01" + peaks.pop()[1] + digest).digest()
-        level += 1
-    peaks.append((level, digest))
+def _push(peaks: list[bytes], size: int, digest: bytes) -> None:
+    """One more leaf: it completes as many subtrees as *size* ends in binary ones."""
+    while size & 1:
+        digest = sha256(b"\x01" + peaks.pop() + digest).digest()
+        size >>= 1
+    peaks.append(digest)
 
 
-def _root(peaks: Sequence[tuple[int, bytes]]) -> bytes:
+def _root(peaks: Sequence[bytes]) -> bytes:
     if not peaks:
         return tree.EMPTY_ROOT
-    digest = peaks[-1][1]
-    for _, left in reversed(peaks[:-1]):
+    digest = peaks[-1]
+    for left in reversed(peaks[:-1]):
         digest = tree.node_hash(left, digest)
     return digest
 
@@ -315,4 +328,4 @@ _LINK = msgspec.json.Decoder(_Link)
 _ROTATED = msgspec.json.Decoder(_Rotated)
 _FIRST = msgspec.json.Decoder(_First)
 _MARKED = frozenset({BEGUN, ROTATED})
-_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError)
+_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)

@@ -202,6 +202,40 @@ def test_any_entry(export: Path, copy: Path, junk: bytes, place: int) -> None:
     assert both(copy) == (False, place)
 
 
+ODD = {
+    "a byte that is no UTF-8": b"\x80",
+    "half a character": b"\\ud83d",
+    "both halves": b"\\ud83d\\ude00",
+    "a control character": b"\x01",
+    "an escape that is none": b"\\q",
+    "a byte order mark": b"\xef\xbb\xbf",
+    "an end of the text": b'"} {"a":"',
+    "a number that is none": b'","x":01,"y":"',
+    "not a number": b'","x":NaN,"y":"',
+    "a huge number": b'","x":1e999,"y":"',
+    "the same name twice": b'","who":"bob","who":"eve","y":"',
+    "another sequence after the first": b'"},"sequence":23.0,"y":{"z":"',
+    "another sequence of the right kind": b'"},"sequence":7,"y":{"z":"',
+    "a true sequence": b'"},"sequence":true,"y":{"z":"',
+    "deep nesting": b'","x":' + b"[" * 5000 + b"]" * 5000 + b',"y":"',
+}
+
+
+@pytest.mark.parametrize("odd", ODD.values(), ids=ODD.keys())
+@pytest.mark.parametrize("entry", [2, 22, 23])
+def test_odd_json(export: Path, copy: Path, entry: int, odd: bytes) -> None:
+    """What one reader of JSON takes and another does not is the same to both verifiers."""
+    restore(export, copy)
+    (copy / "hashes.txt").unlink()
+    lines = (export / "audit.jsonl").read_bytes().splitlines(keepends=True)
+    lines[entry] = lines[entry].replace(b"\xc3\x84", odd, 1)
+    (copy / "audit.jsonl").write_bytes(b"".join(lines))
+    assert both(copy)[0] is False
+    restore(export, copy)
+    (copy / "audit.jsonl").write_bytes(b"".join(lines))
+    assert both(copy) == (False, entry)
+
+
 def rewritten(lines: list[bytes], position: int) -> list[bytes]:
     """The log changed at *position*, with every later hash made to fit."""
     changed = lines[:position]

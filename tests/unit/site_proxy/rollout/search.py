@@ -33,9 +33,9 @@ import msgspec
 import numpy as np
 from msgspec.structs import replace
 
-from edge_core.contracts.api import ApproveRequest
 from edge_core.contracts.artefact import ReleaseRef
 from edge_core.contracts.errors import EdgeError
+from edge_core.contracts.gates import GateReport, Verdict
 from edge_core.contracts.gateway import (
     Desired,
     PermitRequest,
@@ -45,21 +45,22 @@ from edge_core.contracts.gateway import (
     UpdateState,
 )
 from edge_core.contracts.plant import ClockQuality, Inventory, SafetyClass, Zone
-from edge_core.contracts.rollout import (
-    CohortRule,
-    GateReport,
-    Hold,
-    Plan,
-    Policy,
-    RolloutState,
-    Verdict,
-)
+from edge_core.contracts.rollout import CohortRule, Hold, Plan, Policy, RolloutState
+from edge_core.contracts.signing import ApproveRequest
 from edge_runtime.update import events
 from edge_runtime.update.machine import advance
 from edge_runtime.update.record import AIRBORNE, BEFORE, Entry, Record
 from edge_runtime.update.references import Cause, Slots
 from edge_site_proxy.fleet.sightings import Sighting, merge, sighted
-from edge_site_proxy.rollout import machine, orders, outlook, permits
+from edge_site_proxy.rollout import (
+    machine,
+    orders,
+    outlook,
+    permit_outlook,
+    permits,
+    revocation,
+    signatures,
+)
 from edge_site_proxy.rollout.facts import Facts, Standing
 from edge_site_proxy.rollout.orders import Sender
 from edge_site_proxy.rollout.planner import prospect, waits_for
@@ -73,6 +74,8 @@ from edge_site_proxy.rollout.records import (
     Step,
     etag_of,
 )
+from edge_site_proxy.rollout.revocation import Taken
+from edge_site_proxy.rollout.signatures import Here
 from edge_site_proxy.rollout.wanted import wanted
 from edge_site_proxy.rollout.world import Clocks, Plant, SiteSettings, World
 from tests.unit.runtime.update.promises import broken_by, broken_in, restless
@@ -711,7 +714,7 @@ class Search:
                 world.desired[serial] = replace(wanted(world, serial), generation=2)
                 if box.lock is not None:
                     world.granted[serial] = -FAR_S if box.lock.over else -10.0
-                ask = outlook.ask(world, serial, request)
+                ask = permit_outlook.ask(world, serial, request)
                 ask = dataclasses.replace(
                     ask, vetoed=ask.vetoed or next(filter(None, suspects), "")
                 )
@@ -1011,7 +1014,8 @@ def _orders(rollout: Rollout, epoch: int) -> Iterator[tuple[str, int, Rollout]]:
         request = ApproveRequest(
             ticket="CHG-1", reason="yes", plan_digest=rollout.plan_digest, line="L1"
         )
-        return orders.approve(rollout, request, sender, INVENTORY, clock_trusted=True, now=NOW)
+        here = Here(INVENTORY, clock_trusted=True, tzdata="", shown="")
+        return signatures.approve(rollout, request, sender, here, NOW)
 
     ways: dict[str, tuple[int, Callable[[], Step]]] = {
         "approve": (0, approved),
@@ -1023,7 +1027,12 @@ def _orders(rollout: Rollout, epoch: int) -> Iterator[tuple[str, int, Rollout]]:
     if Hold.OPERATOR not in rollout.header.holds:
         ways["hold"] = (1, lambda: orders.hold(rollout, "so", sender, NOW))
     if Hold.APPROVAL not in rollout.header.holds:
-        ways["revoke"] = (1, lambda: orders.revoke(rollout, "ana", "so", NOW))
+        ways["revoke"] = (
+            1,
+            lambda: revocation.revoke(
+                rollout, Taken("so", roll_back=False, permits=()), sender, NOW
+            ),
+        )
     if tried < ATTEMPTS_MAX:
         ways["resume"] = (0, lambda: orders.resume(rollout, "so", sender, NOW))
     for kind, (cost, order) in ways.items():

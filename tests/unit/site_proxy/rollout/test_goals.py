@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 import msgspec
 import pytest
 
-from edge_core.contracts.rollout import GateLimits, GateReport, Measurement, Verdict
+from edge_core.contracts.gates import GateLimits, GateReport, Measurement, Verdict
 from edge_site_proxy.rollout.case import Case, Control, Subject
 from edge_site_proxy.rollout.evidence import Counts, Tally
 from edge_site_proxy.rollout.gate import judge

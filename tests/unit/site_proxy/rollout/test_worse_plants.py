@@ -11,8 +11,9 @@ from datetime import datetime
 import msgspec
 import pytest
 
+from edge_core.contracts.gates import GateReport, Verdict
 from edge_core.contracts.gateway import UpdateState
-from edge_core.contracts.rollout import GateReport, Hold, Verdict
+from edge_core.contracts.rollout import Hold
 from edge_runtime.update import events
 from edge_runtime.update.events import Event
 from edge_runtime.update.machine import advance

@@ -123,7 +123,7 @@ class Plant:
 
     def line_of(self, rollout: Rollout) -> str:
         """A line that its plan touches, as an approver has to type it."""
-        return lines_of(rollout.plan, self.site.world.plant.inventory)[0]
+        return next(iter(lines_of(rollout.plan, self.site.world.plant.inventory)), "-")
 
     async def approve(self, ref: ReleaseRef, who: str = "ana") -> Rollout:
         """Approve with what is there now."""

@@ -11,8 +11,8 @@ from msgspec.structs import replace
 
 from edge_core.contracts.gateway import HealthWindow
 
-NEAR_S = 5.0  # a clock so near is right: a heartbeat takes its time
-STRETCH = 2.0  # periods; a window that lasted longer had its clock set meanwhile
+NEAR_S = 60.0  # a clock so near is right: a heartbeat of a busy gateway takes its time
+STRETCH = 2.0  # periods, and a minute; a window that lasted longer had its clock set meanwhile
 
 
 def offset_s(at: datetime | None, heard: datetime) -> float | None:
@@ -32,7 +32,7 @@ def in_site_time(
         period_s: how long a window lasts.
     """
     lasted = window.ended - window.started
-    if not timedelta(0) <= lasted <= timedelta(seconds=STRETCH * period_s):
+    if not timedelta(0) <= lasted <= timedelta(seconds=STRETCH * period_s + NEAR_S):
         lasted = timedelta(seconds=period_s)
     ahead = 0.0 if offset is None or abs(offset) < NEAR_S else offset
     ended = min(window.ended - timedelta(seconds=ahead), heard)

@@ -39,7 +39,14 @@ def window(started: datetime, ended: datetime) -> HealthWindow:
 ROWS = {
     "a clock that is right": ((at(-5), at(0)), 0.0, (at(-5), at(0))),
     "a clock that nobody told of": ((at(-5), at(0)), None, (at(-5), at(0))),
-    "a heartbeat on its way": ((at(-5), at(0)), -4.0, (at(-5), at(0))),
+    "a heartbeat on its way": ((at(-5), at(0)), -59.0, (at(-5), at(0))),
+    "a minute slow": ((at(-6), at(-1)), -60.0, (at(-5), at(0))),
+    "a long one on a busy gateway": ((at(-11), at(0)), 0.0, (at(-11), at(0))),
+    "one a second longer than can be": (
+        (at(-11) - timedelta(seconds=1), at(0)),
+        0.0,
+        (at(-5), at(0)),
+    ),
     "ten minutes fast": ((at(5), at(10)), TEN_S, (at(-5), at(0))),
     "ten minutes slow": ((at(-15), at(-10)), -TEN_S, (at(-5), at(0))),
     "an hour old, and ten minutes fast": ((at(-55), at(-50)), TEN_S, (at(-65), at(-60))),
@@ -60,11 +67,11 @@ def test_in_site_time(row: str) -> None:
 
 @given(st.floats(-1e9, 1e9), st.floats(-1e6, 1e6), st.one_of(st.none(), st.floats(-1e9, 1e9)))
 def test_no_clock_can_make_time(began_s: float, lasted_s: float, offset: float | None) -> None:
-    """Whatever a clock says, a window counts for at most two periods, and none lies ahead."""
+    """Whatever a clock says, a window counts for few periods, and none lies ahead."""
     started = NOON + timedelta(seconds=began_s)
     came = window(started, started + timedelta(seconds=lasted_s))
     found = in_site_time(came, offset, NOON, PERIOD_S)
-    assert timedelta(0) <= found.ended - found.started <= timedelta(seconds=2 * PERIOD_S)
+    assert timedelta(0) <= found.ended - found.started <= timedelta(seconds=2 * PERIOD_S + 60)
     assert found.ended <= NOON
 
 

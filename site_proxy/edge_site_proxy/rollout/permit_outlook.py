@@ -7,11 +7,10 @@ from edge_core.contracts.plant import GatewayPlace
 from edge_core.contracts.rollout import RolloutState
 from edge_site_proxy.fleet.sightings import IN_FLIGHT
 from edge_site_proxy.rollout.apart import held
-from edge_site_proxy.rollout.facts import STUCK
 from edge_site_proxy.rollout.outlook import standing, vetoed
 from edge_site_proxy.rollout.permits import Ask, CatchUp, Neighbour, lease_s
 from edge_site_proxy.rollout.records import Rollout
-from edge_site_proxy.rollout.wanted import assigned, rollback_order, rollback_owed
+from edge_site_proxy.rollout.wanted import assigned, rollback_owed
 from edge_site_proxy.rollout.world import World
 
 
@@ -39,7 +38,7 @@ def ask(world: World, serial: str, request: PermitRequest) -> Ask:
         left_s=left_s,
         safety=place.zone in world.plant.safety,
         clock_trusted=world.clocks.quality().synchronised,
-        rollback_wanted=rollback_owed(world, serial) and _to_be_left(world, serial),
+        rollback_wanted=rollback_owed(world, serial),
         vetoed=""
         if rollout is None or rollout.state is RolloutState.COMPLETED
         else vetoed(world, rollout),
@@ -76,15 +75,6 @@ def _trying(world: World, serial: str, rollout: Rollout) -> bool:
         return True
     dead = world.noted(serial).dead is not None
     return not dead and sighting is not None and sighting.flying(rollout.digest)
-
-
-def _to_be_left(world: World, serial: str) -> bool:
-    """Whether *serial* is to go back first; where that failed, forward is all that is left."""
-    order, sighting = rollback_order(world, serial), world.sightings.get(serial)
-    if order is None or sighting is None:
-        return order is not None
-    update = sighting.update(order.from_digest)
-    return update is None or update.state not in STUCK
 
 
 def permits_unused(world: World, rollout: Rollout) -> list[str]:

@@ -16,7 +16,6 @@ from edge_core.contracts.rollout import RolloutState
 from edge_site_proxy.alarms.book import AlarmBook
 from edge_site_proxy.audit.events import Event
 from edge_site_proxy.rollout import machine, outlook, tables
-from edge_site_proxy.rollout.epochs import raise_epoch
 from edge_site_proxy.rollout.glance import Glance
 from edge_site_proxy.rollout.mandate import RENEWABLE
 from edge_site_proxy.rollout.permits import settled
@@ -77,7 +76,6 @@ class Reconciler:
     async def look(self) -> None:
         """One pass over everything."""
         async with self._pass:
-            await self._catch_up()
             await self._settle_grants()
             await self._pulls.settle()
             for rollout in list(self._world.rollouts.values()):
@@ -85,19 +83,6 @@ class Reconciler:
             await self._tell()
             await self._save_sightings()
             await self._save_timers()
-
-    async def _catch_up(self) -> None:
-        """Count on from the highest epoch that a gateway was told.
-
-        A database that was restored knows an earlier one, and gateways refuse what bears that.
-        """
-        world = self._world
-        async with world.lock:
-            seen = world.epoch_seen
-            if seen <= world.epoch:
-                return
-            why = f"a gateway was told {seen}, this site knew {world.epoch}: an older database"
-            await raise_epoch(world, self._store, SITE, seen + 1, why)
 
     async def _settle_grants(self) -> None:
         async with self._world.lock:

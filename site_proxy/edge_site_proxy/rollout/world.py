@@ -31,8 +31,6 @@ from edge_site_proxy.rollout.tables import TallyKey, Wish
 from edge_site_proxy.rollout.timezones import UNKNOWN
 from edge_site_proxy.rollout.topology import out_of_service
 
-EPOCHS_LOST_MAX = 50_000_000  # since a backup; a gateway that says more is wrong
-
 
 class SiteSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The part of the site's configuration that this side needs; embed it or build it."""
@@ -135,9 +133,8 @@ class World:
     """Everything that is decided on.
 
     Monotonic seconds in `heard`, `granted`, `asked` and `phases`; in `offsets` the seconds by
-    which a gateway's clock was ahead of ours when it last reported. `epoch_seen` is the highest
-    epoch that any gateway says it was told, `tzdata` the version of the time zones that change
-    windows are computed by.
+    which a gateway's clock was ahead of ours when it last reported. `tzdata` is the version of
+    the time zones that change windows are computed by.
     """
 
     plant: Plant
@@ -162,7 +159,6 @@ class World:
     cohorts: dict[str, tuple[Plan, dict[str, int]]] = field(default_factory=dict)
     suspects: dict[str, frozenset[str]] = field(default_factory=dict)  # releases by serial
     unsaved: set[str] = field(default_factory=set)  # believed, and not on disk yet
-    epoch_seen: int = 0
     tokens: dict[str, Token] = field(default_factory=dict)
     ledger: Ledger = field(default_factory=Ledger)
     ledger_at: float = 0.0  # when the ledger's clock was read
@@ -219,9 +215,6 @@ class World:
         self._suspect(serial, merged)
 
     def _suspect(self, serial: str, sighting: Sighting) -> None:
-        seen = sighting.report.epoch_seen
-        if self.epoch_seen < seen <= self.epoch + EPOCHS_LOST_MAX:
-            self.epoch_seen = seen
         suspected = sighting.suspected
         if suspected:
             self.suspects[serial] = suspected

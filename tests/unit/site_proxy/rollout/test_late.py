@@ -78,14 +78,14 @@ CATCH_UPS = {
         replace(ASK, catch_up=TODAY, now=SIGNED_AT - timedelta(seconds=1)),
         "",
     ),
-    "when its approval is over": (replace(ASK, catch_up=TODAY, now=SIGNED_AT), "covered late"),
+    "when its approval is over": (replace(ASK, catch_up=TODAY, now=SIGNED_AT), "has expired"),
     "today approvals cover less": (
         replace(ASK, catch_up=CatchUp(policy=SHORT), now=SIGNED.at + timedelta(hours=1)),
         "covered late gateways until 2026-11-23 09:00 UTC",
     ),
-    "in its own rollout an approval covers what it takes": (
+    "in its own rollout too an approval that is over has to be renewed": (
         replace(ASK, now=SIGNED_AT + timedelta(days=1)),
-        "",
+        "approved anew",
     ),
     "two others are at it": (replace(ASK, catch_up=replace(TODAY, others=["g8", "g9"])), ""),
     "as many as may are at it": (

@@ -722,6 +722,6 @@ def test_an_event_says_from_where_to_where() -> None:
 
 def test_what_is_over_is_cleared() -> None:
     """A hold that goes takes its alarm with it; so does a rollout that was rolled back."""
-    assert made("the window opens: its hold goes")[2] == ("rollout/r/window",)
+    assert made("the window opens: its hold goes")[2] == ()
     name = "rolling back, one that is away still runs it: it will hear when it is back"
     assert made(name)[2] == ("rollout/r/gate", "rollout/r/inconclusive")

@@ -27,7 +27,6 @@ from edgetui.present.rollout_page import (
     signing_facts,
     state_tone,
     state_words,
-    takes,
     way_back,
 )
 from edgetui.present.words import VERDICT_WORDS, number
@@ -160,7 +159,6 @@ def approval_facts(view: RolloutView, cells: int) -> list[Line]:
         say(f"changes   {change(view)}, {moving} gateways, {', '.join(view.lines)}", cells),
         *whole("release   ", view.release.digest, cells),
         say(f"cohorts   {ladder(view)}", cells),
-        *takes(view, cells),
         join((("state     ", Tone.PLAIN), (state_words(view), state_tone(view))), cells),
         *_gates_now(view, cells),
         say(f"way back  {way_back(view)}", cells),

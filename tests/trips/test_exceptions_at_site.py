@@ -72,7 +72,7 @@ async def test_each_is_listed_and_settled(
             await person.shows("DEAD: as agreed on site")
         (place,) = [
             each["place"]["position"]["asset"]
-            for each in await commands.said("retire", "g3", "--by", "n3", *WHY)
+            for each in await commands.said("decommission", "g3", "--by", "n3", *WHY)
         ]
         assert place == f"pump-{gone.serial}"
         assert await commands.code("gateway", "g3") == 4
@@ -101,8 +101,8 @@ async def test_what_makes_no_sense(tmp_path: Path, capsys: pytest.CaptureFixture
         await here.arrive(V2)
         assert await commands.code("resume", *WHY) == 2
         assert await commands.code("resume", "--conflicts", "--gateway", "g1", *WHY) == 2
-        assert await commands.code("retire", "g1", *WHY) == 3
-        assert await commands.code("retire", "zz", *WHY) == 4
+        assert await commands.code("decommission", "g1", *WHY) == 3
+        assert await commands.code("decommission", "zz", *WHY) == 4
         assert await commands.code("declare-dead", "zz", *WHY) == 4
         said = capsys.readouterr().err
         assert said.count("expected") == 5

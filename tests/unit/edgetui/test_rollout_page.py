@@ -7,7 +7,6 @@ import pytest
 
 from edge_core.contracts.rollout import Eta, RolloutView
 from edgetui.present.rollout_page import rollout_page
-from edgetui.signing import approval_facts
 from tests.simulators.site import Site
 
 NOW = datetime(2026, 11, 22, 8, 0, tzinfo=UTC)
@@ -26,18 +25,17 @@ def words(lines: list[object]) -> str:
 
 
 def test_how_long_it_takes(view: RolloutView) -> None:
-    """The dialog and the page say when it ends, and what sets that."""
+    """The page says when it ends, and what sets that."""
     eta = Eta(at=NOW, ends=NOW + timedelta(days=2), why=WHY, legs=[])
     shown = msgspec.structs.replace(view, eta=eta)
     said = f"takes until 2026-11-24 08:00:00Z at best; longest: {WHY}"
-    assert said in words([*approval_facts(shown, 80)])
     assert said in words([*rollout_page(shown, 80)])
 
 
 def test_it_would_never_end(view: RolloutView) -> None:
     """Where no change window will do it says so, before anybody approves it."""
     eta = Eta(at=NOW, ends=None, why="never: cohort safety: no change window", legs=[])
-    said = words([*approval_facts(msgspec.structs.replace(view, eta=eta), 80)])
+    said = words([*rollout_page(msgspec.structs.replace(view, eta=eta), 80)])
     assert "takes it would not end; longest: never: cohort safety" in said
 
 

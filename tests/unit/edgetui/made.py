@@ -63,7 +63,7 @@ class Person:
         """Fill in what has the focus; a tab goes on to the next field."""
         for number, part in enumerate(text.split("\t")):
             if number:
-                await self.pilot.press("tab")
+                await self.press("tab")
             self.app.post_message(events.Paste(part))
             await self.pilot.pause()
 

@@ -45,8 +45,8 @@ async def test_approve_from_end_to_end(tmp_path: Path) -> None:
     assert approval.plan_digest == seat.site.rollouts[WAITING].plan_digest
 
 
-def in_an_emergency() -> Site:
-    """A site whose waiting plan is an emergency's, and needs a PIN."""
+async def test_approve_with_a_pin(tmp_path: Path) -> None:
+    """The PIN is asked for where one is needed, shown as dots, and remembered nowhere."""
     site = Site(now=lambda: AT, pin="271828")
     site.put(
         msgspec.structs.replace(
@@ -58,12 +58,7 @@ def in_an_emergency() -> Site:
             acknowledgement_needed=True,
         )
     )
-    return site
-
-
-async def test_approve_with_a_pin(tmp_path: Path) -> None:
-    """The PIN is asked for where one is needed, shown as dots, and remembered nowhere."""
-    async with seated(tmp_path, in_an_emergency()) as seat:
+    async with seated(tmp_path, site) as seat:
         await open_approval(seat)
         await seat.shows(
             "to sign   1 more approver",
@@ -78,14 +73,7 @@ async def test_approve_with_a_pin(tmp_path: Path) -> None:
         await seat.press("escape")
         await seat.press("A")
         await seat.shows("soak was clean")
-        assert "161803" not in seat.text()
-
-
-async def test_approve_with_the_right_pin(tmp_path: Path) -> None:
-    """What was signed says with what meaning, as what kind of change, and with a PIN."""
-    async with seated(tmp_path, in_an_emergency()) as seat:
-        await open_approval(seat)
-        await seat.type("Line 2\tCHG-1042\tsoak was clean\t271828")
+        await seat.type("Line 2\t\t\t271828")
         await seat.press("f9")
         await seat.until(lambda: seat.site.rollouts[WAITING].state is RolloutState.APPROVED)
         approval = seat.site.rollouts[WAITING].approvals[-1]

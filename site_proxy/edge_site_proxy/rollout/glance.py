@@ -56,6 +56,7 @@ def _state(world: World, serial: str) -> State:
         world.desired.get(serial),
         world.grants.get(serial),
         world.wishes.get(serial),
+        world.marks.get(serial),
     )
 
 

@@ -8,6 +8,7 @@ from msgspec.structs import replace
 from edge_core.contracts.plant import Inventory, Zone
 from edge_site_proxy.rollout import glance
 from edge_site_proxy.rollout.glance import EVERYBODY_S, Glance
+from edge_site_proxy.rollout.marks import Mark, Marks
 from tests.unit.site_proxy.plant.plant import V1, Plant, place, plant
 
 pytestmark = pytest.mark.anyio
@@ -38,6 +39,8 @@ async def test_large_plant(tmp_path: Path) -> None:
         await heard(here, "g0007", "g0000")
         assert look.stirred(world) == ["g0000", "g0001", "g0007"]
         assert look.stirred(world) == []
+        world.marks["g0009"] = Marks(conflict=Mark(since=world.clocks.now(), why="it knows more"))
+        assert look.stirred(world) == ["g0009"]
 
 
 async def test_everybody(tmp_path: Path) -> None:

@@ -1,8 +1,10 @@
 """What every test shares: the one event loop we support, and Hypothesis without a stopwatch."""
 
 import os
+from collections.abc import Iterator
 
 import pytest
+import structlog
 from hypothesis import HealthCheck, Phase, settings
 
 # A busy machine is slow, not wrong; how fast things are is what `bench` says.
@@ -25,3 +27,10 @@ settings.load_profile(os.environ.get("EDGE_HYPOTHESIS_PROFILE", "house"))
 def anyio_backend() -> str:
     """Daemons run on asyncio alone, since asyncua and aiomqtt know nothing else."""
     return "asyncio"
+
+
+@pytest.fixture(autouse=True)
+def own_logs() -> Iterator[None]:
+    """Where a daemon under test sends its log is not where the next test's goes."""
+    yield
+    structlog.reset_defaults()

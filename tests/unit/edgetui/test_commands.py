@@ -46,8 +46,10 @@ def standing(socket: Path, site: Site) -> Iterator[Site]:
 def socket(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A site that is only looked at."""
     path = tmp_path_factory.mktemp("site") / "s"
-    with standing(path, Site(now=lambda: AT)):
+    with standing(path, Site(now=lambda: AT)) as site:
+        before = len(site.audit)
         yield path
+        assert len(site.audit) == before
 
 
 LOOKS = {
@@ -111,20 +113,24 @@ def test_filters(socket: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert "cleared" in capfd.readouterr().out
 
 
-def test_alarms_put_aside(socket: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_alarms_put_aside(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     """Out of service and back, from the shelf, dealt with; and work on a line."""
     why = ["--reason", "contractor is on it"]
-    for words, said in (
-        (["retire", "1", *why], "out of svc"),
-        (["restore", "1", *why], "UNACK"),
-        (["unshelve", "5", *why], "UNACK"),
-        (["reset", "2", *why], "cleared"),
-        (["maintenance", "Line 1", "--minutes", "30", *why], "by m.keller: contractor is on it"),
-        (["maintenance"], "Line 1  to"),
-        (["maintenance", "Line 1", "--end", *why], "on the list again"),
-    ):
-        assert main(["--socket", str(socket), "--width", "140", *words]) == 0
-        assert said in capfd.readouterr().out
+    with standing(tmp_path / "s", Site(now=lambda: AT)):
+        for words, said in (
+            (["retire", "1", *why], "out of svc"),
+            (["restore", "1", *why], "UNACK"),
+            (["unshelve", "5", *why], "UNACK"),
+            (["reset", "2", *why], "cleared"),
+            (
+                ["maintenance", "Line 1", "--minutes", "30", *why],
+                "by m.keller: contractor is on it",
+            ),
+            (["maintenance"], "Line 1  to"),
+            (["maintenance", "Line 1", "--end", *why], "on the list again"),
+        ):
+            assert main(["--socket", str(tmp_path / "s"), "--width", "140", *words]) == 0
+            assert said in capfd.readouterr().out
 
 
 REFUSED = {

@@ -199,7 +199,7 @@ def case(world: World, rollout: Rollout, number: int) -> Case:
         subjects={
             serial: _subject(world, rollout, serial, baseline)
             for serial in cohort.members
-            if world.noted(serial).drift is None and serial in world.plant.places
+            if _counts(world, serial)
         },
         controls=_controls(world, rollout, baseline),
         shadow_needed=plan.rollback_to is not None and plan.policy.shadow_pairs_min > 0,
@@ -226,6 +226,11 @@ def running_of(world: World, rollout: Rollout, serial: str) -> Tally:
     """What the release did in charge of *serial*, on trial and committed."""
     roles = ("trial", "committed")
     return pooled(_tally(world, serial, rollout.digest, role) for role in roles)
+
+
+def _counts(world: World, serial: str) -> bool:
+    """Whether evidence of *serial* counts: it stands in the plant, and its model is its own."""
+    return serial in world.plant.places and world.noted(serial).drift is None
 
 
 def veto_of(world: World, rollout: Rollout, serial: str) -> str | None:
@@ -260,7 +265,8 @@ def vetoed(world: World, rollout: Rollout) -> str:
     speaking = (each for each, digests in world.suspects.items() if rollout.digest in digests)
     for serial in sorted(speaking):
         number = world.cohort_of(rollout, serial)
-        if number is None or number in rollout.header.waived:
+        waived = number is None or number in rollout.header.waived
+        if waived or not _counts(world, serial):
             continue
         veto = veto_of(world, rollout, serial)
         if veto is not None:
@@ -279,8 +285,8 @@ def late_vetoes(world: World, rollout: Rollout) -> tuple[str, ...]:
     ):
         return ()
     found = []
-    for serial in sorted(world.suspects & world.plant.places.keys()):
-        veto = veto_of(world, rollout, serial)
+    for serial in sorted(world.suspects):
+        veto = veto_of(world, rollout, serial) if _counts(world, serial) else None
         if veto is None or veto.partition(":")[0] in LOCAL_VETOES:
             continue
         said = f"{serial}: {veto}"[:250]
@@ -341,9 +347,7 @@ def _controls(world: World, rollout: Rollout, baseline: Mapping[str, History]) -
             silent=not world.reachable(serial),
         )
         for serial, history in baseline.items()
-        if serial not in canary
-        and serial in world.plant.places
-        and world.noted(serial).drift is None
+        if serial not in canary and _counts(world, serial)
     ]
 
 

@@ -12,7 +12,9 @@ from edge_core.contracts.rollout import RolloutState
 from edge_site_proxy.alarms.pages.queue import pages
 from edge_site_proxy.fleet.changes import CONFLICT_KEY
 from edge_site_proxy.rollout.orders import Sender
+from edge_site_proxy.rollout.outlook import vetoed
 from tests.unit.site_proxy.plant.clocks import HandClock
+from tests.unit.site_proxy.plant.gateway import Behaviour
 from tests.unit.site_proxy.plant.plant import V1, V2, V3, Plant, plant
 
 pytestmark = pytest.mark.anyio
@@ -115,6 +117,27 @@ async def test_swapped_by_hand(tmp_path: Path) -> None:
         await here.beat()
         await here.beat()
         assert world.tallies[serial, V2.digest, "committed"].windows > tally.windows
+
+
+async def test_its_veto_is_no_word_about_the_release(tmp_path: Path) -> None:
+    """While somebody has swapped its model by hand, a gateway's veto bars nobody's permit."""
+    async with plant(tmp_path) as here:
+        await here.bring(V1)
+        for each in here.gateways.values():
+            each.models[V2.digest] = Behaviour(veto="smoke")
+        await here.arrive(V2)
+        await here.approve(V2)
+        for _ in range(5):
+            await here.beat()
+        said = vetoed(here.site.world, here.rollout(V2))
+        assert ": smoke: " in said
+        refusing = here.gateways[said.partition(":")[0]]
+        refusing.swapped = V3.digest
+        await here.beat()
+        assert vetoed(here.site.world, here.rollout(V2)) == ""
+        refusing.swapped = None
+        await here.beat()
+        assert vetoed(here.site.world, here.rollout(V2)) == said
 
 
 async def test_declared_dead_in_its_trial(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from edge_site_proxy.audit.events import Event, Facts
 from edge_site_proxy.rollout import orders, outlook, permit_outlook, revocation, signatures, tables
 from edge_site_proxy.rollout.epochs import next_epoch, raise_epoch
 from edge_site_proxy.rollout.errors import NoSuchRolloutError, OrderRefusedError
+from edge_site_proxy.rollout.holds import BY_GATE
 from edge_site_proxy.rollout.orders import Sender
 from edge_site_proxy.rollout.planner import current_rollout, rollout_id
 from edge_site_proxy.rollout.reconciler import SITE, Reconciler
@@ -186,7 +187,7 @@ class Desk:
                 people=policy.safety_waivers if safety else 1,
                 shown=shown,
             )
-            if orders.BY_GATE & set(rollout.header.holds):
+            if BY_GATE & set(rollout.header.holds):
                 signatures.check_shown(rollout, shown, here)
                 signatures.check_signed(rollout, shown, given, here.inventory)
             await self._prove(sender.who, pin)

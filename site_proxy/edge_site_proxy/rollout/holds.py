@@ -24,7 +24,14 @@ from edge_site_proxy.rollout.mandate import Lapse, mandate
 from edge_site_proxy.rollout.records import AlarmCall, Rollout, Step, moved
 from edge_site_proxy.rollout.windows import describe, open_span
 
+BY_GATE = frozenset({Hold.GATE_FAIL, Hold.GATE_INCONCLUSIVE})
 _ALARMED = frozenset({Hold.BLAST, Hold.GATE_INCONCLUSIVE, Hold.APPROVAL})
+_KEYS = {
+    Hold.GATE_FAIL: "gate",
+    Hold.GATE_INCONCLUSIVE: "inconclusive",
+    Hold.BLAST: "blast",
+    Hold.APPROVAL: "approval",
+}
 
 
 def gate_failed(rollout: Rollout, facts: Facts, now: datetime) -> Step | None:
@@ -48,7 +55,7 @@ def gate_failed(rollout: Rollout, facts: Facts, now: datetime) -> Step | None:
             why=why,
         )
         alarm = AlarmCall(
-            key=gate_key(rollout),
+            key=hold_key(rollout, Hold.GATE_FAIL),
             priority=Priority.P1,
             what=f"rollout {rollout.id}: {why}"[:500],
             consequence="the rollout is held and no further gateway changes; "
@@ -63,11 +70,6 @@ def _fail_words(report: GateReport) -> str:
     rows = [row for row in report.measurements if row.gate in report.by]
     said = "; ".join(f"{row.gate}: {row.explanation}" for row in rows)
     return f"cohort {report.cohort} failed its gate ({said})"[:500]
-
-
-def gate_key(rollout: Rollout) -> str:
-    """The key of the one alarm about this rollout's gate."""
-    return f"rollout/{rollout.id}/gate"
 
 
 def own_holds(rollout: Rollout, facts: Facts, now: datetime) -> Step | None:
@@ -204,12 +206,8 @@ def cleared(rollout: Rollout, now: datetime, hold: Hold) -> Step:
 
 
 def hold_key(rollout: Rollout, hold: Hold) -> str:
-    """The key of the alarm about *hold*, where it has one."""
-    undecided = hold is Hold.GATE_INCONCLUSIVE
-    return (
-        f"rollout/{rollout.id}/"
-        f"{'blast' if hold is Hold.BLAST else 'inconclusive' if undecided else 'approval'}"
-    )
+    """The key of the alarm about *hold*, of those that have one."""
+    return f"rollout/{rollout.id}/{_KEYS[hold]}"
 
 
 def numbers(report: GateReport | None) -> list[dict[str, object]]:

@@ -24,9 +24,10 @@ from edge_site_proxy.rollout.facts import (
     staged,
 )
 from edge_site_proxy.rollout.holds import (
+    BY_GATE,
     approval_hold,
     gate_failed,
-    gate_key,
+    hold_key,
     numbers,
     own_holds,
 )
@@ -214,8 +215,9 @@ def _roll_back(rollout: Rollout, facts: Facts, now: datetime) -> Step | None:
         made = _to(rollout, now, RolloutState.ROLLBACK_INCOMPLETE, "rollback_incomplete")
         return Step(made.rollout, made.event, (alarm,))
     made = _to(rollout, now, RolloutState.ROLLED_BACK, "rolled_back")
-    cleared = (gate_key(rollout), f"rollout/{rollout.id}/inconclusive")
-    return Step(made.rollout, made.event, (), cleared)
+    return Step(
+        made.rollout, made.event, (), tuple(hold_key(rollout, each) for each in sorted(BY_GATE))
+    )
 
 
 def _watch_over(rollout: Rollout, facts: Facts, now: datetime) -> Step | None:
@@ -233,7 +235,7 @@ def _watch_over(rollout: Rollout, facts: Facts, now: datetime) -> Step | None:
         why=why,
     )
     alarm = AlarmCall(
-        key=gate_key(rollout),
+        key=hold_key(rollout, Hold.GATE_FAIL),
         priority=Priority.P1,
         what=f"rollout {rollout.id}, completed: {why}"[:500],
         consequence="no further gateway takes the release; those that run it keep it until it "

@@ -14,10 +14,10 @@ from edge_site_proxy.audit.events import Event
 from edge_site_proxy.rollout.cohorts import safety_zones
 from edge_site_proxy.rollout.errors import OrderRefusedError, RolloutChangedError, TooLateError
 from edge_site_proxy.rollout.facts import Facts, current, green_waiting
+from edge_site_proxy.rollout.holds import BY_GATE, hold_key
 from edge_site_proxy.rollout.records import IN_PROGRESS, Rollout, Step, etag_of, moved
 from edge_site_proxy.rollout.strategies import blue_green
 
-BY_GATE = frozenset({Hold.GATE_FAIL, Hold.GATE_INCONCLUSIVE})
 BY_HAND = BY_GATE | {Hold.OPERATOR, Hold.CONFLICT}
 
 
@@ -178,8 +178,7 @@ def _resumed(
         why="",
         last_order=said(sender.who, "resumed it", reason, now),
     )
-    words = {Hold.GATE_FAIL: "gate", Hold.GATE_INCONCLUSIVE: "inconclusive"}
-    keys = tuple(f"rollout/{rollout.id}/{words[each]}" for each in sorted(BY_GATE & set(gone)))
+    keys = tuple(hold_key(rollout, each) for each in sorted(BY_GATE & set(gone)))
     return Step(made.rollout, made.event, (), keys)
 
 
@@ -252,7 +251,7 @@ def _answer_vetoes(rollout: Rollout, reason: str, now: datetime) -> Step:
     holds = {each: why for each, why in rollout.header.holds.items() if each is not Hold.GATE_FAIL}
     event = Event("rollout.vetoes_answered", rollout.id, {"vetoes": why, "reason": reason})
     made = moved(rollout, now, event, holds=holds, attempts=attempts, why="")
-    return Step(made.rollout, made.event, (), (f"rollout/{rollout.id}/gate",))
+    return Step(made.rollout, made.event, (), (hold_key(rollout, Hold.GATE_FAIL),))
 
 
 def _new_attempts(rollout: Rollout) -> dict[str, int]:

@@ -109,7 +109,7 @@ class Registry:
         """See `Source.blob`."""
         if await asyncio.to_thread(is_complete, descriptor, into):
             return
-        part = await asyncio.to_thread(lock_part, descriptor, into)
+        part = await _locked(descriptor, into)
         try:
             resumed = part.size > 0
             await self._fill(part)
@@ -284,3 +284,19 @@ def _error(
     if status in {408, 429} or status >= 500:
         return UnreachableError(message)
     return RefusedError(message)
+
+
+async def _locked(descriptor: Descriptor, into: Path) -> Part:
+    """The part of *into*; who is cancelled meanwhile leaves no lock behind."""
+    locking = asyncio.get_running_loop().run_in_executor(None, lock_part, descriptor, into)
+    try:
+        return await asyncio.shield(locking)
+    except asyncio.CancelledError:
+        # The thread goes on, and nobody else will know what it opens.
+        locking.add_done_callback(_unlock)
+        raise
+
+
+def _unlock(locking: "asyncio.Future[Part]") -> None:
+    if not locking.cancelled() and locking.exception() is None:
+        locking.result().close()

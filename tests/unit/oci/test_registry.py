@@ -1,6 +1,7 @@
 """The registry client against a registry that goes wrong in every way we know."""
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +19,9 @@ from edge_core.contracts.errors import (
     UnreachableError,
 )
 from edge_core.oci import DigestMismatchError, Layout, Registry, digest_of, encode_document
+from edge_core.oci.part import Part, lock_part
 from tests.simulators.registry import Faults, SimulatedRegistry
+from tests.simulators.waiting import until
 
 from .made import put_release
 
@@ -54,6 +57,15 @@ async def line(tmp_path: Path) -> AsyncIterator[Line]:
         yield Line(registry, client, session, url, tmp_path / "blob")
 
 
+def _free(final: Path) -> bool:
+    """Whether nobody holds the part of *final*."""
+    try:
+        lock_part(BLOB, final).close()
+    except TryAgainError:
+        return False
+    return True
+
+
 def _part(line: Line) -> Path:
     return line.into.with_name("blob.part")
 
@@ -65,6 +77,30 @@ async def test_a_blob(line: Line) -> None:
     assert not _part(line).exists()
     await line.client.blob(BLOB, line.into)
     assert line.ranges == [None]
+
+
+async def test_given_up_while_its_part_is_locked(
+    line: Line, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A fetch that is cancelled while a thread locks its part leaves no lock behind."""
+    begun, go_on = threading.Event(), threading.Event()
+    opened: list[Part] = []
+
+    def slowly(descriptor: Descriptor, final: Path) -> Part:
+        begun.set()
+        go_on.wait()
+        opened.append(lock_part(descriptor, final))
+        return opened[0]
+
+    monkeypatch.setattr("edge_core.oci.registry.lock_part", slowly)
+    async with asyncio.TaskGroup() as group:
+        fetching = group.create_task(line.client.blob(BLOB, line.into))
+        await asyncio.to_thread(begun.wait)
+        fetching.cancel()
+    assert fetching.cancelled()
+    go_on.set()
+    await until(lambda: len(opened) == 1, "its thread has locked the part")
+    await until(lambda: _free(line.into), "nobody holds the part")
 
 
 @pytest.mark.parametrize("cut", [0, 1, 1000, 1_048_576, len(CONTENT) - 1])

@@ -17,9 +17,10 @@ demo: $(READY) ## a simulated plant and the console on this machine   (REPLAY=DI
 demo-check: $(READY) ## the same plant without a screen: plays the story, ends in one JSON line
 	@$(BIN)/edge-demo check $(if $(REPLAY),--replay $(REPLAY))
 
-# A file stays with one process: servers that its tests share are started once.
+# A file stays with one process: servers that its tests share are started once. One process more
+# than the two cores we promise, since many tests wait for a daemon, a disk or a deadline.
 test: $(READY) real-parts ## every test, the real components included
-	$(PYTEST) --numprocesses 2 --dist loadfile
+	$(PYTEST) --numprocesses 3 --dist loadfile
 
 endurance: $(READY) real-parts ## faults by the hundred, power cuts at every step: what takes minutes
 	$(PYTEST) tests/endurance

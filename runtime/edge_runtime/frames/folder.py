@@ -38,10 +38,11 @@ Sight = tuple[int, int]
 
 @dataclass(slots=True)
 class _Seen:
-    """A file at its last look, and for how many looks it has been the same."""
+    """A file at its last look, for how many it has been the same, and what was wrong with it."""
 
     sight: Sight
     looks: int = 0
+    refusal: PictureError | None = None
 
 
 @dataclass(slots=True)
@@ -100,11 +101,14 @@ class FolderSource:
         for at, (name, sight) in enumerate(complete):
             path = self.folder / name
             try:
+                self._check_changed(name, closed)
                 if await self._take(path, sight):
                     older = complete[at + 1 :]
                     break
             except PictureError as error:
-                if not self._under_way(name, sight, closed):
+                if self._under_way(name, sight, closed):
+                    self._seen[name].refusal = error
+                else:
                     await asyncio.to_thread(self._aside, path, "refused")
                     self._refuse(name, error)
             except DecoderLostError as error:
@@ -139,13 +143,24 @@ class FolderSource:
         found: list[tuple[str, Sight]] = []
         there: dict[str, _Seen] = {}
         for name, sight in files(self.folder):
-            before = self._seen.get(name)
-            looks = before.looks + 1 if before is not None and before.sight == sight else 0
-            there[name] = _Seen(sight, looks)
-            if name in closed or looks > 0:
+            now, before = _Seen(sight), self._seen.get(name)
+            if before is not None and before.sight == sight:
+                now = _Seen(sight, before.looks + 1, before.refusal)
+            there[name] = now
+            if name in closed or now.looks > 0:
                 found.append((name, sight))
         self._seen = there
         return found
+
+    def _check_changed(self, name: str, closed: set[str]) -> None:
+        """See that a file could be another than it was: the same bytes cost us no second try.
+
+        Raises:
+            PictureError: what was wrong with it, and nothing has come since.
+        """
+        refusal = self._seen[name].refusal
+        if refusal is not None and name not in closed:
+            raise refusal
 
     def _under_way(self, name: str, sight: Sight, closed: set[str]) -> bool:
         """Whether somebody may still be writing a file that nobody said was closed."""

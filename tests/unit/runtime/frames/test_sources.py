@@ -21,6 +21,7 @@ from edge_runtime.frames.video import VideoSource
 from edge_runtime.inference.engine import open_engine
 from edge_runtime.inference.starter import Starter
 from tests.simulators.waiting import until
+from tests.unit.runtime.frames.hostile import endless_jpeg
 from tests.unit.runtime.frames.pictures import encoded, gradient, video
 
 pytestmark = pytest.mark.anyio
@@ -131,6 +132,19 @@ async def test_damaged(tmp_path: Path, starter: Starter) -> None:
     assert all((each["file"] + each["reason"]).isprintable() for each in lines)
     assert {"half.png", "long.png"} < {each["file"] for each in lines}
     assert (tmp_path / "pipe.png").exists()
+
+
+async def test_there_before_we_came(tmp_path: Path, starter: Starter) -> None:
+    """Nobody said that it is whole: it is waited for, and decoded once while it is the same."""
+    newest = frames()
+    (tmp_path / "hang.jpg").write_bytes(endless_jpeg(100_000, edge=960))
+    with capture_logs() as events:
+        source = folder_source(tmp_path, newest, starter, look_s=0.02, decode_s=0.3)
+        async with running(source):
+            await until(lambda: refusals(newest) == 1, "a refusal")
+    assert newest.of("camera").refused == {"deadline": 1}
+    assert said(events, "decoder.ended") == 1
+    assert (tmp_path / "refused" / "hang.jpg").exists()
 
 
 async def test_newest_wins(tmp_path: Path, starter: Starter) -> None:

@@ -105,13 +105,7 @@ def on_rollout(view: RolloutView, verb: str) -> Question:
     return Question(
         about=f"{verb} {view.id}",
         title=f"{verb.upper()} {view.id}",
-        facts=lambda cells: [
-            say(f"means     {ROLLOUT_WORDS[verb]}", cells),
-            say(f"changes   {change(view)}", cells),
-            say(f"cohorts   {ladder(view)}", cells),
-            join((("state     ", Tone.PLAIN), (state_words(view), state_tone(view))), cells),
-            say(f"way back  {way_back(view)}", cells),
-        ],
+        facts=lambda cells: about_rollout(view, ROLLOUT_WORDS[verb], cells),
         fields=(REASON,),
         send=send,
         # What makes the plant safer is worth trying on any link.
@@ -119,6 +113,20 @@ def on_rollout(view: RolloutView, verb: str) -> Question:
         again=lambda current: on_rollout(current, verb),
         seen=view,
     )
+
+
+def about_rollout(
+    view: RolloutView, means: str, cells: int, between: Sequence[Line] = ()
+) -> list[Line]:
+    """What an order means and what it is about; *between* stands before the way back."""
+    return [
+        say(f"means     {means}", cells),
+        say(f"changes   {change(view)}", cells),
+        say(f"cohorts   {ladder(view)}", cells),
+        join((("state     ", Tone.PLAIN), (state_words(view), state_tone(view))), cells),
+        *between,
+        say(f"way back  {way_back(view)}", cells),
+    ]
 
 
 def gateway_rollback(view: GatewayView) -> Question:

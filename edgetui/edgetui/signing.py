@@ -17,7 +17,7 @@ from edge_core.contracts.signing import (
     WaiveRequest,
 )
 from edgetui.client import Operator
-from edgetui.orders import REASON, Check, Field, Question, Typed, path_of
+from edgetui.orders import REASON, Check, Field, Question, Typed, about_rollout, path_of
 from edgetui.present.lines import Line, Tone, join, say, whole
 from edgetui.present.rollout_page import (
     VERDICT_TONES,
@@ -206,14 +206,7 @@ def resume(view: RolloutView) -> Question:
     return Question(
         about=f"resume {view.id}",
         title=f"{'WAIVE THE GATE OF' if gates else 'RESUME'} {view.id}",
-        facts=lambda cells: [
-            say(f"means     {means}", cells),
-            say(f"changes   {change(view)}", cells),
-            say(f"cohorts   {ladder(view)}", cells),
-            join((("state     ", Tone.PLAIN), (state_words(view), state_tone(view))), cells),
-            *_gates_now(view, cells),
-            say(f"way back  {way_back(view)}", cells),
-        ],
+        facts=lambda cells: about_rollout(view, means, cells, _gates_now(view, cells)),
         fields=(REASON, *([PIN_FIELD] if gates and view.pin_needed else [])),
         send=send,
         again=resume,
@@ -232,17 +225,13 @@ def revoke(view: RolloutView) -> Question:
         return f"{now.id}: revoke done, {state_words(now)}"
 
     means = "no more permits, unused ones are void; trials run to their own end"
+    signers = ", ".join(each.who for each in view.approvals) or "nobody"
     return Question(
         about=f"revoke {view.id}",
         title=f"REVOKE THE APPROVAL OF {view.id}",
-        facts=lambda cells: [
-            say(f"means     {means}", cells),
-            say(f"changes   {change(view)}", cells),
-            say(f"cohorts   {ladder(view)}", cells),
-            join((("state     ", Tone.PLAIN), (state_words(view), state_tone(view))), cells),
-            say(f"signed    {', '.join(each.who for each in view.approvals) or 'nobody'}", cells),
-            say(f"way back  {way_back(view)}", cells),
-        ],
+        facts=lambda cells: about_rollout(
+            view, means, cells, [say(f"signed    {signers}", cells)]
+        ),
         fields=(
             Field(
                 "committed",

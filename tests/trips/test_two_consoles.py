@@ -81,9 +81,23 @@ async def at_dialog(person: Person, name: str, key: str, title: str, typed: str)
     await person.type(typed)
 
 
-def losers(first: Person, second: Person, words: str) -> list[Person]:
-    """Whose dialog says that nothing was done."""
-    return [person for person in (first, second) if words in person.text()]
+async def race(
+    stack: AsyncExitStack, sockets: dict[str, Path], name: str, key: str, title: str, typed: str
+) -> tuple[str, Person]:
+    """Both send the same order in the same moment: who won, and whoever lost."""
+    people = {who: await stack.enter_async_context(at_console(sockets[who])) for who in sockets}
+    for who, person in people.items():
+        await at_dialog(person, name, key, title, typed.format(who))
+    for person in people.values():
+        await person.pilot.press("f9")
+
+    def lost() -> list[str]:
+        return [who for who, person in people.items() if "NOTHING WAS DONE" in person.text()]
+
+    await next(iter(people.values())).until(lambda: bool(lost()), "one has lost")
+    (loser,) = lost()
+    (winner,) = people.keys() - {loser}
+    return winner, people[loser]
 
 
 async def test_both_approve(tmp_path: Path) -> None:
@@ -91,18 +105,8 @@ async def test_both_approve(tmp_path: Path) -> None:
     async with people_at(tmp_path, "ana", "bob") as (here, sockets), AsyncExitStack() as stack:
         await here.arrive(V1)
         await here.beat()
-        people = {
-            name: await stack.enter_async_context(at_console(socket))
-            for name, socket in sockets.items()
-        }
-        for name, person in people.items():
-            await at_dialog(person, FIRST, "A", "APPROVE", f"L1\tCHG-1042\tagreed with {name}")
-        for person in people.values():
-            await person.pilot.press("f9")
-        ana, bob = people["ana"], people["bob"]
-        await ana.until(lambda: bool(losers(ana, bob, "NOTHING WAS DONE")), "one has lost")
-        (loser,) = losers(ana, bob, "NOTHING WAS DONE")
-        winner = "bob" if loser is ana else "ana"
+        typed = "L1\tCHG-1042\tagreed with {}"
+        winner, loser = await race(stack, sockets, FIRST, "A", "APPROVE", typed)
         await loser.shows(f"CHANGED  {winner} approved it at", f"UTC: agreed with {winner}")
         (event,) = await events(here, "rollout.approved", "rollout.signed")
         assert (event.who, event.facts["reason"]) == (winner, f"agreed with {winner}")
@@ -114,19 +118,7 @@ async def test_both_roll_back(tmp_path: Path) -> None:
     async with people_at(tmp_path, "ana", "bob") as (here, sockets), AsyncExitStack() as stack:
         await here.bring(V1)
         await here.bring(V2)
-        people = {
-            name: await stack.enter_async_context(at_console(socket))
-            for name, socket in sockets.items()
-        }
-        for name, person in people.items():
-            await at_dialog(person, SECOND, "R", "ROLLBACK", f"noise, says {name}")
-        for person in people.values():
-            await person.pilot.press("f9")
-        ana, bob = people["ana"], people["bob"]
-        lost = "NOTHING WAS DONE"
-        await ana.until(lambda: bool(losers(ana, bob, lost)), "one has lost")
-        (loser,) = losers(ana, bob, lost)
-        winner = "bob" if loser is ana else "ana"
+        winner, loser = await race(stack, sockets, SECOND, "R", "ROLLBACK", "noise, says {}")
         await loser.shows(f"CHANGED  {winner} rolled it back at", f"UTC: noise, says {winner}")
         (ordered,) = await events(here, "rollout.rollback_ordered")
         assert ordered.who == winner

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from edge_core.contracts.artefact import ReleaseRef
 from edge_core.contracts.gates import GateLimits
-from edge_core.contracts.gateway import TrialPolicy
+from edge_core.contracts.gateway import TrialPolicy, UpdateState
 from edge_core.contracts.plant import (
     GatewayPlace,
     Inventory,
@@ -151,6 +151,17 @@ class Plant:
             await self.beat()
         found = self.rollout(ref)
         raise AssertionError(f"{found.id} is {found.state}, holds {found.header.holds}")
+
+    async def until_trial(self, ref: ReleaseRef) -> str:
+        """Roll *ref* out as far as its canary's trial, and say who that is."""
+        await self.arrive(ref)
+        await self.approve(ref)
+        for _ in range(60):
+            await self.beat()
+            for serial, gateway in self.gateways.items():
+                if gateway.state is UpdateState.TRIAL:
+                    return serial
+        raise AssertionError("nobody began a trial")
 
     async def bring_past(self, ref: ReleaseRef, serials: Iterable[str], beats: int = 300) -> None:
         """Roll *ref* out while only *serials* report, until they all have it."""

@@ -15,22 +15,10 @@ from edge_site_proxy.rollout.orders import Sender
 from edge_site_proxy.rollout.outlook import vetoed
 from tests.unit.site_proxy.plant.clocks import HandClock
 from tests.unit.site_proxy.plant.gateway import Behaviour
-from tests.unit.site_proxy.plant.plant import V1, V2, V3, Plant, plant
+from tests.unit.site_proxy.plant.plant import V1, V2, V3, plant
 
 pytestmark = pytest.mark.anyio
 OLGA = Sender("olga", None)
-
-
-async def flies(here: Plant) -> str:
-    """Bring V2 as far as its canary's trial, and say who that is."""
-    await here.arrive(V2)
-    await here.approve(V2)
-    for _ in range(60):
-        await here.beat()
-        for serial, gateway in here.gateways.items():
-            if gateway.state is UpdateState.TRIAL:
-                return serial
-    raise AssertionError("nobody began a trial")
 
 
 async def test_an_old_copy_takes_nobody_down(tmp_path: Path) -> None:
@@ -101,7 +89,7 @@ async def test_swapped_by_hand(tmp_path: Path) -> None:
     """A model swapped by hand: an alarm, and no gate counts that gateway until it has ended."""
     async with plant(tmp_path) as here:
         await here.bring(V1)
-        serial = await flies(here)
+        serial = await here.until_trial(V2)
         await here.until(V2, RolloutState.SOAKING)
         gateway, world = here.gateways[serial], here.site.world
         gateway.swapped = V3.digest
@@ -143,7 +131,7 @@ async def test_its_veto_is_no_word_about_the_release(tmp_path: Path) -> None:
 async def test_declared_dead_in_its_trial(tmp_path: Path) -> None:
     """A gateway that died in its trial is declared dead: its pair and its cell are free again."""
     async with plant(tmp_path) as here:
-        serial = await flies(here)
+        serial = await here.until_trial(V2)
         with pytest.raises(RefusedError, match="expected a silent one"):
             await here.site.recovery.declare_dead(serial, "burnt", OLGA)
         others = [each for each in here.gateways if each != serial]

@@ -8,36 +8,23 @@ import pytest
 
 from edge_core.contracts.api import Priority
 from edge_core.contracts.errors import ConflictError, RefusedError
-from edge_core.contracts.gateway import UpdateState
 from edge_core.contracts.rollout import ChangeWindow, Hold, RolloutState
 from edge_core.contracts.signing import ApproveRequest
 from edge_site_proxy.rollout.orders import Sender
 from edge_site_proxy.rollout.records import etag_of
 from tests.unit.site_proxy.plant.clocks import HandClock
 from tests.unit.site_proxy.plant.gateway import Behaviour
-from tests.unit.site_proxy.plant.plant import POLICY, V1, V2, V3, Plant, plant
+from tests.unit.site_proxy.plant.plant import POLICY, V1, V2, V3, plant
 
 pytestmark = pytest.mark.anyio
 ON_TIME = [ChangeWindow(days=[1, 2, 3, 4, 5], start="06:00", end="14:00")]
 
 
-async def canary_flies(here: Plant) -> str:
-    """Bring V2 as far as its canary's trial, and say who that is."""
-    await here.bring(V1)
-    await here.arrive(V2)
-    await here.approve(V2)
-    for _ in range(60):
-        await here.beat()
-        for serial, gateway in here.gateways.items():
-            if gateway.state is UpdateState.TRIAL:
-                return serial
-    raise AssertionError("nobody began a trial")
-
-
 async def test_killed_in_its_trial(tmp_path: Path) -> None:
     """A gateway killed in its trial comes back by itself, and the rollout goes on."""
     async with plant(tmp_path) as here:
-        serial = await canary_flies(here)
+        await here.bring(V1)
+        serial = await here.until_trial(V2)
         here.gateways[serial].kill()
         await here.until(V2, RolloutState.COMPLETED)
         assert here.gateways[serial].committed == V2.digest
@@ -47,7 +34,8 @@ async def test_killed_in_its_trial(tmp_path: Path) -> None:
 async def test_silent_in_its_trial(tmp_path: Path) -> None:
     """One that falls silent in its trial keeps its line locked until it speaks again."""
     async with plant(tmp_path) as here:
-        serial = await canary_flies(here)
+        await here.bring(V1)
+        serial = await here.until_trial(V2)
         await here.gateways[serial].beat(here.site)
         others = [each for each in here.gateways if each != serial]
         here.clock.turn(10_000)
@@ -129,7 +117,8 @@ async def test_a_week_away(tmp_path: Path) -> None:
 async def test_back_after_a_rollback(tmp_path: Path) -> None:
     """Away while its release was taken back: the first thing it hears is to leave it."""
     async with plant(tmp_path) as here:
-        serial = await canary_flies(here)
+        await here.bring(V1)
+        serial = await here.until_trial(V2)
         gone = here.gateways.pop(serial)
         rollout = here.rollout(V2)
         here.clock.turn(100)
@@ -182,7 +171,8 @@ async def test_outside_the_change_window(tmp_path: Path) -> None:
 async def test_revoked_in_flight(tmp_path: Path) -> None:
     """An approval taken back: no new permits, the trial that runs goes on to its own end."""
     async with plant(tmp_path) as here:
-        serial = await canary_flies(here)
+        await here.bring(V1)
+        serial = await here.until_trial(V2)
         rollout = here.rollout(V2)
         await here.site.desk.revoke(rollout.id, "wrong ticket", Sender("ana", etag_of(rollout)))
         for _ in range(20):

@@ -48,6 +48,11 @@ class Paging(RuleBasedStateMachine):
                 found.append((page, self.said.get(first.id)))
         return found
 
+    def spoken_for_by(self, page: Page) -> list[Page]:
+        """The others of its summary."""
+        number = page.alarm.id
+        return [other for other, said in self.open() if said is not None and said.under == number]
+
     def due(self) -> list[Order]:
         """What there is to tell."""
         return orders("r", self.open(), self.speaks, self.now)
@@ -101,7 +106,10 @@ class Paging(RuleBasedStateMachine):
 
     @invariant()
     def nothing_lost(self) -> None:
-        """A page that stands was told, or is due now; once all was told nothing is due."""
+        """A page that stands was told, or is due now; once all was told nothing is due.
+
+        A page that speaks for others in a summary is done with once they are over, too.
+        """
         due = {said.alarm for order in self.due() for said in order.said}
         for page, said in self.open():
             if page.stands:
@@ -114,7 +122,8 @@ class Paging(RuleBasedStateMachine):
                 self.said |= {said.alarm: said for said in order.said}
         assert self.due() == []
         for page, said in self.open():
-            assert not page.over or done(page, said, self.speaks)
+            over = page.over and all(each.over for each in self.spoken_for_by(page))
+            assert not over or done(page, said, self.speaks)
         self.said = before
 
 

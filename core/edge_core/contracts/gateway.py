@@ -6,7 +6,7 @@ A download needs bytes to be asked for, where the assignment says that they are 
 """
 
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Final
 
 from msgspec import Meta, Struct
 
@@ -15,7 +15,8 @@ from edge_core.contracts.plant import ClockQuality, Instant, Serial
 
 Count = Annotated[int, Meta(ge=0)]
 Share = Annotated[float, Meta(ge=0, le=1)]
-Reason = Annotated[str, Meta(max_length=500)]
+REASON_CHARS: Final = 500
+Reason = Annotated[str, Meta(max_length=REASON_CHARS)]
 
 STATUS_BYTES_MAX = 64 * 1024
 HEALTH_MAX = 64  # health windows in one heartbeat; who has more comes back sooner

@@ -93,7 +93,7 @@ def _coverage(case: Case) -> Measurement:
         limit=case.limits.coverage_min,
         unit="1",
         n=len(case.subjects),
-        explanation="" if enough else words[:500],
+        explanation="" if enough else words,
     )
 
 
@@ -178,7 +178,7 @@ def _recipes(case: Case, running: Tally) -> Measurement:
         limit=float(len(limits.regimes)),
         unit="{recipe}",
         n=running.windows,
-        explanation=f"{limits.regime_windows_min} windows of each recipe; short of {words}"[:500]
+        explanation=f"{limits.regime_windows_min} windows of each recipe; short of {words}"
         if short
         else "",
     )

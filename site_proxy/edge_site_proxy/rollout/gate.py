@@ -8,7 +8,10 @@ Alpha for FAIL is split over the tests (any may fail); alpha for PASS is not (al
 import math
 from dataclasses import dataclass
 
+from msgspec.structs import replace
+
 from edge_core.contracts.gates import GateReport, Measurement, Verdict
+from edge_core.contracts.gateway import REASON_CHARS
 from edge_site_proxy.rollout.case import Case, Control, Subject
 from edge_site_proxy.rollout.compare import cells, confirmation, worst
 from edge_site_proxy.rollout.evidence import History, Tally, pooled
@@ -26,7 +29,7 @@ def judge(case: Case) -> GateReport:
     running = pooled(subject.running for subject in case.subjects.values())
     both = pooled([running, *(subject.shadow for subject in case.subjects.values())])
     rows = [_vetoes(case), *seen_enough(case, running), *_tested(case, running, both)]
-    rows += worst(case)
+    rows = [_short(row) for row in [*rows, *worst(case)]]
     failed = [row.gate for row in rows if row.verdict is Verdict.FAIL]
     waiting = [row for row in rows if row.verdict is Verdict.INCONCLUSIVE]
     verdict = Verdict.PASS
@@ -81,13 +84,20 @@ def _vetoes(case: Case) -> Measurement:
         limit=0.0,
         unit="{gateway}",
         n=len(case.subjects),
-        explanation="; ".join(f"{serial}: {veto}" for serial, veto in vetoed)[:500],
+        explanation="; ".join(f"{serial}: {veto}" for serial, veto in vetoed),
     )
 
 
 def _broken(subject: Subject) -> str:
     count = subject.running.broken + subject.shadow.broken
     return f"output: {count} times no numbers, or of another shape" if count else ""
+
+
+def _short(row: Measurement) -> Measurement:
+    """*row* with no longer an explanation than fits; thousands of gateways have many names."""
+    if len(row.explanation) <= REASON_CHARS:
+        return row
+    return replace(row, explanation=f"{row.explanation[: REASON_CHARS - 1]}…")
 
 
 @dataclass(frozen=True, slots=True)

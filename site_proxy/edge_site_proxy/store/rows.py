@@ -33,9 +33,13 @@ def put(db: Database, kind: str, key: str, doc: object) -> Fields:
     """Write one row; answers the fields that differ from what was there.
 
     Raises:
-        ValueError: a field that was there is missing, which an event could not say.
+        ValueError: a field that was there is missing, which an event could not say, or *doc*
+            breaks the bounds of its own type.
     """
     text = msgspec.json.encode(doc).decode()
+    if isinstance(doc, msgspec.Struct):
+        # Nothing checks a struct that we make; unread now, it would stop the next start instead.
+        msgspec.json.decode(text, type=type(doc))
     new = msgspec.json.decode(text, type=Fields)
     row = db.execute("SELECT doc FROM state WHERE kind = ? AND key = ?", [kind, key]).fetchone()
     old = {} if row is None else msgspec.json.decode(row[0], type=Fields)

@@ -174,3 +174,17 @@ def test_worst_gateway() -> None:
     }
     subjects["bad"] = replace(GOOD, running=ran(40, 20), history=past(2000, 2))
     assert "worst_gateway" in judge(Case("c", LIMITS, subjects)).by
+
+
+def test_a_plant_of_many_kinds() -> None:
+    """However many gateways and kinds a report has to name, it is kept and read again."""
+    control = [Control(past(2000, 2), ran(500))]
+    subjects = {
+        f"g{number:04}": replace(GOOD, running=ran(40), kind=f"zone {number}, class {number}")
+        for number in range(1000)
+    }
+    report = judge(Case("c", LIMITS, subjects, controls=control))
+    (row,) = (each for each in report.measurements if each.gate == "history")
+    assert "g0000" in row.explanation
+    assert row.explanation.endswith("…")
+    assert msgspec.json.decode(msgspec.json.encode(report), type=GateReport) == report

@@ -4,7 +4,9 @@ import asyncio
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Annotated
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -115,7 +117,19 @@ def test_carried(path: Path, steps: list[Step], expected: list[dict[str, object]
     assert seen == expected
 
 
+class Named(msgspec.Struct):
+    """A row whose type bounds it."""
+
+    name: Annotated[str, msgspec.Meta(max_length=3)]
+
+
+def endless(tx: Tx) -> None:
+    """A row that its own type would not read again."""
+    tx.put("pumps", "p2", Named("pump"), by=MADE)
+
+
 REFUSED = {
+    "a row that breaks the bounds of its type": ([MADE], endless, "length <= 3"),
     "a row by an event of another transaction": ([MOVED], made, "row pumps/p1: expected the new"),
     "a row by an event before one that carried it": ([MADE, MOVED], backwards, "newest event"),
     "a row that loses a field": ([MADE], poorer, "pumps/p1.*'on'"),

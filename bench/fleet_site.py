@@ -80,12 +80,19 @@ kind = "folder"
 directory = "telemetry-out"
 
 [rollout.policy]
+pin = "none"
 shadow_pairs_min = 60
 safety_lag_s = 0.0
 stage_deadline_s = 86400.0
 permit_valid_s = 600.0
-gate = {{ windows_min = 1, inferences_min = 1, soak_min_s = 0.0 }}
 windows = [{{ days = [1, 2, 3, 4, 5, 6, 7], start = "00:00", end = "00:00" }}]
+
+[rollout.policy.gate]
+windows_min = 1
+inferences_min = 1
+shifts_min = 0
+soak_min_s = 0.0
+soak_max_s = 0.001
 
 [[rollout.policy.cohorts]]
 name = "canary"
@@ -242,6 +249,7 @@ async def seed(site: Site, boxes: dict[str, Box], leaves: int) -> None:
             break
         await _say(site, members, lambda box: box.commit(NEW), "trial", EVIDENCE)
         await site.reconcile()
+        await _waive(site, second)
     await fill(site, leaves)
     await site.notary.sign()
 
@@ -264,6 +272,16 @@ async def _approved(site: Site, number: int) -> str:
     await site.desk.approve(rollout.id, order, Sender("ana", etag_of(rollout)))
     await site.reconcile()
     return rollout.id
+
+
+async def _waive(site: Site, name: str) -> None:
+    """Go on without days of evidence: the longest soak is none, and two people waive the gate."""
+    for who in ("ana", "bob"):
+        rollout = site.world.rollouts[name]
+        if rollout.header.holds:
+            sender = Sender(who, etag_of(rollout))
+            await site.desk.resume(name, "no evidence is made for a benchmark", sender)
+    await site.reconcile()
 
 
 def _rollout(site: Site, digest: str) -> Rollout:

@@ -15,6 +15,7 @@ from edge_site_proxy.rollout import orders, outlook, permit_outlook, revocation,
 from edge_site_proxy.rollout.epochs import next_epoch, raise_epoch
 from edge_site_proxy.rollout.errors import NoSuchRolloutError, OrderRefusedError
 from edge_site_proxy.rollout.holds import BY_GATE
+from edge_site_proxy.rollout.members import standings
 from edge_site_proxy.rollout.orders import Sender
 from edge_site_proxy.rollout.planner import current_rollout, rollout_id
 from edge_site_proxy.rollout.reconciler import SITE, Reconciler
@@ -206,7 +207,8 @@ class Desk:
         world = self._world
         async with world.lock:
             rollout = self.rollout(name)
-            facts = outlook.facts(world, rollout, outlook.gates(world, rollout))
+            judged = outlook.gates(world, rollout)
+            facts = outlook.facts(world, rollout, standings(world, rollout), judged)
             step = orders.switch(rollout, facts, reason, sender, world.clocks.now())
             await self._reconciler.carry_out(sender.who, [step])
             return step.rollout

@@ -11,7 +11,7 @@ from edge_site_proxy.rollout.budget import PullAsk, metered, obtainable, size, t
 from edge_site_proxy.rollout.case import Case, Control, Subject
 from edge_site_proxy.rollout.deadlines import overdue_s
 from edge_site_proxy.rollout.evidence import EMPTY, History, Tally, history_of, pooled
-from edge_site_proxy.rollout.facts import ABSENT, FAILED, GONE, STUCK, Facts, Standing
+from edge_site_proxy.rollout.facts import ABSENT, FAILED, STUCK, Facts, Standing
 from edge_site_proxy.rollout.gate import judge
 from edge_site_proxy.rollout.overrides import turned_down
 from edge_site_proxy.rollout.planner import current_rollout, prospect, waits_for
@@ -34,17 +34,18 @@ LOCAL_VETOES = frozenset(
 )
 
 
-def facts(world: World, rollout: Rollout, judged: Mapping[int, GateReport]) -> Facts:
-    """What the machine decides on, for one rollout; *judged* is what `gates` said of it."""
+def facts(
+    world: World,
+    rollout: Rollout,
+    members: Mapping[str, Standing],
+    judged: Mapping[int, GateReport],
+) -> Facts:
+    """What the machine decides on: its *members* as they stand, and what `gates` said of it."""
     pending = rollout.state in PENDING
     blocked_by = waits_for(world, rollout) if pending else None
     plan = prospect(world, rollout) if pending and blocked_by is None else None
     return Facts(
-        members={
-            serial: standing(world, rollout, serial) if serial in world.plant.places else GONE
-            for part in (rollout.plan.cohorts if rollout.open else [])
-            for serial in part.members
-        },
+        members=members,
         gates=judged,
         phase_s=world.phase_s(rollout),
         clock_trusted=world.clocks.quality().synchronised,

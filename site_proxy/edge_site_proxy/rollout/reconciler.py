@@ -18,6 +18,7 @@ from edge_site_proxy.audit.events import Event
 from edge_site_proxy.rollout import machine, outlook, tables
 from edge_site_proxy.rollout.glance import Glance
 from edge_site_proxy.rollout.mandate import RENEWABLE
+from edge_site_proxy.rollout.members import look_at, renewed
 from edge_site_proxy.rollout.permits import settled
 from edge_site_proxy.rollout.pulls import Pulls
 from edge_site_proxy.rollout.records import MOVING, Grant, Step
@@ -143,12 +144,14 @@ class Reconciler:
         judged = {}
         if seen.state in MOVING:
             judged = await asyncio.to_thread(outlook.gates, world, seen)
+        members = await look_at(world, seen)
         async with world.lock:
             if world.rollouts[name] is not seen:
                 return True  # somebody ordered something meanwhile: look again
             if judged:
                 world.gates[name] = judged
-            step = machine.step(seen, outlook.facts(world, seen, judged), world.clocks.now())
+            facts = outlook.facts(world, seen, renewed(world, seen, members), judged)
+            step = machine.step(seen, facts, world.clocks.now())
             if step is None:
                 return False
             await self.carry_out(SITE, [step])

@@ -21,6 +21,7 @@ from edge_site_proxy.rollout import outlook
 from edge_site_proxy.rollout.eta import Outlook, estimate
 from edge_site_proxy.rollout.facts import green_waiting
 from edge_site_proxy.rollout.mandate import RENEWABLE, Mandate, acknowledged, mandate, needs_pin
+from edge_site_proxy.rollout.members import standings
 from edge_site_proxy.rollout.orders import lines_of, touches_safety
 from edge_site_proxy.rollout.planner import waits_for
 from edge_site_proxy.rollout.records import MOVING, PENDING, Rollout, etag_of
@@ -179,9 +180,9 @@ def _why(world: World, rollout: Rollout) -> str:
         if report is not None and report.needs:
             return f"soaking, needs {report.needs}"
     if rollout.state is RolloutState.STAGING and blue_green(rollout.plan) and not header.switched:
-        waiting = green_waiting(
-            rollout, outlook.facts(world, rollout, world.gates.get(rollout.id, {}))
-        )
+        judged = world.gates.get(rollout.id, {})
+        facts = outlook.facts(world, rollout, standings(world, rollout), judged)
+        waiting = green_waiting(rollout, facts)
         words = (
             f"waits for {len(waiting)} gateways" if waiting else "all is ready: order the switch"
         )

@@ -109,6 +109,9 @@ AIMS: dict[str, Aim] = {
     f"{ROLLOUT}/revocation.py": Aim(("site_proxy/rollout/test_signatures.py",)),
     f"{ROLLOUT}/policies.py": Aim(("site_proxy/rollout/test_policies.py",)),
     f"{SITE}/signing/lock.py": Aim(("site_proxy/signing/test_lock.py",)),
+    f"{ROLLOUT}/glance.py": Aim(("site_proxy/rollout/test_glance.py",)),
+    f"{SITE}/fleet/pace.py": Aim(("site_proxy/fleet/test_pace.py",)),
+    f"{SITE}/api/gateway/room.py": Aim(("site_proxy/gateway_api/test_room.py",)),
     f"{SITE}/audit/tree.py": Aim(("site_proxy/audit/test_tree.py",)),
     f"{SITE}/audit/verify.py": Aim(
         ("site_proxy/audit/test_verify.py", "site_proxy/audit/test_verify_audit.py")

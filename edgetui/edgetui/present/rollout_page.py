@@ -203,6 +203,14 @@ def way_back(view: RolloutView) -> str:
     return f"{view.rollback_to.version}  {short(view.rollback_to.digest)}"
 
 
+def least(view: RolloutView) -> str:
+    """How long it takes at least, as it is signed."""
+    if view.takes_min is None:
+        return ""
+    hours, minutes = divmod(view.takes_min, 60)
+    return f", at least {hours} h {minutes} min" if hours else f", at least {minutes} min"
+
+
 def takes(view: RolloutView, cells: int) -> list[Line]:
     """When it ends at best, and what sets that."""
     eta = view.eta

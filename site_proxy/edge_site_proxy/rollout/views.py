@@ -19,7 +19,7 @@ from edge_core.contracts.rollout import (
 )
 from edge_site_proxy.fleet.sightings import IN_FLIGHT
 from edge_site_proxy.rollout import outlook
-from edge_site_proxy.rollout.eta import Outlook, estimate
+from edge_site_proxy.rollout.eta import Outlook, estimate, takes_min
 from edge_site_proxy.rollout.facts import Standing, green_waiting
 from edge_site_proxy.rollout.mandate import RENEWABLE, Mandate, acknowledged, mandate, needs_pin
 from edge_site_proxy.rollout.orders import lines_of, touches_safety
@@ -87,6 +87,7 @@ def view(world: World, rollout: Rollout) -> RolloutView:
         and not acknowledged(rollout, now),
         revocations=header.revocations,
         last_order=header.last_order,
+        takes_min=_takes_min(world, plan, standings),
     )
 
 
@@ -119,6 +120,12 @@ def _eta(world: World, rollout: Rollout, standings: Mapping[str, Standing]) -> E
             staging_s=outlook.staging_s(world, rollout),
         ),
     )
+
+
+def _takes_min(world: World, plan: Plan, members: Mapping[str, Standing]) -> int | None:
+    if not plan.cohorts or not members.keys() <= world.plant.places.keys():
+        return None
+    return takes_min(plan, world.plant.places, world.settings.health_window_s)
 
 
 def _dues(stands: Mandate, now: datetime) -> list[Due]:

@@ -18,6 +18,7 @@ from edge_core.contracts.rollout import (
 from edgetui.present.lines import texts
 from edgetui.present.ops_page import needs_you
 from edgetui.present.rollout_page import by_need, rollout_page
+from edgetui.signing import approval_facts
 from tests.simulators.site import Site
 from tests.simulators.site_data import AT
 
@@ -130,3 +131,16 @@ def test_a_rollout_shows_every_signature() -> None:
         "took it back, committed gateways go back  wrong ticket",
     ):
         assert words in text
+
+
+LEAST = {"minutes": (59, ", at least 59 min, "), "hours": (370, ", at least 6 h 10 min, ")}
+
+
+@pytest.mark.parametrize(("minutes", "words"), LEAST.values(), ids=LEAST.keys())
+def test_signers_see_how_long_it_takes(minutes: int, words: str) -> None:
+    """What is signed stands on the screen, in a line that was there before."""
+    before = view(S.AWAITING_APPROVAL)
+    shown = msgspec.structs.replace(before, takes_min=minutes)
+    lines = texts(approval_facts(shown, 120))
+    assert words in lines[1]
+    assert len(lines) == len(texts(approval_facts(before, 120)))

@@ -84,6 +84,7 @@ AIMS: dict[str, Aim] = {
             "site_proxy/rollout/test_late.py",
         )
     ),
+    f"{ROLLOUT}/baselines.py": Aim(("site_proxy/rollout/test_baselines.py",)),
     f"{ROLLOUT}/marks.py": Aim(("site_proxy/rollout/test_marks.py",)),
     f"{ROLLOUT}/deadlines.py": Aim(("site_proxy/rollout/test_late.py",)),
     f"{SITE}/fleet/places.py": Aim(

@@ -74,9 +74,30 @@ AIMS: dict[str, Aim] = {
     f"{GATEWAY}/update/back.py": Aim(UPDATE),
     f"{GATEWAY}/update/moves.py": Aim(UPDATE),
     f"{GATEWAY}/update/record.py": Aim(UPDATE),
-    f"{ROLLOUT}/machine.py": Aim(("site_proxy/rollout/test_machine.py",)),
+    f"{ROLLOUT}/machine.py": Aim(
+        ("site_proxy/rollout/test_machine.py", "site_proxy/rollout/test_late.py")
+    ),
     f"{ROLLOUT}/holds.py": Aim(
-        ("site_proxy/rollout/test_machine.py", "site_proxy/rollout/test_approval_hold.py")
+        (
+            "site_proxy/rollout/test_machine.py",
+            "site_proxy/rollout/test_approval_hold.py",
+            "site_proxy/rollout/test_late.py",
+        )
+    ),
+    f"{ROLLOUT}/baselines.py": Aim(("site_proxy/rollout/test_baselines.py",)),
+    f"{ROLLOUT}/marks.py": Aim(("site_proxy/rollout/test_marks.py",)),
+    f"{ROLLOUT}/deadlines.py": Aim(("site_proxy/rollout/test_late.py",)),
+    f"{SITE}/fleet/places.py": Aim(
+        (
+            "site_proxy/fleet/test_places.py::test_who_stands_now",
+            "site_proxy/fleet/test_places.py::test_what_is_said_of_them",
+        )
+    ),
+    f"{SITE}/fleet/times.py": Aim(
+        (
+            "site_proxy/fleet/test_times.py::test_in_site_time",
+            "site_proxy/fleet/test_times.py::test_offset",
+        )
     ),
     f"{ROLLOUT}/gate.py": Aim(GATE),
     f"{ROLLOUT}/goals.py": Aim(GATE),
@@ -87,7 +108,11 @@ AIMS: dict[str, Aim] = {
     f"{ROLLOUT}/overrides.py": Aim(("site_proxy/rollout/test_overrides.py",)),
     f"{ROLLOUT}/shifts.py": Aim(("site_proxy/rollout/test_shifts.py",)),
     f"{ROLLOUT}/permits.py": Aim(
-        ("site_proxy/rollout/test_permits.py", "site_proxy/rollout/test_permit_limits.py")
+        (
+            "site_proxy/rollout/test_permits.py",
+            "site_proxy/rollout/test_permit_limits.py",
+            "site_proxy/rollout/test_late.py",
+        )
     ),
     f"{ROLLOUT}/cohorts.py": Aim(
         ("site_proxy/rollout/test_cohorts.py", "site_proxy/rollout/test_cohort_plan.py")
@@ -109,6 +134,9 @@ AIMS: dict[str, Aim] = {
     f"{ROLLOUT}/revocation.py": Aim(("site_proxy/rollout/test_signatures.py",)),
     f"{ROLLOUT}/policies.py": Aim(("site_proxy/rollout/test_policies.py",)),
     f"{SITE}/signing/lock.py": Aim(("site_proxy/signing/test_lock.py",)),
+    f"{ROLLOUT}/glance.py": Aim(("site_proxy/rollout/test_glance.py",)),
+    f"{SITE}/fleet/pace.py": Aim(("site_proxy/fleet/test_pace.py",)),
+    f"{SITE}/api/gateway/room.py": Aim(("site_proxy/gateway_api/test_room.py",)),
     f"{SITE}/audit/tree.py": Aim(("site_proxy/audit/test_tree.py",)),
     f"{SITE}/audit/verify.py": Aim(
         ("site_proxy/audit/test_verify.py", "site_proxy/audit/test_verify_audit.py")

@@ -24,6 +24,7 @@ from edgetui.present.rollout_page import (
     change,
     change_words,
     ladder,
+    least,
     signing_facts,
     state_tone,
     state_words,
@@ -153,10 +154,10 @@ def _type_so_far(view: RolloutView) -> str:
 
 def approval_facts(view: RolloutView, cells: int) -> list[Line]:
     """What somebody signs: the plan's digest, what changes, the gates now, the way back."""
-    moving = sum(len(cohort.members) for cohort in view.cohorts)
+    moving = f"{sum(len(cohort.members) for cohort in view.cohorts)} gateways{least(view)}"
     return [
         *whole("plan      ", view.plan_digest, cells),
-        say(f"changes   {change(view)}, {moving} gateways, {', '.join(view.lines)}", cells),
+        say(f"changes   {change(view)}, {moving}, {', '.join(view.lines)}", cells),
         *whole("release   ", view.release.digest, cells),
         say(f"cohorts   {ladder(view)}", cells),
         join((("state     ", Tone.PLAIN), (state_words(view), state_tone(view))), cells),

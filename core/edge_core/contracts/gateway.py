@@ -3,6 +3,11 @@
 `status` goes up every 30 s (sooner while something is under way). Its answer carries the ETag of
 the desired state; the desired state is fetched only when that changed. Activation needs a permit.
 A download needs bytes to be asked for, where the assignment says that they are metered.
+
+Within one minor version either side may be newer and say more. A field that is not known is
+ignored, so a new field has a default and says nothing that an older peer must not miss. What must
+not be missed comes with a new minor version: a value of an enumeration, a bound, and what a trial
+asks for, of which a gateway refuses what it does not know rather than commit on less.
 """
 
 from enum import StrEnum
@@ -59,7 +64,7 @@ class Outcome(StrEnum):
     TOO_LATE = "too_late"
 
 
-class References(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class References(Struct, frozen=True, kw_only=True):
     """The four references of the gateway's store; each is the digest of a release's index."""
 
     golden: Digest | None = None
@@ -68,7 +73,7 @@ class References(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     candidate: Digest | None = None
 
 
-class UpdateReport(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class UpdateReport(Struct, frozen=True, kw_only=True):
     """One attempt as the gateway sees it; merged by (boot, sequence), never regressing."""
 
     digest: Digest
@@ -80,7 +85,7 @@ class UpdateReport(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     since_s: Annotated[float, Meta(ge=0)] = 0.0
 
 
-class HealthWindow(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class HealthWindow(Struct, frozen=True, kw_only=True):
     """What one model did on one gateway in one health window: counts and extremes, no samples.
 
     `number` counts up per gateway and boot epoch and is never reused, so a repeat is recognised.
@@ -117,7 +122,7 @@ class HealthWindow(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     broken: Count = 0
 
 
-class DriftNotice(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class DriftNotice(Struct, frozen=True, kw_only=True):
     """One grouped drift record; it routes windows to review and never pages."""
 
     digest: Digest
@@ -128,7 +133,7 @@ class DriftNotice(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     height: float = 0.0
 
 
-class WindowCounts(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class WindowCounts(Struct, frozen=True, kw_only=True):
     """Window numbers since the gateway's first start: cut is every number ever given out."""
 
     cut: Count = 0
@@ -138,7 +143,7 @@ class WindowCounts(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     doubled: Count = 0
 
 
-class StatusReport(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class StatusReport(Struct, frozen=True, kw_only=True):
     """The heartbeat. The serial is checked against the certificate, never trusted alone.
 
     `config` is the digest of the configuration that the gateway works with. `inputs` are its tags,
@@ -169,14 +174,14 @@ class StatusReport(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     at: Instant | None = None  # by the gateway's own clock, right or wrong
 
 
-class Checkpoint(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Checkpoint(Struct, frozen=True, kw_only=True):
     """The last audit checkpoint (C2SP tlog-checkpoint), kept by every gateway as a witness."""
 
     size: Count
     note: Annotated[str, Meta(max_length=2000)]
 
 
-class StatusReply(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class StatusReply(Struct, frozen=True, kw_only=True):
     """The answer to a heartbeat: health windows taken, what to fetch, when to come back.
 
     `tell_inputs`: the site does not know the inputs of the configuration that was reported.
@@ -199,7 +204,7 @@ class TrialPolicy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     tries: Annotated[int, Meta(ge=1, le=10)] = 3
 
 
-class Assignment(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Assignment(Struct, frozen=True, kw_only=True):
     """Run this release; `activate` says whether a permit may be asked for yet.
 
     `former_beside`: once it is committed, what ran before goes on beside it and decides nothing,
@@ -216,7 +221,7 @@ class Assignment(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     metered: bool = False  # its bytes have to be asked for
 
 
-class RollbackOrder(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class RollbackOrder(Struct, frozen=True, kw_only=True):
     """Leave this digest, whatever else is under way; needs no bytes. Outranks every assignment."""
 
     from_digest: Digest
@@ -224,7 +229,7 @@ class RollbackOrder(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     reason: Reason
 
 
-class Desired(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Desired(Struct, frozen=True, kw_only=True):
     """What the site wants of one gateway. A lower generation than one seen is refused."""
 
     serial: Serial
@@ -239,7 +244,7 @@ class Desired(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     review_budget: Count = 20
 
 
-class PermitRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class PermitRequest(Struct, frozen=True, kw_only=True):
     """May I activate? The gateway notes its own monotonic time before it sends this."""
 
     digest: Digest
@@ -247,7 +252,7 @@ class PermitRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     boot_epoch: Count
 
 
-class PermitReply(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class PermitReply(Struct, frozen=True, kw_only=True):
     """Yes for `valid_s` seconds from the request, or no with the reason and when to ask."""
 
     granted: bool
@@ -258,7 +263,7 @@ class PermitReply(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     checkpoint: Checkpoint | None = None
 
 
-class PullRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class PullRequest(Struct, frozen=True, kw_only=True):
     """May I download? `bytes_missing` of what is fetched now; asked again when those are used."""
 
     digest: Digest
@@ -266,7 +271,7 @@ class PullRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     bytes_missing: Annotated[int, Meta(ge=1)]
 
 
-class PullReply(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class PullReply(Struct, frozen=True, kw_only=True):
     """Yes for so many bytes, no faster than the rate (0 is no bound), or no and when to ask."""
 
     granted: bool

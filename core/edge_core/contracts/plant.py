@@ -85,7 +85,7 @@ class Inventory(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     hardware: Annotated[list[Place], Meta(max_length=100)] = []  # classes; none listed: any name
 
 
-class ClockQuality(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class ClockQuality(Struct, frozen=True, kw_only=True):
     """What the kernel says of its own clock (adjtimex)."""
 
     synchronised: bool

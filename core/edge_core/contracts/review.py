@@ -1,4 +1,7 @@
-"""The review queue: strange windows in, one label a window out, with what it takes to trust it."""
+"""The review queue: strange windows in, one label a window out, with what it takes to trust it.
+
+A gateway may be newer than its site: what it says of a window beyond what is known is ignored.
+"""
 
 from enum import StrEnum
 from typing import Annotated
@@ -25,7 +28,7 @@ class Routing(StrEnum):
     OVERRIDE = "override"
 
 
-class Channel(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Channel(Struct, frozen=True, kw_only=True):
     """One tag of a window; a value that was bad or missing is null."""
 
     role: Label
@@ -33,7 +36,7 @@ class Channel(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     values: Annotated[list[float | None], Meta(max_length=4096)]
 
 
-class SuspectWindow(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class SuspectWindow(Struct, frozen=True, kw_only=True):
     """A window as the gateway sends it. `id` is serial:epoch:number, so a repeat is recognised.
 
     `inclusion_probability` is how likely this window was to be picked: without it accuracy

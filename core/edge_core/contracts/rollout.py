@@ -318,6 +318,9 @@ class RolloutView(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
         pin_needed: whether signing needs a PIN.
         acknowledgement_needed: whether the shift has to acknowledge it now.
         last_order: who ordered what last, and why.
+        takes_min: whole minutes of permits, trials, soak and lag that the plan has at least,
+            however far it is; downloads and waits for a change window are in `eta` alone. None
+            once a member has left the inventory.
     """
 
     id: RolloutId
@@ -354,3 +357,4 @@ class RolloutView(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     acknowledgement_needed: bool = False
     revocations: list[Revocation] = []
     last_order: Reason = ""
+    takes_min: Count | None = None

@@ -5,9 +5,10 @@ from collections.abc import Sequence
 from edge_core.contracts.api import AlarmState, Overview
 from edge_core.contracts.audit import AuditEvent
 from edge_core.contracts.review import ReviewItem
-from edge_core.contracts.rollout import TERMINAL, RolloutState
+from edge_core.contracts.rollout import RolloutState
 from edgetui.present.alarms_page import by_urgency, causes, first_outs, more_words
 from edgetui.present.lines import TONE_OF, Line, Target, Tone, folded, say
+from edgetui.present.rollout_page import held, to_sign
 from edgetui.present.tables import Column, table
 from edgetui.present.words import PRIORITY_MARKS, fit, inert, instant
 
@@ -45,7 +46,7 @@ QUEUE_COLUMNS: Sequence[Column[ReviewItem]] = (
 
 
 def needs_you(view: Overview, cells: int) -> list[Line]:
-    """What waits for a person: approvals, held rollouts, unseen alarms, windows to label."""
+    """What waits for a person: signatures, held rollouts, unseen alarms, windows to label."""
     wanted = [
         (
             f"APPROVE  {r.release.model} {r.release.version}  ({r.id})",
@@ -62,7 +63,13 @@ def needs_you(view: Overview, cells: int) -> list[Line]:
             Target("rollout", r.id),
         )
         for r in view.rollouts
-        if r.holds and r.state not in TERMINAL
+        if held(r)
+    ]
+    wanted += [
+        (f"SIGN     {words}", Tone.P2, Target("rollout", r.id))
+        for r in view.rollouts
+        if r.state is not RolloutState.AWAITING_APPROVAL
+        for words in to_sign(r)
     ]
     unseen = [a for a in by_urgency(view.alarms) if a.state is AlarmState.UNACK]
     firsts = causes(unseen)

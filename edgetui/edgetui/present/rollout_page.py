@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from edge_core.contracts.gates import GateCheck, GateChecks, GateReport, Measurement, Verdict
 from edge_core.contracts.gateway import UpdateState
-from edge_core.contracts.rollout import TERMINAL, Approval, Member, RolloutState, RolloutView
+from edge_core.contracts.rollout import TERMINAL, Approval, Due, Member, RolloutState, RolloutView
 from edgetui.present.bars import bar
 from edgetui.present.lines import BLANK, Line, Target, Tone, folded, join, say, whole
 from edgetui.present.tables import Column, table
@@ -44,7 +44,7 @@ def state_tone(view: RolloutView) -> Tone:
     """A rollout that is held, or went wrong, is not normal."""
     if view.state in {RolloutState.ROLLBACK_INCOMPLETE, RolloutState.REJECTED}:
         return Tone.P1
-    return Tone.P2 if view.holds and view.state not in TERMINAL else Tone.PLAIN
+    return Tone.P2 if held(view) else Tone.PLAIN
 
 
 VERDICT_TONES = {
@@ -65,8 +65,31 @@ ROLLOUT_COLUMNS: Sequence[Column[RolloutView]] = (
 
 def by_need(view: RolloutView) -> tuple[int, float]:
     """What waits for a person first, then what is under way, then what has ended; newest first."""
-    waits = view.state is RolloutState.AWAITING_APPROVAL or bool(view.holds)
-    return (2 if view.state in TERMINAL else 0 if waits else 1, -view.changed.timestamp())
+    waits = view.state is RolloutState.AWAITING_APPROVAL or held(view) or bool(to_sign(view))
+    return (0 if waits else 2 if view.state in TERMINAL else 1, -view.changed.timestamp())
+
+
+def held(view: RolloutView) -> bool:
+    """Whether a hold waits for somebody; one that has reached everybody can still have lapsed."""
+    ended = view.state in TERMINAL and view.state is not RolloutState.COMPLETED
+    return bool(view.holds) and not ended
+
+
+def to_sign(view: RolloutView) -> list[str]:
+    """What somebody has to sign about a rollout that is under way, one line each."""
+    if view.state in TERMINAL and not view.dues:
+        return []
+    name = f"{view.release.model} {view.release.version}"
+    due = f"; {view.dues[0].what}: {left(view.dues[0])}" if view.dues else ""
+    lines = [f"{name}: {'; '.join(view.signers_needed)}{due}"] if view.signers_needed else []
+    if view.acknowledgement_needed:
+        lines.append(f"{name}: the shift acknowledges it before a safety zone moves")
+    return lines
+
+
+def left(due: Due) -> str:
+    """How long there is to do it."""
+    return f"in {age(due.left_s).removesuffix(OLD)}" if due.left_s > 0 else "overdue"
 
 
 def change(view: RolloutView) -> str:
@@ -180,6 +203,14 @@ def way_back(view: RolloutView) -> str:
     return f"{view.rollback_to.version}  {short(view.rollback_to.digest)}"
 
 
+def least(view: RolloutView) -> str:
+    """How long it takes at least, as it is signed."""
+    if view.takes_min is None:
+        return ""
+    hours, minutes = divmod(view.takes_min, 60)
+    return f", at least {hours} h {minutes} min" if hours else f", at least {minutes} min"
+
+
 def takes(view: RolloutView, cells: int) -> list[Line]:
     """When it ends at best, and what sets that."""
     eta = view.eta
@@ -212,9 +243,8 @@ def signing_facts(view: RolloutView, cells: int) -> list[Line]:
         view.signers_needed
     )
     for due in view.dues:
-        left = f"in {age(due.left_s).removesuffix(OLD)}" if due.left_s > 0 else "overdue"
         tone = Tone.PLAIN if due.left_s > 0 else Tone.P2
-        lines.append(say(f"due       {due.what}: {left}, {instant(due.at)}", cells, tone))
+        lines.append(say(f"due       {due.what}: {left(due)}, {instant(due.at)}", cells, tone))
     if view.acknowledgement_needed:
         words = "due       the shift has to acknowledge it before a safety zone moves"
         lines.append(say(words, cells, Tone.P2))

@@ -11,7 +11,7 @@ from typing import Protocol
 
 from edge_core.admission.model import Admission
 from edge_core.contracts.artefact import Digest
-from edge_core.contracts.errors import EdgeError, NotFoundError, RefusedError
+from edge_core.contracts.errors import EdgeError, NotFoundError, NotPermittedError, RefusedError
 from edge_core.contracts.gateway import (
     Assignment,
     PermitReply,
@@ -31,6 +31,13 @@ from edge_runtime.update.meter import SiteMeter
 from edge_runtime.update.record import Attempt, Entry, Progress
 from edge_runtime.update.trial import PASSED, Standing, Tally, Verdict, judge, judge_shadow
 from edge_runtime.wake import Wake
+
+COMING = frozenset({UpdateState.ASSIGNED, UpdateState.DOWNLOADING})
+BARRED = "download"
+BARRED_DO = (
+    "expected to be let in: see that the inventory has this gateway and that its certificate is "
+    "good (edge-gateway doctor); the download waits"
+)
 
 
 class Site(Protocol):
@@ -78,12 +85,14 @@ class Pace:
     """How often the agent looks, and how it retries; a trial's own times come with the plan.
 
     `keep_s` is how often a trial's progress is written: so much of it a power cut may cost.
+    `barred_s` is how long a download waits that was not let in: a person has to act first.
     """
 
     look_s: float = 0.25
     retry_s: float = 2.0
     retry_s_max: float = 60.0
     keep_s: float = 15.0
+    barred_s: float = 600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +143,8 @@ class Ascent:
         attempt = self._keeper.record.attempt
         if attempt is None or attempt.state not in {UpdateState.ACTIVATING, UpdateState.TRIAL}:
             self._watch = None
+        if attempt is None or attempt.state not in COMING:
+            self._keeper.mend(BARRED)
         if attempt is None or attempt.state not in steps:
             return False
         await steps[attempt.state](attempt)
@@ -155,7 +166,9 @@ class Ascent:
         """Wait longer with every failure in a row."""
         self._failures += 1
         pace = self._means.pace
-        wait_s = min(pace.retry_s * 2 ** min(self._failures - 1, 10), pace.retry_s_max)
+        await self._pause(min(pace.retry_s * 2 ** min(self._failures - 1, 10), pace.retry_s_max))
+
+    async def _pause(self, wait_s: float) -> None:
         spread = 1.0 - 0.4 * random.random()  # noqa: S311 - no secret: a fleet out of step
         await self._wake.sleep(wait_s * spread)
 
@@ -183,7 +196,12 @@ class Ascent:
             self._failures = 0
             self._keeper.tell("download.deferred", digest=attempt.digest, reason=str(error))
             await self._wake.sleep(max(self._means.pace.look_s, error.retry_after_s))
+        except NotPermittedError as error:
+            self._failures = 0
+            self._keeper.fault(BARRED, f"{error}; {BARRED_DO}")
+            await self._pause(self._means.pace.barred_s)
         except EdgeError as error:
+            self._keeper.mend(BARRED)
             self._keeper.tell("download.interrupted", digest=attempt.digest, reason=str(error))
             await self.back_off()
         else:

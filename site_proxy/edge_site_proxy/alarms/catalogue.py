@@ -69,7 +69,12 @@ _GATEWAY = (
 _TELEMETRY = ("edgetui status", "site-proxy wal stat")
 KINDS = (
     Kind("EdgeGateFailed", r"rollout/(?P<rollout>[^/]+)/gate", _ROLLOUT),
-    Kind("EdgeRollbackFailed", r"rollout/(?P<rollout>[^/]+)/rollback", _ROLLOUT[:1]),
+    Kind(
+        "EdgeRollbackFailed",
+        r"rollout/(?P<rollout>[^/]+)/rollback",
+        _ROLLOUT[:1],
+        by_hand=True,
+    ),
     Kind(
         "EdgeRolloutBlast",
         r"rollout/(?P<rollout>[^/]+)/blast",

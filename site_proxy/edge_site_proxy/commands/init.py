@@ -1,14 +1,19 @@
 """`site-proxy init DIR`: CA, server certificate, audit key, and a configuration that runs."""
 
 import argparse
+import json
 import os
 import socket
 from pathlib import Path
 from typing import Final
 
+import msgspec
+
 from edge_core import clock
 from edge_core.command import emit, tell
-from edge_core.contracts.errors import ConflictError
+from edge_core.contracts.artefact import Label
+from edge_core.contracts.errors import ConflictError, UsageError
+from edge_site_proxy import config
 from edge_site_proxy.audit.note import load_signer
 from edge_site_proxy.identity.files import IdentityFiles
 from edge_site_proxy.paths import StatePaths
@@ -128,10 +133,12 @@ def body(chosen: argparse.Namespace) -> int:
     """Make everything below DIR; nothing that is there is touched.
 
     Raises:
+        UsageError: the site or the server is called what no configuration could name.
         ConflictError: DIR has a site already.
     """
     folder: Path = chosen.directory
     names: list[str] = chosen.name or default_names()
+    _check_names(chosen.site, names)
     files = {
         "site.toml": _CONFIG.format(site=chosen.site, names=_toml_list(names)),
         "inventory.toml": _INVENTORY.format(site=chosen.site),
@@ -149,16 +156,31 @@ def body(chosen: argparse.Namespace) -> int:
         opened = os.open(folder / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
         with os.fdopen(opened, "w", encoding="utf-8") as file:
             file.write(text)
-    config = folder / "site.toml"
+    made = folder / "site.toml"
     if chosen.json:
-        emit({"config": str(config), "ca": str(identity.ca_certificate), "site": chosen.site})
-    tell("site-proxy", f"made {folder}; now: site-proxy run --config {config}")
+        emit({"config": str(made), "ca": str(identity.ca_certificate), "site": chosen.site})
+    tell("site-proxy", f"made {folder}; now: site-proxy run --config {made}")
     return 0
 
 
 def default_names() -> list[str]:
     """Names of this host, for the server certificate."""
     return [socket.gethostname(), "localhost", "127.0.0.1"]
+
+
+def _check_names(site: str, names: list[str]) -> None:
+    try:
+        msgspec.convert(site, Label)
+    except msgspec.ValidationError:
+        raise UsageError(
+            "--site: expected a small letter, then small letters, digits, - or _, at most 40 in "
+            f"all, found {site[:60]!r}"
+        ) from None
+    for name in names:
+        try:
+            msgspec.convert(name, config.Text)
+        except msgspec.ValidationError:
+            raise UsageError(f"--name: expected 1 to 255 characters, found {len(name)}") from None
 
 
 def _check_free(folder: Path, names: list[str]) -> None:
@@ -170,4 +192,5 @@ def _check_free(folder: Path, names: list[str]) -> None:
 
 
 def _toml_list(names: list[str]) -> str:
-    return "[" + ", ".join(f'"{name}"' for name in names) + "]"
+    # JSON's strings are TOML's.
+    return "[" + ", ".join(json.dumps(name) for name in names) + "]"

@@ -159,6 +159,21 @@ def _stuck_now(report: StatusReport, update: UpdateReport) -> bool:
     return update.state is UpdateState.ROLLBACK_FAILED and report.effective == update.digest
 
 
+def _stuck(serial: str, update: UpdateReport) -> AlarmCall:
+    """The one alarm of a gateway without a way back, whoever sent it there."""
+    kept = update.state is UpdateState.ROLLBACK_FAILED
+    return AlarmCall(
+        key=f"gateway/{serial}/fail_safe",
+        priority=Priority.P1,
+        what=f"gateway {serial} is in {update.state.value}: {update.reason}"[:500],
+        consequence="it keeps the release that it was to leave, and gives that one's verdicts"
+        if kept
+        else "it gives the model's safe output and no verdicts",
+        runbook="rollback-failed" if kept else "gateway-fail-safe",
+        group=f"{update.digest} fail safe",
+    )
+
+
 def ills(serial: str, sighting: Sighting | None) -> dict[str, AlarmCall]:
     """The alarms that stand while a gateway is believed to be so; by their key."""
     if sighting is None:
@@ -167,16 +182,7 @@ def ills(serial: str, sighting: Sighting | None) -> dict[str, AlarmCall]:
     found: list[AlarmCall] = []
     update = report.update
     if update is not None and _stuck_now(report, update):
-        found.append(
-            AlarmCall(
-                key=f"gateway/{serial}/fail_safe",
-                priority=Priority.P1,
-                what=f"gateway {serial} is in {update.state.value}: {update.reason}"[:500],
-                consequence="it gives the model's safe output and no verdicts",
-                runbook="gateway-fail-safe",
-                group=f"{update.digest} fail safe",
-            )
-        )
+        found.append(_stuck(serial, update))
     drift = drift_of(sighting)
     if drift:
         found.append(

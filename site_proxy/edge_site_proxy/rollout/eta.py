@@ -11,6 +11,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from math import ceil
 
 from edge_core.contracts.plant import GatewayPlace
 from edge_core.contracts.rollout import ChangeWindow, Cohort, Eta, Leg, Plan, Policy
@@ -52,18 +53,34 @@ def estimate(plan: Plan, outlook: Outlook) -> Eta:
     """When *plan* ends if nothing is held."""
     legs: list[Leg] = []
     at: datetime | None = outlook.now
-    calm = True  # no safety zone was reached yet, so the lag is still to come
     for number, cohort in enumerate(plan.cohorts):
         if number < outlook.cohort:
-            calm = not cohort.safety
             continue
-        lag_s = plan.policy.safety_lag_s if cohort.safety and calm and number else 0.0
-        calm = not cohort.safety
         staging_s = outlook.staging_s[number] if number < len(outlook.staging_s) else 0.0
-        leg = _leg(plan.policy, cohort, outlook, at, lag_s + staging_s)
+        leg = _leg(plan.policy, cohort, outlook, at, _lag_s(plan, number) + staging_s)
         legs.append(leg)
         at = leg.ends
     return Eta(at=outlook.now, ends=at, why=_reason(legs, outlook.now), legs=legs)
+
+
+def takes_min(plan: Plan, places: Mapping[str, GatewayPlace], health_window_s: float) -> int:
+    """Whole minutes that *plan* takes at least, begun: permits, trials, soak and lag.
+
+    Neither what is over by now, nor downloads or change windows, which depend on when one asks: so
+    it stays the same while people read and sign, for as long as plan and inventory do.
+    """
+    whole_s = 0.0
+    for number, cohort in enumerate(plan.cohorts):
+        waves = longest(places[serial] for serial in cohort.members).waves
+        whole_s += _lag_s(plan, number) + waves * wave_s(plan.policy)
+        whole_s += soak_s(plan.policy, len(cohort.members), health_window_s)
+    return ceil(whole_s / 60)
+
+
+def _lag_s(plan: Plan, number: int) -> float:
+    """How long a cohort waits for those before it to be stable: the first in a safety zone."""
+    first = number > 0 and not plan.cohorts[number - 1].safety
+    return plan.policy.safety_lag_s if first and plan.cohorts[number].safety else 0.0
 
 
 def longest(places: Iterable[GatewayPlace]) -> Line:

@@ -6,6 +6,7 @@ still the same. Time alone changes little: everybody is looked at now and then f
 """
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 from edge_site_proxy.rollout.records import Rollout
 from edge_site_proxy.rollout.world import World
@@ -16,38 +17,45 @@ EVERYBODY_S = 5.0  # the longest that a change by time alone goes unseen at a la
 State = tuple[object, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """What was there at the last look, and when everybody was looked at, monotonic seconds."""
+
+    rollouts: list[Rollout]
+    states: dict[str, State]
+    everybody_s: float
+
+
 class Glance:
     """Remembers what was seen of each gateway at the last look."""
 
     def __init__(self) -> None:
-        self._rollouts: list[Rollout] = []
-        self._states: dict[str, State] = {}
-        self._everybody_at: float | None = None
+        self._last: _Look | None = None
 
     def forget(self) -> None:
         """Look at everybody the next time: what was seen was not acted on."""
-        self._everybody_at = None
+        self._last = None
 
     def stirred(self, world: World) -> list[str]:
         """Serials to look at now, in the order of the inventory."""
-        places = world.plant.places
+        places, now = world.plant.places, world.clocks.monotonic()
+        rollouts = list(world.rollouts.values())
         states = {serial: _state(world, serial) for serial in places}
-        before, self._states = self._states, states
-        if self._whole(world):
+        last = self._last
+        if (
+            last is None
+            or len(places) <= SMALL
+            or now - last.everybody_s >= EVERYBODY_S
+            or not _same(last.rollouts, rollouts)
+        ):
+            self._last = _Look(rollouts, states, now)
             return list(places)
-        found = {serial for serial in places if not _same(before.get(serial, ()), states[serial])}
+        self._last = _Look(rollouts, states, last.everybody_s)
+        # One that has taken another's place was not there at the last look.
+        seen = last.states
+        found = {each for each in places if not _same(seen.get(each, ()), states[each])}
         wanted = _with_groups(world, found)
         return [serial for serial in places if serial in wanted]
-
-    def _whole(self, world: World) -> bool:
-        rollouts = list(world.rollouts.values())
-        before, self._rollouts = self._rollouts, rollouts
-        now, last = world.clocks.monotonic(), self._everybody_at
-        due = last is None or now - last >= EVERYBODY_S
-        if due or len(world.plant.places) <= SMALL or not _same(before, rollouts):
-            self._everybody_at = now
-            return True
-        return False
 
 
 def _state(world: World, serial: str) -> State:
@@ -68,4 +76,4 @@ def _same(before: Iterable[object], after: Iterable[object]) -> bool:
 def _with_groups(world: World, serials: set[str]) -> set[str]:
     """*serials* and whoever shares a redundancy group with one of them."""
     groups = {world.plant.places[serial].redundancy_group for serial in serials}
-    return serials.union(*(world.plant.groups.get(group or "", []) for group in groups))
+    return serials.union(*(world.plant.groups[group] for group in groups if group is not None))

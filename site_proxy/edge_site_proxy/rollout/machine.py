@@ -200,23 +200,28 @@ def _roll_back(rollout: Rollout, facts: Facts, now: datetime) -> Step | None:
         facts.standing(serial) for part in rollout.plan.cohorts for serial in part.members
     ]
     reachable = [each for each in standings if each.reachable and (each.runs or each.in_flight)]
-    if any(each.state not in STUCK and not each.suspect for each in reachable):
+    overdue = [each for each in reachable if each.state not in STUCK]
+    if not all(each.suspect for each in overdue):
         return None
-    if any(each.state in STUCK for each in standings) or reachable:
-        alarm = AlarmCall(
-            key=f"rollout/{rollout.id}/rollback",
-            priority=Priority.P1,
-            what=f"rollback of {rollout.id} failed on a gateway",
-            consequence="that gateway gives its safe output and no verdicts, or keeps the "
-            "release; it may be given another one",
-            runbook="rollback-failed",
-            group=f"{rollout.digest} fail safe",
-        )
+    if any(each.state in STUCK for each in standings) or overdue:
         made = _to(rollout, now, RolloutState.ROLLBACK_INCOMPLETE, "rollback_incomplete")
-        return Step(made.rollout, made.event, (alarm,))
+        # One that is stuck has said so, and that is an alarm of its own.
+        alarms = (_kept(rollout, len(overdue), len(standings)),) if overdue else ()
+        return Step(made.rollout, made.event, alarms)
     made = _to(rollout, now, RolloutState.ROLLED_BACK, "rolled_back")
     return Step(
         made.rollout, made.event, (), tuple(hold_key(rollout, each) for each in sorted(BY_GATE))
+    )
+
+
+def _kept(rollout: Rollout, overdue: int, members: int) -> AlarmCall:
+    return AlarmCall(
+        key=f"rollout/{rollout.id}/rollback",
+        priority=Priority.P1,
+        what=f"rollback of {rollout.id}: long overdue on {overdue} of {members} gateways",
+        consequence="they are heard and keep the release that was ordered back; they may be "
+        "given another one",
+        runbook="rollback-failed",
     )
 
 

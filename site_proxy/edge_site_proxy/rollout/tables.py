@@ -12,6 +12,7 @@ from edge_core.contracts.rollout import Plan
 from edge_site_proxy.audit.events import Event
 from edge_site_proxy.fleet.places import Retired
 from edge_site_proxy.fleet.sightings import Sighting
+from edge_site_proxy.rollout.baselines import Baseline, BaselineRow, row_of
 from edge_site_proxy.rollout.budget import Ledger, Token
 from edge_site_proxy.rollout.evidence import History, Tally
 from edge_site_proxy.rollout.marks import Marks
@@ -155,22 +156,11 @@ def save_desired(tx: Tx, desired: Desired, by: Event) -> None:
     tx.put("desired", desired.serial, desired, by=by)
 
 
-Baseline = dict[str, History]
-
-
-class _BaselineRow(msgspec.Struct, frozen=True, kw_only=True):
-    """One cohort's histories: by serial."""
-
-    rollout: str
-    cohort: int
-    histories: Baseline
-
-
 def load_baselines(db: Database) -> dict[tuple[str, int], Baseline]:
     """Histories as they were when a cohort began to activate."""
     return {
-        (row.rollout, row.cohort): row.histories
-        for row in load(db, "baselines", _BaselineRow).values()
+        (row.rollout, row.cohort): row.baseline
+        for row in load(db, "baselines", BaselineRow).values()
     }
 
 
@@ -178,8 +168,7 @@ def save_baseline(
     tx: Tx, rollout: str, cohort: int, baseline: Mapping[str, History], by: Event
 ) -> None:
     """Freeze the histories for one cohort."""
-    row = _BaselineRow(rollout=rollout, cohort=cohort, histories=dict(baseline))
-    tx.put("baselines", f"{rollout}/{cohort}", row, by=by)
+    tx.put("baselines", f"{rollout}/{cohort}", row_of(rollout, cohort, baseline), by=by)
 
 
 def load_sightings(db: Database) -> dict[str, tuple[datetime, Sighting]]:

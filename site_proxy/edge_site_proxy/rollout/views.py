@@ -1,5 +1,6 @@
 """A rollout as people see it."""
 
+from collections.abc import Mapping
 from datetime import datetime
 
 import msgspec
@@ -18,8 +19,8 @@ from edge_core.contracts.rollout import (
 )
 from edge_site_proxy.fleet.sightings import IN_FLIGHT
 from edge_site_proxy.rollout import outlook
-from edge_site_proxy.rollout.eta import Outlook, estimate
-from edge_site_proxy.rollout.facts import green_waiting
+from edge_site_proxy.rollout.eta import Outlook, estimate, takes_min
+from edge_site_proxy.rollout.facts import Standing, green_waiting
 from edge_site_proxy.rollout.mandate import RENEWABLE, Mandate, acknowledged, mandate, needs_pin
 from edge_site_proxy.rollout.members import standings
 from edge_site_proxy.rollout.orders import lines_of, touches_safety
@@ -40,6 +41,11 @@ def view(world: World, rollout: Rollout) -> RolloutView:
     stands = mandate(rollout, now)
     waits = _concerns(rollout, stands)
     cohort = plan.cohorts[header.cohort].name if started and plan.cohorts else None
+    standings = {
+        serial: outlook.standing(world, rollout, serial)
+        for part in plan.cohorts
+        for serial in part.members
+    }
     return RolloutView(
         id=header.id,
         etag=etag_of(rollout),
@@ -51,7 +57,7 @@ def view(world: World, rollout: Rollout) -> RolloutView:
         cohort=cohort,
         cohorts=plan.cohorts,
         members=[
-            _member(world, rollout, serial, part.name)
+            _member(world, rollout, standings[serial], serial, part.name)
             for part in plan.cohorts
             for serial in part.members
         ],
@@ -65,7 +71,7 @@ def view(world: World, rollout: Rollout) -> RolloutView:
         changed=header.changed,
         plan_digest=rollout.plan_digest,
         excluded={**plan.excluded, **_maintenance(world, plan)},
-        eta=_eta(world, rollout),
+        eta=_eta(world, rollout, standings),
         windows=plan.policy.windows,
         change=stands.change,
         signers_needed=list(stands.open) if waits else [],
@@ -82,6 +88,7 @@ def view(world: World, rollout: Rollout) -> RolloutView:
         and not acknowledged(rollout, now),
         revocations=header.revocations,
         last_order=header.last_order,
+        takes_min=_takes_min(world, plan, standings),
     )
 
 
@@ -92,22 +99,17 @@ def _maintenance(world: World, plan: Plan) -> dict[str, str]:
     return {serial: f"maintenance: {why}" for serial, why in {**plan.maintenance, **now}.items()}
 
 
-def _eta(world: World, rollout: Rollout) -> Eta | None:
+def _eta(world: World, rollout: Rollout, standings: Mapping[str, Standing]) -> Eta | None:
     """When it ends at best; None where that is over, or nothing is planned yet."""
     moving = rollout.state in MOVING
     if not (moving or rollout.state in PENDING) or not rollout.plan.cohorts:
         return None
     through = rollout.state in {RolloutState.GATED, RolloutState.SAFETY_LAG}
     first = rollout.header.cohort + through if moving else 0
-    members = [serial for part in rollout.plan.cohorts for serial in part.members]
-    if not all(serial in world.plant.places for serial in members):
+    if not standings.keys() <= world.plant.places.keys():
         return None  # somebody has left the inventory, and with that the lines it counted on
-    done = frozenset(
-        serial
-        for serial in members
-        if moving
-        and (serial in rollout.header.late or outlook.standing(world, rollout, serial).done)
-    )
+    over = {serial for serial, now in standings.items() if now.done}
+    done = frozenset(over | {*rollout.header.late}) if moving else frozenset()
     return estimate(
         rollout.plan,
         Outlook(
@@ -119,6 +121,12 @@ def _eta(world: World, rollout: Rollout) -> Eta | None:
             staging_s=outlook.staging_s(world, rollout),
         ),
     )
+
+
+def _takes_min(world: World, plan: Plan, members: Mapping[str, Standing]) -> int | None:
+    if not plan.cohorts or not members.keys() <= world.plant.places.keys():
+        return None
+    return takes_min(plan, world.plant.places, world.settings.health_window_s)
 
 
 def _dues(stands: Mandate, now: datetime) -> list[Due]:
@@ -135,8 +143,7 @@ def _concerns(rollout: Rollout, stands: Mandate) -> bool:
     return rollout.state is RolloutState.AWAITING_APPROVAL or rollout.state in RENEWABLE
 
 
-def _member(world: World, rollout: Rollout, serial: str, cohort: str) -> Member:
-    now = outlook.standing(world, rollout, serial)
+def _member(world: World, rollout: Rollout, now: Standing, serial: str, cohort: str) -> Member:
     sighting = world.sightings.get(serial)
     update = None if sighting is None else sighting.update(rollout.digest)
     state = now.state

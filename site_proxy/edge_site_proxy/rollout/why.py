@@ -8,12 +8,15 @@ from edge_core.contracts.rollout import Hold, RolloutState
 from edge_site_proxy.rollout import outlook
 from edge_site_proxy.rollout.facts import staged
 from edge_site_proxy.rollout.records import MOVING, PENDING, Rollout
+from edge_site_proxy.rollout.strategies import blue_green
 from edge_site_proxy.rollout.wanted import assigned
 from edge_site_proxy.rollout.world import World
 
 
 def why_not(world: World, serial: str) -> str:
     """What *serial* waits for, or nothing."""
+    if serial not in world.plant.places:
+        return "not in the inventory any more"
     if serial in world.plant.maintenance:
         return f"in maintenance: {world.plant.maintenance[serial]}"[:500]
     found = assigned(world, serial)
@@ -36,10 +39,9 @@ def _reached(world: World, rollout: Rollout, serial: str) -> str:
         return _held(rollout.id, rollout.header.holds)
     now = outlook.standing(world, rollout, serial)
     if rollout.state is RolloutState.STAGING and staged(rollout, now):
-        members = rollout.plan.cohorts[rollout.header.cohort].members
-        ready = sum(staged(rollout, outlook.standing(world, rollout, each)) for each in members)
         cohort = rollout.plan.cohorts[rollout.header.cohort].name
-        return f"staged; cohort {cohort} of {rollout.id} has {ready} of {len(members)} ready"
+        waits = "the switch" if blue_green(rollout.plan) else "the rest of it"
+        return f"staged with cohort {cohort} of {rollout.id}; waits for {waits}"
     return ""
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from edge_core.contracts.errors import NotPermittedError
 from edge_core.contracts.gateway import (
     Assignment,
     Desired,
@@ -81,6 +82,21 @@ class Far(Line):
         """Not today."""
         await asyncio.Event().wait()
         raise AssertionError((wanted, kept))
+
+
+@dataclass(slots=True, kw_only=True)
+class Barred(Line):
+    """A line whose site does not let the gateway in until a test says so."""
+
+    answers: str = "https://site:9443/v2/pumps/manifests/1: status 403"
+    asked: int = 0
+
+    async def fetch(self, source: Source, wanted: Assignment, kept: Iterable[Entry]) -> Entry:
+        """Not this gateway."""
+        self.asked += 1
+        if self.answers:
+            raise NotPermittedError(self.answers)
+        return await Line.fetch(self, source, wanted, kept)
 
 
 @dataclass(slots=True)
@@ -260,6 +276,24 @@ async def test_reports_through_a_download() -> None:
         gateway.agent.submit(wanting_c())
         await gateway.until(lambda: gateway.now.state is S.DOWNLOADING)
         assert gateway.agent.running == gateway.now.slots.effective == B
+
+
+async def test_not_let_in() -> None:
+    """A download that is not let in says where and what to do, and waits for a person."""
+    line = Barred()
+    async with running(disk_with(record(ON_A)), line) as gateway:
+        faults = gateway.agent.keeper.faults
+        gateway.agent.submit(desired(assignment("c"), generation=2))
+        await gateway.until(lambda: "download" in faults)
+        assert faults["download"].startswith(f"{line.answers}; expected to be let in")
+        assert "edge-gateway doctor" in faults["download"]
+        passes = itertools.count()
+        await gateway.until(lambda: next(passes) > 50)
+        assert (line.asked, gateway.now.state) == (1, S.DOWNLOADING)
+        line.answers = ""
+        gateway.agent.submit(desired(assignment("c", activate=False, attempt=2), generation=3))
+        await gateway.until(lambda: gateway.outcome[0] is S.STAGED)
+        assert (line.asked, "download" in faults) == (2, False)
 
 
 async def test_trial_goes_on() -> None:

@@ -76,3 +76,18 @@ async def test_keeps_to_the_rate() -> None:
     site.now_s += 60.0
     await site.meter.took(100)
     assert site.slept[-1] == 1.0
+
+
+async def test_the_slowest_rate_and_the_last_byte() -> None:
+    """From the first instant of a clock, down to one byte a second."""
+    site = Given(yes(3, rate=1.0), yes(5))
+    site.now_s = 0.0
+    assert await site.meter.allow(10) == 3
+    await site.meter.took(2)
+    assert site.slept == [2.0]
+    assert await site.meter.allow(8) == 1
+    await site.meter.took(1)
+    assert site.slept == [2.0, 1.0]
+    assert await site.meter.allow(7) == 5
+    await site.meter.took(5)
+    assert len(site.slept) == 2

@@ -26,6 +26,32 @@ def test_init_twice(site: SiteFolder) -> None:
     assert (site.folder / "identity" / "ca.pem").read_bytes() == before
 
 
+NAMES = {
+    "a capital": (("--site", "P1"), "--site: expected a small letter"),
+    "a line of TOML": (("--site", 'x"\ny = "z'), "--site: expected a small letter"),
+    "longer than a label": (("--site", 41 * "x"), "at most 40"),
+    "a server of no name": (("--name", ""), "--name: expected 1 to 255 characters, found 0"),
+}
+
+
+@pytest.mark.parametrize(("options", "names"), NAMES.values(), ids=NAMES.keys())
+def test_init_wrong(
+    options: tuple[str, str], names: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What no configuration could name is refused in one line, and nothing is made."""
+    said = SiteFolder(tmp_path / "site", capsys).run("init", str(tmp_path / "site"), *options)
+    assert said.code == 2
+    assert names in said.err.splitlines()[-1]
+    assert not (tmp_path / "site").exists()
+
+
+def test_init_quotes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Whatever `init` takes `check-config` takes."""
+    site = SiteFolder(tmp_path / "site", capsys)
+    assert site.run("init", str(site.folder), "--name", 'a"b\\c').code == 0
+    assert site.run("check-config", str(site.config)).code == 0
+
+
 WRONG = {
     "an unknown key": ('site = "north"', 'site = "north"\nsitee = 1', "sitee"),
     "a wrong type": ("port = 0", 'port = "many"', "port"),

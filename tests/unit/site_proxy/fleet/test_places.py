@@ -36,6 +36,10 @@ ROWS = {
     "the one that replaced it was retired": ([gone("g1", "n1"), gone("n1")], ALL[1:]),
     "the inventory lists the successor itself": ([gone("g1", "g2")], ALL[1:]),
     "one was retired of whom the inventory no longer speaks": ([gone("x1", "y1")], ALL),
+    "those that came after it name each other": (
+        [gone("g1", "n1"), gone("n1", "n2"), gone("n2", "n1")],
+        ALL[1:],
+    ),
     "two that name each other are both gone": ([gone("g1", "n1"), gone("n1", "g1")], ALL[1:]),
 }
 

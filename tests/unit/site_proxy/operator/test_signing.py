@@ -140,6 +140,28 @@ async def test_what_is_shown_can_be_rebuilt(tmp_path: Path) -> None:
         assert shown_digest(view) == f"sha256:{expected}"
 
 
+async def test_what_is_shown_stays(tmp_path: Path) -> None:
+    """It is the same after an hour and while gateways move, whatever the end at best then is."""
+    async with desk(tmp_path, POLICY) as here:
+        before = await here.view()
+        assert before.takes_min is not None
+        here.console.plant.clock.turn(3600)
+        later = await here.view()
+        assert before.eta is not None
+        assert later.eta is not None
+        assert later.eta.ends != before.eta.ends
+        assert shown_digest(later) == shown_digest(before)
+        status, raw = await here.approve(pin=None, shown=shown_digest(before))
+        assert status == 200, raw
+        moving = before
+        while moving.state is not RolloutState.COMPLETED:
+            await here.console.plant.beat()
+            moving = await here.view()
+            assert shown_digest(moving) == shown_digest(before)
+        longer = msgspec.structs.replace(before, takes_min=before.takes_min + 1)
+        assert shown_digest(longer) != shown_digest(before)
+
+
 async def test_pins_by_the_api(tmp_path: Path) -> None:
     """Everybody sets their own; only an admin resets one, and only with a reason."""
     async with desk(tmp_path) as here:

@@ -17,13 +17,13 @@ from edge_core.contracts.plant import (
 )
 from edge_core.contracts.rollout import ChangeWindow, CohortRule, PinRule, Policy, RolloutState
 from edge_core.contracts.signing import ApproveRequest
+from edge_site_proxy.audit.export import check_state
 from edge_site_proxy.rollout.orders import Sender, lines_of
 from edge_site_proxy.rollout.records import Rollout, etag_of, plan_digest
 from edge_site_proxy.rollout.world import SiteSettings
 from edge_site_proxy.site import Arrival, Site, open_store
 from tests.unit.site_proxy.plant.clocks import HandClock
 from tests.unit.site_proxy.plant.gateway import BEAT_S, Gateway
-from tests.unit.site_proxy.plant.log import assert_state_is_the_log
 
 MODEL = "pump-condition"
 TARGET = "linux-amd64/onnxruntime/fp32/b1"
@@ -208,4 +208,4 @@ async def plant(
             each.serial: Gateway(serial=each.serial, clock=clock) for each in inventory.gateways
         }
         yield Plant(site, clock, gateways)
-        await assert_state_is_the_log(store)
+        await store.read(check_state)

@@ -5,8 +5,8 @@ what is broken in words that begin with its number. S1 to S7 and S18 are a gatew
 (`tests/unit/runtime/update/promises.py`).
 
 Not seen here, and where they are: S13 in `test_cohorts` (a plan is a pure function of its
-inputs), S15 in the tests of the mirror (bytes belong to no rollout), S16 in
-`plant/log.py`, which the machine calls, and S14 besides in `test_merge`.
+inputs), S15 in the tests of the mirror (bytes belong to no rollout), S16 in `check_state`,
+which the machine calls, and S14 besides in `test_merge`.
 """
 
 from collections import Counter, defaultdict

@@ -31,6 +31,7 @@ from edge_core.contracts.gateway import RollbackOrder, StatusReport, UpdateState
 from edge_core.contracts.rollout import Hold, RolloutState
 from edge_runtime.update.record import AIRBORNE, Record
 from edge_runtime.update.references import barred, rollback_target
+from edge_site_proxy.audit.export import check_state
 from edge_site_proxy.audit.log import events_about
 from edge_site_proxy.fleet.sightings import Sighting, merge, sighted
 from edge_site_proxy.rollout.orders import Sender
@@ -40,7 +41,6 @@ from edge_site_proxy.rollout.why import why_not
 from edge_site_proxy.rollout.world import World
 from tests.simulators.disk import PowerCutError
 from tests.unit.site_proxy.plant.gateway import BEAT_S, Behaviour
-from tests.unit.site_proxy.plant.log import assert_state_is_the_log
 from tests.unit.site_proxy.plant.plant import V2, V3
 from tests.unit.site_proxy.plant.whole import PLACES, SERIALS, STAGES, SiteDiedError, Whole
 from tests.unit.site_proxy.rollout import promises
@@ -368,7 +368,7 @@ class AnyOrder(RuleBasedStateMachine):
     @invariant()
     def s16_state_is_the_log(self) -> None:
         """S16: the log alone gives the state."""
-        self.whole.wait(assert_state_is_the_log(self.whole.here.site.store))
+        self.whole.wait(self.whole.here.site.store.read(check_state))
 
     @invariant()
     def s17_log_only_grows(self) -> None:

@@ -164,13 +164,15 @@ async def test_one_that_cannot_go_back(tmp_path: Path) -> None:
         await here.beat()
         on = {serial: each.committed for serial, each in here.gateways.items()}
         assert on == {**dict.fromkeys(on, V1.digest), "g4": V2.digest}
-        due = [alarm for page in await here.site.store.read(pages) for alarm in page.all]
-        assert {page.source for page in due} == {
-            f"rollout/{here.rollout(V2).id}/rollback",
-            "gateway/g4/fail_safe",
-        }
+        (page,) = await here.site.store.read(pages)
+        (alarm,) = await here.site.alarms.standing()
+        assert [each.source for each in page.all] == [alarm.source] == ["gateway/g4/fail_safe"]
+        assert alarm.runbook.endswith("/rollback-failed.md")
+        assert alarm.consequence.startswith("it keeps the release")
         await here.bring(V3)
         assert {each.committed for each in here.gateways.values()} == {V3.digest}
+        ended = next(each for each in await here.site.alarms.every(9) if each.id == alarm.id)
+        assert ended.state is AlarmState.RETURNED_UNACK
 
 
 async def test_no_permit_without_a_way_back(tmp_path: Path) -> None:

@@ -32,6 +32,7 @@ NOW = datetime(2026, 11, 23, 8, 0, tzinfo=UTC)  # a Monday
 DAY_S = 86_400.0
 NIGHT = ChangeWindow(days=[1, 2, 3, 4, 5, 6, 7], start="22:00", end="06:00")
 MORNING = ChangeWindow(days=[1], start="06:00", end="14:00")
+NEVER = ChangeWindow(days=[], start="06:00", end="14:00")
 LIMITS = Downloads(budget_bytes=100 * MIB, token_bytes=40 * MIB)
 
 
@@ -103,6 +104,12 @@ ROWS = {
         retry_s=10.0,
         limits=CROWD,
     ),
+    "of many the first three are named": Row(
+        ask(pullers=("g4", "g3", "g2", "g1")),
+        why="DEFER: 4 of 2 gateways download now (g1, g2, g3)",
+        retry_s=10.0,
+        limits=CROWD,
+    ),
     "whoever has a place keeps it": Row(
         ask(pullers=("g1", "g2"), begins=False, since_last_s=0.0), 40 * MIB, limits=CROWD
     ),
@@ -170,7 +177,7 @@ def test_no_period_has_more_than_its_budget(
         real_s += wait_s
         if number not in restarts:  # while we were away the ledger's clock stood still
             ledger = replace(ledger, clock_s=ledger.clock_s + wait_s)
-        question = replace_ask(ledger, missing)
+        question = with_ledger(ledger, missing)
         answer = decide(question, LIMITS, POLICY)
         if isinstance(answer, Pull):
             ledger = give(ledger, LIMITS, answer.bytes)
@@ -183,7 +190,7 @@ def test_no_period_has_more_than_its_budget(
     assert len(ledger.slots) <= 26
 
 
-def replace_ask(ledger: Ledger, missing: int) -> PullAsk:
+def with_ledger(ledger: Ledger, missing: int) -> PullAsk:
     """A question with this ledger."""
     made = ask(missing)
     return PullAsk(
@@ -218,6 +225,10 @@ OBTAINABLE = {
     "and the whole of the next period": (LIMITS, 25 * 3600.0, (), NOW, 30 * MIB, 170 * MIB),
     "never less than nothing": (LIMITS, 3600.0, (), NOW, 300 * MIB, 0),
     "the rate of all pullers": (RATE, 60.0, (), NOW, 0, 1200),
+    "however small": (Downloads(rate_bytes_s=1.0, pullers_max=1), 60.0, (), NOW, 0, 60),
+    "a rate without places is no bound": (Downloads(rate_bytes_s=9.0), 60.0, (), NOW, 0, None),
+    "a window that never opens": (Downloads(), 60.0, (NEVER,), NOW, 0, 0),
+    "and with a budget": (LIMITS, 60.0, (NEVER,), NOW, 0, 0),
     "for as long as the window is open": (
         RATE,
         7200.0,
@@ -276,7 +287,20 @@ def test_size(count: float, words: str) -> None:
     assert size(count) == words
 
 
-def test_a_wait_is_a_wait() -> None:
-    """Whoever waits is told for how long at least."""
-    answer = decide(ask(spent=100 * MIB), LIMITS, POLICY)
+def test_a_wait_ends_when_the_oldest_bytes_no_longer_count() -> None:
+    """Whoever waits is told to come back when there may be something."""
+    full = give(give(Ledger(), LIMITS, 60 * MIB), LIMITS, 40 * MIB)
+    later = give(replace(full, clock_s=7200.0), LIMITS, 1)
+    answer = decide(
+        with_ledger(replace(later, clock_s=3600.0 + DAY_S - 60.0), MIB), LIMITS, POLICY
+    )
     assert isinstance(answer, Wait)
+    assert answer.retry_after_s == pytest.approx(60.0)
+
+
+def test_what_comes_back_early_in_a_period_is_given_out_twice() -> None:
+    """In thirty hours: all that is free in six, and the whole of the next period."""
+    old = give(Ledger(clock_s=9 * DAY_S + 4 * 3600.0), LIMITS, 30 * MIB)
+    question = with_ledger(replace(old, clock_s=10 * DAY_S), MIB)
+    assert obtainable(question, LIMITS, POLICY, 4 * 3600.0) == 70 * MIB
+    assert obtainable(question, LIMITS, POLICY, 30 * 3600.0) == 200 * MIB

@@ -14,7 +14,7 @@ from edge_core.contracts.gateway import TrialPolicy
 from edge_core.contracts.plant import GatewayPlace
 from edge_core.contracts.rollout import ChangeWindow, Cohort, Plan, Policy
 from edge_site_proxy.rollout.cohorts import cohorts
-from edge_site_proxy.rollout.eta import Line, Outlook, estimate, longest, soak_s, wave_s
+from edge_site_proxy.rollout.eta import Line, Outlook, estimate, longest, soak_s, takes_min, wave_s
 from edge_site_proxy.rollout.strategies import expand
 from tests.unit.site_proxy.plant.plant import POLICY, V1, V2, place
 
@@ -29,6 +29,8 @@ HALF_HOUR = replace(
     safety_lag_s=3600.0,
     windows=NIGHTS,
 )
+
+TOO_SHORT = replace(HALF_HOUR, windows=SHORT)
 
 
 def line(cells: int, name: str = "L3", *, paired: bool = False) -> list[GatewayPlace]:
@@ -213,6 +215,61 @@ def test_the_lag_is_waited_for_once() -> None:
     assert [leg.staging_s for leg in estimate(later, outlook(*parts)).legs] == [0.0, 3600.0]
     after = estimate(later, outlook(*parts, cohort=1))
     assert [leg.staging_s for leg in after.legs] == [3600.0]
+
+
+LEAST = {
+    "two cohorts: a wave and a soak, then three of each": ([line(1), line(3, "L4")], False, 280),
+    "a safety zone waits for the rest, and not for a window": (
+        [line(1), line(3, "L4")],
+        True,
+        340,
+    ),
+    "one that begins in a safety zone waits for nobody": ([line(1)], True, 150),
+    "pairs go one after the other": ([line(1, paired=True)], False, 120),
+    "nobody": ([], False, 0),
+}
+
+
+@pytest.mark.parametrize("row", LEAST)
+def test_what_is_signed_stays(row: str) -> None:
+    """Permits, trials, soak and lag in whole minutes."""
+    parts, safety, minutes = LEAST[row]
+    made = plan(*parts, safety=safety)
+    assert takes_min(made, outlook(*parts).places, 300.0) == minutes
+    # A second more of soak is another minute begun.
+    assert takes_min(made, outlook(*parts).places, 7201.0) == minutes + bool(parts)
+
+
+def test_a_safety_zone_that_comes_first_waits_for_nobody() -> None:
+    """Nor do those after it, whatever they are."""
+    parts = [line(1), line(1, "L4")]
+    made = plan(*parts)
+    first = replace(made, cohorts=[replace(made.cohorts[0], safety=True), made.cohorts[1]])
+    assert takes_min(first, outlook(*parts).places, 300.0) == 300
+
+
+def test_legs_in_windows_add_up() -> None:
+    """What passes until a window opens belongs to the activation."""
+    parts = [line(2), line(20, "L4")]
+    eta = estimate(plan(*parts, safety=True), outlook(*parts))
+    took_s = sum(leg.staging_s + leg.activating_s + leg.soaking_s for leg in eta.legs)
+    assert eta.ends == MONDAY + timedelta(seconds=took_s)
+    never = estimate(plan(*parts, safety=True, policy=TOO_SHORT), outlook(*parts)).legs[-1]
+    assert (never.ends, never.activating_s) == (None, 20 * 1800.0)
+
+
+def test_the_first_of_equals_is_named() -> None:
+    """In days, where it takes days; a window that ends when it begins is a whole one."""
+    slow = replace(HALF_HOUR, gate=GateLimits(windows_min=1, soak_min_s=3 * 86_400.0))
+    parts = [line(1), line(1, "L4")]
+    why = estimate(plan(*parts, policy=slow), outlook(*parts)).why
+    assert why.startswith("cohort c0: ")
+    assert why.endswith("then 3 d of soak")
+    whole = replace(slow, windows=[replace(NIGHTS[0], start="06:00")])
+    assert (
+        ", 1 d windows: 1 window"
+        in estimate(plan(line(1), safety=True, policy=whole), outlook(line(1))).why
+    )
 
 
 def test_soak_by_windows_or_by_time() -> None:

@@ -184,8 +184,11 @@ ROWS = {
     "one does not go back at all: said, and the way is free for another release": Row(
         rollout(S.ROLLING_BACK), Facts(canary(AWAY, AWAY, KEEPS)), S.ROLLBACK_INCOMPLETE, pages=1
     ),
-    "one cannot go back: said": Row(
-        rollout(S.ROLLING_BACK), Facts(canary(AWAY, AWAY, STUCK)), S.ROLLBACK_INCOMPLETE, pages=1
+    "one cannot go back: it has said so itself": Row(
+        rollout(S.ROLLING_BACK), Facts(canary(AWAY, AWAY, STUCK)), S.ROLLBACK_INCOMPLETE
+    ),
+    "one cannot and another does not: that other is said": Row(
+        rollout(S.ROLLING_BACK), Facts(canary(AWAY, KEEPS, STUCK)), S.ROLLBACK_INCOMPLETE, pages=1
     ),
     "one cannot and another has not yet: wait": Row(
         rollout(S.ROLLING_BACK), Facts(canary(AWAY, COMMITTED, STUCK)), None

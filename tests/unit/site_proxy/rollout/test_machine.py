@@ -450,6 +450,12 @@ ROWS = {
         S.ROLLBACK_INCOMPLETE,
         "rollout.rollback_incomplete",
     ),
+    "rolling back, one is long overdue: incomplete": Row(
+        rollout(S.ROLLING_BACK),
+        Facts(canary(replace(COMMITTED, overdue_s=1.0), AWAY, AWAY)),
+        S.ROLLBACK_INCOMPLETE,
+        "rollout.rollback_incomplete",
+    ),
     "rolling back, one in the last cohort still runs it: wait": stays(
         rollout(S.ROLLING_BACK), Facts({"g5": COMMITTED})
     ),
@@ -536,11 +542,11 @@ ALARMS: dict[str, tuple[str, Priority, str, str]] = {
         "rollout-held",
         "the gate cannot tell: no evidence",
     ),
-    "rolling back, one is stuck: incomplete": (
+    "rolling back, one is long overdue: incomplete": (
         "rollout/r/rollback",
         Priority.P1,
         "rollback-failed",
-        "rollback of r failed",
+        "rollback of r: long overdue on 1 of 5 gateways",
     ),
 }
 

@@ -34,6 +34,7 @@ async def test_a_whole_rollout(tmp_path: Path) -> None:
         await here.beat()
         (canary,), early = (part.members for part in rollout.plan.cohorts[:2])
         said = whys(here)
+        assert said[canary] in {"", f"staged with cohort canary of {R2}; waits for the rest of it"}
         assert said[early[0]] == f"moves with cohort early of {R2}; cohort canary is staging"
         await here.until(V2, RolloutState.COMPLETED)
         assert set(whys(here).values()) == {""}
@@ -87,3 +88,19 @@ async def test_out_and_excluded(tmp_path: Path) -> None:
         said = whys(here)
         assert said["g5"] == "in maintenance: new disk"
         assert said["g4"].startswith("no part in pump-condition-1.0.0-r1: runs linux-arm64/litert")
+
+
+async def test_gone_from_the_inventory(tmp_path: Path) -> None:
+    """A member that has left is said to have, in a view that is there all the same."""
+    async with plant(tmp_path) as here:
+        await here.bring(V1)
+        await here.arrive(V2)
+        await here.approve(V2)
+        await here.beat()
+        clock = here.clock
+    inventory = msgspec.structs.replace(INVENTORY, gateways=INVENTORY.gateways[:-1])
+    async with plant(tmp_path, inventory=inventory, clock=clock) as here:
+        shown = view(here.site.world, here.rollout(V2))
+        reasons = {each.serial: each.reason for each in shown.members}
+        assert reasons["g5"] == "not in the inventory any more"
+        assert shown.eta is None

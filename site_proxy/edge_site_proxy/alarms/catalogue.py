@@ -128,6 +128,7 @@ KINDS = (
         delays=FLAPS,
         group="{line} silent",
     ),
+    Kind("EdgeAuditUnwritable", "site/audit", ("edgetui status",), delays=FLAPS),
     Kind("EdgeClockUnsynchronised", "site/clock", ("edgetui status",), delays=CLOCK),
     Kind(
         "EdgeSiteConflict",

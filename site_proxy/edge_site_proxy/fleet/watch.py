@@ -22,7 +22,7 @@ log = structlog.get_logger(__name__)
 class Watch:
     """Raises one alarm a line for silent gateways, one for the clock, and tidies up.
 
-    And one a rollout whose release operators turn down.
+    And one a rollout whose release operators turn down, and one while nothing can be written.
     """
 
     def __init__(self, world: World, store: Store, alarms: AlarmBook, queue: ReviewQueue) -> None:
@@ -43,6 +43,7 @@ class Watch:
 
     async def look(self) -> None:
         """One look."""
+        await self._see_store()
         standing = {alarm.source for alarm in await self._alarms.standing()}
         for line in self._world.plant.lines:
             await self._set(f"line/{line}/silent", self._silent(line), standing)
@@ -54,6 +55,20 @@ class Watch:
             before = self._world.clocks.now() - timedelta(days=tables.HEALTH_KEPT_DAYS)
             await self._store.observe(lambda db: tables.forget_windows(db, before))
             await self._queue.expire_due()
+
+    async def _see_store(self) -> None:
+        """What the disk refused is alarmed without it, and written down once it can be."""
+        if self._store.trouble is not None:
+            await self._alarms.note_unwritten(
+                AlarmCall(
+                    key="site/audit",
+                    priority=Priority.P1,
+                    what=f"the audit log cannot be written: {self._store.trouble}",
+                    consequence="nothing changes until it can be; inference and heartbeats go on",
+                    runbook="audit-unwritable",
+                )
+            )
+        await self._alarms.write_unwritten()
 
     def _silent(self, line: str) -> AlarmCall | None:
         """A gateway that was heard before and is silent now; those never heard are not missed."""

@@ -128,6 +128,7 @@ AIMS: dict[str, Aim] = {
     f"{ROLLOUT}/windows.py": Aim(("site_proxy/rollout/test_windows.py",)),
     f"{SITE}/alarms/life.py": Aim(("site_proxy/alarms/test_life.py",)),
     f"{SITE}/alarms/rates.py": Aim(("site_proxy/alarms/test_rates.py",)),
+    f"{SITE}/alarms/unwritten.py": Aim(("site_proxy/alarms/test_unwritten.py",)),
     f"{SITE}/alarms/pages/say.py": Aim(("site_proxy/alarms/test_pages.py",)),
     f"{ROLLOUT}/mandate.py": Aim(("site_proxy/rollout/test_mandate.py",)),
     f"{ROLLOUT}/signatures.py": Aim(("site_proxy/rollout/test_signatures.py",)),

@@ -15,6 +15,7 @@ import structlog
 
 from edge_core.contracts.errors import ConfigurationError, EdgeError
 from edge_core.contracts.telemetry import Signal
+from edge_core.reserve import Reserve
 from edge_runtime import events, snapshot
 from edge_runtime.assembly import Gateway, assemble
 from edge_runtime.batches import Pace, send_batches
@@ -26,7 +27,6 @@ from edge_runtime.live import Shows
 from edge_runtime.logs import RecentLogs
 from edge_runtime.refusals import tell_refusals
 from edge_runtime.reporting import close_health_windows
-from edge_runtime.reserve import Reserve
 from edge_runtime.series import resource, series
 from edge_runtime.startup import sole_use
 
@@ -35,6 +35,7 @@ log = structlog.get_logger(__name__)
 SETTING_RETRY_S: Final = 10.0  # a server that lacks a node today may have it tomorrow
 AGAIN_S: Final = 3.0  # what is still there so long after its end was asked for is asked again
 SNAPSHOT_LOOK_S: Final = 1.0
+RESERVE_BYTES: Final = 2 << 20  # for which start this is, and that a try is taken
 
 
 async def serve(config: Config, logs: RecentLogs, care: Care) -> None:
@@ -49,7 +50,7 @@ async def serve(config: Config, logs: RecentLogs, care: Care) -> None:
         loop.add_signal_handler(signum, stop.set)
     loop.add_signal_handler(signal.SIGHUP, care.hup.set)
     with sole_use(config.data):
-        reserve = Reserve(config.data)
+        reserve = Reserve(config.data / "reserve", RESERVE_BYTES)
         reserve.give_up()
         async with assemble(config, site_log=logs.site) as gateway, asyncio.TaskGroup() as group:
             log.info(

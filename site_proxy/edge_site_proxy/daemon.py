@@ -16,6 +16,7 @@ from edge_core import clock
 from edge_core.contracts.errors import ConfigurationError, EdgeError
 from edge_core.contracts.plant import ClockQuality
 from edge_core.journal import Journal
+from edge_core.reserve import Reserve
 from edge_core.trust import Trust
 from edge_site_proxy import outbound
 from edge_site_proxy.alarms.pages.alertmanager import Alertmanager, AlertsWire
@@ -57,6 +58,7 @@ from edge_site_proxy.telemetry.wan import Wan
 
 _log = structlog.get_logger(__name__)
 _RENEWAL_LOOK_S = 12 * 3600.0
+RESERVE_BYTES = 16 << 20  # four times what SQLite moves from its log into the database at once
 
 Job = Coroutine[Any, Any, None]  # what a coroutine is sent and yields is asyncio's business
 
@@ -120,6 +122,8 @@ async def _assemble(
     paths.make()
     clocks = _clocks(config)
     holder = stack.enter_context(holding(paths.lock))
+    reserve = Reserve(paths.reserve, RESERVE_BYTES)
+    reserve.give_up()
     inventory = load_inventory(config.inventory, config.site)
     files = IdentityFiles(config.identity.directory)
     authority = files.authority()
@@ -179,6 +183,7 @@ async def _assemble(
             config.operator,
         ),
         renewal.run(signals.reload),
+        reserve.keep(),
     ]
     if mirror and config.mirror:
         jobs.append(mirror.run(dt.timedelta(seconds=config.mirror.poll_s), SystemRandom()))

@@ -21,6 +21,11 @@ class StatePaths:
         return self.root / "site.lock"
 
     @property
+    def reserve(self) -> Path:
+        """Room for a start on a full disk."""
+        return self.root / "reserve"
+
+    @property
     def audit_key(self) -> Path:
         """The audit log's private key."""
         return self.root / "audit.key"

@@ -158,7 +158,7 @@ class Site:
         self.store = parts.store
         self.alarms = parts.alarms
         self.alarm_desk = parts.alarm_desk
-        self.pages = PageQueue(parts.store)
+        self.pages = PageQueue(parts.store, parts.alarms.unwritten)
         self.queue = parts.queue
         self.desk = parts.desk
         self.recovery = parts.recovery
@@ -203,6 +203,7 @@ class Site:
         plant = Plant.of(inventory)
         world = await store.read(lambda db: World.load(db, plant, settings, clocks))
         world.tzdata = await asyncio.to_thread(tzdata_version)
+        world.trouble = lambda: store.trouble
         await _begin_epoch(store, world, fence)
         alarms = AlarmBook(
             store,
@@ -284,7 +285,6 @@ class Site:
 
         Raises:
             UnknownGatewayError: not in the inventory.
-            StoreUnavailableError: the grant could not be kept, so there is none.
         """
         reply = await self.leases.permit(serial, request)
         return msgspec.structs.replace(reply, checkpoint=self.checkpoint())

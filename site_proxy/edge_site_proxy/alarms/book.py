@@ -1,6 +1,7 @@
 """The alarm list: one alarm a cause, kept with its event, told to whoever must know."""
 
 import asyncio
+import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
@@ -21,7 +22,8 @@ from edge_site_proxy.alarms.catalogue import (
     delays_of,
     meant,
 )
-from edge_site_proxy.alarms.pages.queue import queue_in
+from edge_site_proxy.alarms.pages.queue import note_in, queue_in
+from edge_site_proxy.alarms.unwritten import NOTHING, Unwritten
 from edge_site_proxy.audit.events import Event
 from edge_site_proxy.rollout.records import AlarmCall
 from edge_site_proxy.store import Store, StoreUnavailableError, Tx
@@ -57,6 +59,10 @@ class Rules:
 class AlarmBook:
     """Raises and clears, and does what alarms do by themselves as time passes.
 
+    Attributes:
+        wake: rings whenever alarms change.
+        unwritten: what cannot be kept at the moment.
+
     Args:
         store: where alarms are kept.
         now: wall clock.
@@ -76,14 +82,22 @@ class AlarmBook:
         self._runbooks = runbooks.rstrip("/")
         self._line_of = line_of
         self.wake = Bell()
+        self.unwritten = Unwritten()
 
     def raise_in(self, tx: Tx, call: AlarmCall) -> None:
         """Within a transaction: raise the alarm, or note that its cause is still there."""
+        waits = self.unwritten.held.call
+        first = waits is not None and waits.key != call.key
+        if waits is not None and first and rows.standing_of(tx.db, waits.key) is None:
+            self._begin(tx, waits)  # it was shown under the next number
         standing = rows.standing_of(tx.db, call.key)
-        if standing is not None:
+        if standing is None:
+            self._begin(tx, call)
+        else:
             self._again(tx, standing, call)
-            return
-        alarm, delays = self._made(tx, call)
+
+    def _begin(self, tx: Tx, call: AlarmCall) -> None:
+        alarm, delays = self._made(tx.db, call, tx.at)
         quiet = rules(tx.db).quiet(alarm)
         if delays.on:
             alarm = replace(alarm, state=AlarmState.PENDING)
@@ -119,9 +133,46 @@ class AlarmBook:
             await self._store.change(SITE, [], lambda tx: self.clear_in(tx, key))
             self.wake.set()
 
+    async def note_unwritten(self, call: AlarmCall) -> None:
+        """Raise the one alarm that cannot be kept: that nothing can be. It pages as any."""
+        if self.unwritten.held.alarm is None:
+            await self._store.read(lambda db: self._notice(db, call))
+            self.wake.set()
+
+    async def write_unwritten(self) -> None:
+        """Keep what could not be kept, as something that is over; nothing if there is none.
+
+        Raises:
+            StoreUnavailableError: it cannot be kept yet.
+        """
+        held = self.unwritten.held
+        if held == NOTHING:
+            return
+
+        def mutate(tx: Tx) -> None:
+            if held.call is not None and held.alarm is not None:
+                lasted = f"so it was from {_second(held.alarm.raised)} to {_second(tx.at)}"
+                what = f"{held.call.what[:400]}; {lasted}"
+                self.raise_in(tx, dataclasses.replace(held.call, what=what))
+                self.clear_in(tx, held.call.key)
+            note_in(tx, held.told.values())
+
+        await self._store.change(SITE, [], mutate)
+        self.unwritten.forget(held)
+        self.wake.set()
+
+    def _notice(self, db: Database, call: AlarmCall) -> None:
+        # In the thread of every transaction, so that nobody else takes the number meanwhile.
+        standing = rows.standing_of(db, call.key)
+        if standing is None:
+            alarm, _ = self._made(db, call, self._now())
+        else:
+            alarm = life.came(standing, call.priority, self._now())
+        self.unwritten.notice(call, replace(alarm, what=call.what[:500]))
+
     async def standing(self) -> list[AlarmView]:
         """Every alarm that is not over and that somebody may know of, gravest and newest first."""
-        alarms = await self._store.read(rows.standing)
+        alarms = await self._store.read(self._standing)
         shown = [alarm for alarm in alarms if alarm.state is not AlarmState.PENDING]
         return sorted(shown, key=lambda alarm: (alarm.priority.value, -alarm.id))
 
@@ -133,7 +184,7 @@ class AlarmBook:
         """The list in numbers."""
 
         def look(db: Database) -> AlarmSummary:
-            return rates.summary(rows.standing(db), rows.newest(db, DAY_MAX), self._now())
+            return rates.summary(self._standing(db), rows.newest(db, DAY_MAX), self._now())
 
         return await self._store.read(look)
 
@@ -185,6 +236,10 @@ class AlarmBook:
         count = len(rates.recent(rows.newest(db, NEWEST), now))
         return not rates.flooded(count, standing=True)
 
+    def _standing(self, db: Database) -> list[AlarmView]:
+        """Every alarm that is not over, whether it could be kept or not."""
+        return self.unwritten.held.alarms(rows.standing(db))
+
     def _known(self, alarm: AlarmView | None, call: AlarmCall) -> bool:
         """Whether another call for the same cause would change nothing."""
         if alarm is None:
@@ -208,19 +263,19 @@ class AlarmBook:
         rows.record(tx, alarm, Event(f"alarm.{verb}", str(alarm.id), facts))
         self._tell(tx, alarm)
 
-    def _made(self, tx: Tx, call: AlarmCall) -> tuple[AlarmView, Delays]:
+    def _made(self, db: Database, call: AlarmCall, at: datetime) -> tuple[AlarmView, Delays]:
         known = meant(call.key, self._line_of)
         kind = known.kind
         alarm = AlarmView(
-            id=rows.number_last(tx.db) + 1,
+            id=rows.number_last(db) + 1,
             priority=call.priority,
             state=AlarmState.UNACK,
             source=call.key,
             what=call.what[:500],
             consequence=call.consequence[:500],
             runbook=f"{self._runbooks}/{call.runbook}.md",
-            raised=tx.at,
-            changed=tx.at,
+            raised=self.unwritten.since(call.key) or at,
+            changed=at,
             latches=kind.latches,
             by_hand=kind.by_hand,
             needs_wan=kind.needs_wan,
@@ -272,6 +327,10 @@ def rules(db: Database) -> Rules:
         offline=offline is not None and offline.active,
         lines=frozenset(rows.maintenance(db)),
     )
+
+
+def _second(at: datetime) -> str:
+    return at.isoformat(timespec="seconds")
 
 
 def _flood_call(came: list[AlarmView]) -> AlarmCall:

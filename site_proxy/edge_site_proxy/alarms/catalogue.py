@@ -133,6 +133,24 @@ KINDS = (
         delays=FLAPS,
         group="{line} silent",
     ),
+    Kind(
+        "EdgeGatewaysSuspect",
+        r"line/(?P<line>[^/]+)/suspect",
+        ("edgetui exceptions --filter suspect", "edgetui gateways --filter {line}"),
+        delays=FLAPS,
+        group="{line} suspect",
+    ),
+    Kind(
+        "EdgePairOnTrial",
+        r"gateway/(?P<serial>[^/]+)/alone",
+        (
+            "edgetui gateway {serial}",
+            'edgetui rollback --gateway {serial} --reason "REASON"',
+            "edgetui gateways",
+        ),
+        delays=FLAPS,
+    ),
+    Kind("EdgeAuditUnwritable", "site/audit", ("edgetui status",), delays=FLAPS),
     Kind("EdgeClockUnsynchronised", "site/clock", ("edgetui status",), delays=CLOCK),
     Kind(
         "EdgeSiteConflict",

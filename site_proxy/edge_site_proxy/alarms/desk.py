@@ -9,11 +9,13 @@ from edge_site_proxy.alarms import life, rows
 from edge_site_proxy.alarms.book import AlarmBook
 from edge_site_proxy.alarms.errors import NoSuchLineError
 from edge_site_proxy.audit.events import Event
-from edge_site_proxy.store import Store, Tx
+from edge_site_proxy.store import Store, StoreUnavailableError, Tx
 
 
 class AlarmDesk:
     """Takes people's orders about alarms; each is one event that says who and why.
+
+    What cannot be written down does not happen: all of them may raise StoreUnavailableError.
 
     Args:
         store: where alarms are kept.
@@ -40,6 +42,9 @@ class AlarmDesk:
         Raises:
             NoSuchAlarmError: no such number.
         """
+        waits = self._book.unwritten.held.alarm
+        if waits is not None and waits.id == number:
+            return waits
         return await self._store.read(lambda db: rows.alarm_of(db, number))
 
     async def ack(self, number: int, who: str, reason: str) -> AlarmView:
@@ -171,6 +176,11 @@ class AlarmDesk:
         facts: dict[str, object],
         turn: Callable[[AlarmView, datetime], AlarmView],
     ) -> AlarmView:
+        waits = self._book.unwritten.held.alarm
+        if waits is not None and waits.id == number:
+            raise StoreUnavailableError(
+                f"alarm {number}: expected a log that takes who saw it, found none: {waits.what}"
+            )
         event = Event(f"alarm.{verb}", str(number), facts)
 
         def mutate(tx: Tx) -> AlarmView:

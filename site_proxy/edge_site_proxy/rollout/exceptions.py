@@ -42,20 +42,43 @@ def exceptions_of(world: World, serial: str) -> list[GatewayException]:
     missing = stranded(world, serial)
     if missing and marks.drift is None:
         found.append(_exception(world, serial, ExceptionKind.ROLLBACK_TARGET, missing, None))
-    return [*found, *_suspect(world, serial), *_behind(world, serial)]
+    suspect = [
+        each
+        for rollout in world.rollouts.values()
+        if rollout.state in IN_PROGRESS and world.cohort_of(rollout, serial) is not None
+        for each in _suspect(world, rollout, serial)
+    ]
+    return [*found, *suspect, *_behind(world, serial)]
 
 
-def _suspect(world: World, serial: str) -> list[GatewayException]:
-    found = []
-    for rollout in world.rollouts.values():
-        if rollout.state not in IN_PROGRESS or world.cohort_of(rollout, serial) is None:
-            continue
-        now = standing(world, rollout, serial)
-        if now.suspect:
-            since = world.clocks.now() - timedelta(seconds=now.overdue_s)
-            why = f"{now.state.value} in {rollout.id} for longer than that may take"
-            found.append(_exception(world, serial, ExceptionKind.SUSPECT, why, since))
-    return found
+def suspects(world: World) -> list[GatewayException]:
+    """Every gateway that should have moved on, those that are overdue for longest first.
+
+    But for those of which a person has said that they are dead, or worked on.
+    """
+    found = [
+        each
+        for rollout in list(world.rollouts.values())  # may be called in a thread of its own
+        if rollout.state in IN_PROGRESS
+        for part in rollout.plan.cohorts
+        for serial in part.members
+        if serial in world.plant.places and not _explained(world, serial)
+        for each in _suspect(world, rollout, serial)
+    ]
+    return sorted(found, key=lambda each: (-(each.age_s or 0.0), each.serial))
+
+
+def _explained(world: World, serial: str) -> bool:
+    return world.noted(serial).dead is not None or serial in world.plant.maintenance
+
+
+def _suspect(world: World, rollout: Rollout, serial: str) -> list[GatewayException]:
+    now = standing(world, rollout, serial)
+    if not now.suspect:
+        return []
+    since = world.clocks.now() - timedelta(seconds=now.overdue_s)
+    why = f"{now.state.value} in {rollout.id} for longer than that may take"
+    return [_exception(world, serial, ExceptionKind.SUSPECT, why, since)]
 
 
 def _behind(world: World, serial: str) -> list[GatewayException]:

@@ -8,7 +8,9 @@ from edge_site_proxy.rollout import permit_outlook, tables
 from edge_site_proxy.rollout.permits import Ask, Deferred, decide
 from edge_site_proxy.rollout.records import Grant, Rollout
 from edge_site_proxy.rollout.world import World
-from edge_site_proxy.store import Store
+from edge_site_proxy.store import Store, StoreUnavailableError
+
+UNWRITABLE_RETRY_S = 30.0  # a full disk does not empty itself
 
 log = structlog.get_logger(__name__)
 
@@ -24,9 +26,10 @@ class Leases:
     async def permit(self, serial: str, request: PermitRequest) -> PermitReply:
         """Grant or defer; a grant is on disk before it is answered.
 
+        A grant that the audit log cannot take is none, and says so.
+
         Raises:
             UnknownGatewayError: the inventory has no such gateway.
-            StoreUnavailableError: the grant could not be kept, so there is none.
         """
         world = self._world
         async with world.lock:
@@ -34,15 +37,13 @@ class Leases:
             world.asked[serial] = world.clocks.monotonic()
             answer = decide(asked)
             if isinstance(answer, Deferred):
-                self._note(serial, answer)
-                return PermitReply(
-                    granted=False,
-                    epoch=world.epoch,
-                    reason=answer.reason,
-                    retry_after_s=answer.retry_after_s,
-                )
+                return self._deferral(serial, answer)
             if asked.rollout is not None and not answer.renewed:
-                await self._give(asked, asked.rollout, answer.valid_s)
+                try:
+                    await self._give(asked, asked.rollout, answer.valid_s)
+                except StoreUnavailableError as error:
+                    waits = Deferred(f"DEFER: audit: {error}"[:500], UNWRITABLE_RETRY_S)
+                    return self._deferral(serial, waits)
             self._deferred.pop(serial, None)
         return PermitReply(granted=True, epoch=world.epoch, valid_s=answer.valid_s)
 
@@ -78,6 +79,15 @@ class Leases:
         world.granted[serial] = world.clocks.monotonic()
         world.wake.set()
         log.info("permit.granted", serial=serial, rollout=grant.rollout, attempt=grant.attempt)
+
+    def _deferral(self, serial: str, answer: Deferred) -> PermitReply:
+        self._note(serial, answer)
+        return PermitReply(
+            granted=False,
+            epoch=self._world.epoch,
+            reason=answer.reason,
+            retry_after_s=answer.retry_after_s,
+        )
 
     def _note(self, serial: str, answer: Deferred) -> None:
         if self._deferred.get(serial) != answer.reason:

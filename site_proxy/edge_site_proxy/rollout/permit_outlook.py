@@ -121,6 +121,42 @@ def neighbour(world: World, place: GatewayPlace) -> Neighbour:
     )
 
 
+def left_alone(world: World, serial: str) -> str:
+    """Who fails, and how, while *serial* is on trial and nobody of its group could stand in.
+
+    Nothing where *serial* is not heard either: that is a network, and no order would reach it.
+    """
+    group = world.plant.groups.get(world.plant.places[serial].redundancy_group or "", [])
+    others = [each for each in group if each != serial]
+    if not others or not _on_trial(world, serial):
+        return ""
+    seen = {each: neighbour(world, world.plant.places[each]) for each in others}
+    if any(each.healthy or each.in_flight for each in seen.values()):
+        return ""
+    failing = [f"{name} ({each.why})" for name, each in seen.items() if _missed(world, name)]
+    return ", ".join(failing)
+
+
+def _on_trial(world: World, serial: str) -> bool:
+    sighting = world.sightings.get(serial)
+    return (
+        sighting is not None
+        and world.reachable(serial)
+        and any(
+            sighting.flying(digest) and attempt.update.state is UpdateState.TRIAL
+            for digest, attempt in sighting.attempts.items()
+        )
+    )
+
+
+def _missed(world: World, serial: str) -> bool:
+    """Whether anybody counts on *serial*: it had a model, and nobody has declared it dead."""
+    sighting = world.sightings.get(serial)
+    if sighting is None or world.noted(serial).dead is not None:
+        return False
+    return sighting.report.references.committed is not None
+
+
 def _flight(world: World, serial: str) -> tuple[str, datetime | None, datetime | None]:
     """What a permit of *serial* led to, when it was given, and when that should be over."""
     grant = world.grants.get(serial)

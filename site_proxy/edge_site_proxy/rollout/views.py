@@ -28,7 +28,7 @@ from edge_site_proxy.rollout.planner import waits_for
 from edge_site_proxy.rollout.records import MOVING, PENDING, Rollout, etag_of
 from edge_site_proxy.rollout.signatures import FOR_A_SHIFT
 from edge_site_proxy.rollout.strategies import blue_green
-from edge_site_proxy.rollout.why import why_not
+from edge_site_proxy.rollout.why import holds_of, why_not
 from edge_site_proxy.rollout.windows import describe
 from edge_site_proxy.rollout.world import World
 
@@ -50,7 +50,7 @@ def view(world: World, rollout: Rollout) -> RolloutView:
         id=header.id,
         etag=etag_of(rollout),
         state=header.state,
-        holds=sorted(header.holds),
+        holds=sorted(holds_of(world, rollout)),
         release=plan.release,
         rollback_to=plan.rollback_to,
         author=plan.author,
@@ -175,9 +175,9 @@ def _gates(world: World, rollout: Rollout) -> list[GateReport]:
 
 
 def _why(world: World, rollout: Rollout) -> str:
-    header = rollout.header
-    if header.holds:
-        return "; ".join(f"{hold.value}: {cause}" for hold, cause in header.holds.items())
+    header, holds = rollout.header, holds_of(world, rollout)
+    if holds:
+        return "; ".join(f"{hold.value}: {cause}" for hold, cause in holds.items())
     if rollout.state in PENDING:
         other = waits_for(world, rollout)
         if other is not None:

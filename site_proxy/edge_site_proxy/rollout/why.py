@@ -27,6 +27,14 @@ def why_not(world: World, serial: str) -> str:
     return _ahead(world, serial)[:500]
 
 
+def holds_of(world: World, rollout: Rollout) -> dict[Hold, str]:
+    """Those that are kept, and the one that cannot be: its cause is that nothing can be kept."""
+    trouble = world.trouble() if rollout.open else None
+    if trouble is None:
+        return rollout.header.holds
+    return {**rollout.header.holds, Hold.AUDIT: f"the audit log cannot be written: {trouble}"}
+
+
 def _settled(world: World, rollout: Rollout, serial: str) -> bool:
     """Whether its attempt at this release is over, or in the air."""
     now = outlook.standing(world, rollout, serial)
@@ -35,8 +43,9 @@ def _settled(world: World, rollout: Rollout, serial: str) -> bool:
 
 def _reached(world: World, rollout: Rollout, serial: str) -> str:
     """Its cohort's turn has come: what keeps the cohort."""
-    if rollout.header.holds:
-        return _held(rollout.id, rollout.header.holds)
+    holds = holds_of(world, rollout)
+    if holds:
+        return _held(rollout.id, holds)
     now = outlook.standing(world, rollout, serial)
     if rollout.state is RolloutState.STAGING and staged(rollout, now):
         cohort = rollout.plan.cohorts[rollout.header.cohort].name
@@ -61,7 +70,8 @@ def _ahead(world: World, serial: str) -> str:
         if number > rollout.header.cohort:
             mine = rollout.plan.cohorts[number].name
             now = rollout.plan.cohorts[rollout.header.cohort].name
-            held = f"; {_held('it', rollout.header.holds)}" if rollout.header.holds else ""
+            holds = holds_of(world, rollout)
+            held = f"; {_held('it', holds)}" if holds else ""
             return (
                 f"moves with cohort {mine} of {rollout.id}; "
                 f"cohort {now} is {_words(rollout.state)}{held}"

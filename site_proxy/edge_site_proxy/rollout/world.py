@@ -172,6 +172,7 @@ class World:
     marks: dict[str, Marks] = field(default_factory=dict)
     asked: dict[str, float] = field(default_factory=dict)
     offsets: dict[str, float] = field(default_factory=dict)
+    trouble: Callable[[], str | None] = lambda: None  # why the audit log cannot be written
 
     @classmethod
     def load(cls, db: Database, plant: Plant, settings: SiteSettings, clocks: Clocks) -> "World":

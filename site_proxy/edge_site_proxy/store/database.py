@@ -44,6 +44,14 @@ _OBSERVABLE_ACTIONS = frozenset(
     }
 )
 _EVIDENCE = frozenset({"changes", "sqlite_sequence", "audit_checkpoints"})  # the store's own
+_DISK = frozenset(  # the disk's refusals, and not a mistake in a statement
+    {
+        sqlite3.SQLITE_FULL,
+        sqlite3.SQLITE_IOERR,
+        sqlite3.SQLITE_READONLY,
+        sqlite3.SQLITE_CANTOPEN,
+    }
+)
 _ROW_ACTIONS = frozenset({sqlite3.SQLITE_INSERT, sqlite3.SQLITE_UPDATE, sqlite3.SQLITE_DELETE})
 
 
@@ -104,6 +112,9 @@ class _Observation:
 class Store:
     """The database; every method but `open` and `close` may be called from the event loop.
 
+    Attributes:
+        trouble: why the disk took nothing the last time, None once it has taken a change again.
+
     Args:
         db: opened and migrated by `open`.
         now: wall clock, for the time an event bears.
@@ -127,6 +138,7 @@ class Store:
         self._waiting: list[_Observation] = []
         self._waiting_guard = threading.Lock()
         self._listeners: list[asyncio.Event] = []
+        self.trouble: str | None = None
 
     @classmethod
     def open(
@@ -175,6 +187,7 @@ class Store:
             StoreUnavailableError: the disk refuses; nothing was kept.
         """
         answer = await self._run(lambda: self._change(who, events, mutate))
+        self.trouble = None
         for listener in self._listeners:
             listener.set()
         return answer
@@ -194,6 +207,7 @@ class Store:
         try:
             answer = await asyncio.shield(asyncio.wrap_future(done))
         except sqlite3.Error as error:
+            self._note_trouble(error)
             raise StoreUnavailableError(f"database: {error}; nothing was kept") from error
         return answer  # type: ignore[return-value]  # the future of this very mutate
 
@@ -233,7 +247,13 @@ class Store:
         try:
             return await asyncio.shield(loop.run_in_executor(self._writer, job))
         except sqlite3.Error as error:
+            self._note_trouble(error)
             raise StoreUnavailableError(f"database: {error}; nothing was changed") from error
+
+    def _note_trouble(self, error: sqlite3.Error) -> None:
+        # The low byte is the kind; the rest says where in the file (SQLite, extended codes).
+        if getattr(error, "sqlite_errorcode", 0) & 0xFF in _DISK:
+            self.trouble = str(error)
 
     def _change(self, who: str, events: Sequence[Event], mutate: Callable[[Tx], T]) -> T:
         with self._db.atomic():

@@ -139,7 +139,7 @@ class Alertmanager:
         """Post the list; for how long to leave the receiver alone, None if it was taken.
 
         Raises:
-            StoreUnavailableError: what was shown cannot be noted.
+            StoreUnavailableError: the database cannot be read.
         """
         alarms = await self._alarms()
         open_pages = await self._queue.open(self.ear.name)

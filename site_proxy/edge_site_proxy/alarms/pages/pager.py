@@ -117,7 +117,7 @@ class Pager:
         A page that is refused does not keep the others waiting.
 
         Raises:
-            StoreUnavailableError: what was told cannot be kept; it is told again, under one key.
+            StoreUnavailableError: the database cannot be read.
         """
         open_pages = await self._queue.open(self.ear.name)
         found = orders(self.ear.name, open_pages, self.ear.speaks, self._now())

@@ -1,21 +1,25 @@
 """Pages that are open and what each receiver was told of them, as rows of state."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+import structlog
 from msgspec.structs import replace
 from sqlite_utils import Database
 
 from edge_core.contracts.api import AlarmView
 from edge_site_proxy.alarms import rows
 from edge_site_proxy.alarms.pages.say import Page, PageRow, Said, Verb, covers, done
+from edge_site_proxy.alarms.unwritten import NOTHING, Unwritten
 from edge_site_proxy.audit.events import Event
-from edge_site_proxy.store import Store, Tx
+from edge_site_proxy.store import Store, StoreUnavailableError, Tx
 from edge_site_proxy.store.rows import load
 
 PAGES = "pages"
 SAID = "pages_said"
 SITE = "site-proxy"
+
+log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,35 +54,55 @@ def pages(db: Database) -> list[Page]:
     return made
 
 
-class PageQueue:
-    """What waits to be sent, and the record of what was."""
+def note_in(tx: Tx, said: Iterable[Said]) -> None:
+    """Within a transaction: these were taken by their receiver."""
+    for each in said:
+        facts = {"receiver": each.receiver, "verb": each.verb.value}
+        event = Event("alarm.paged", str(each.alarm), facts)
+        tx.record(event)
+        tx.put(SAID, _key(each.receiver, each.alarm), each, by=event)
+        rows.save(tx, replace(rows.alarm_of(tx.db, each.alarm), paged=True), event)
 
-    def __init__(self, store: Store) -> None:
+
+class PageQueue:
+    """What waits to be sent, and the record of what was.
+
+    Args:
+        store: where both are kept.
+        unwritten: holds what cannot be.
+    """
+
+    def __init__(self, store: Store, unwritten: Unwritten) -> None:
         self._store = store
+        self._unwritten = unwritten
 
     async def open(self, receiver: str) -> list[tuple[Page, Said | None]]:
         """Every open page, and what *receiver* was told last about it."""
+        held = self._unwritten.held
 
         def look(db: Database) -> list[tuple[Page, Said | None]]:
             told = load(db, SAID, Said)
-            return [(page, told.get(_key(receiver, page.alarm.id))) for page in pages(db)]
+            told |= {_key(*name): said for name, said in held.told.items()}
+            found = held.pages(pages(db))
+            return [(page, told.get(_key(receiver, page.alarm.id))) for page in found]
 
         return await self._store.read(look)
 
     async def told(self, said: Sequence[Said]) -> None:
-        """These were taken by their receiver; nothing is said twice."""
+        """These were taken by their receiver; nothing is said twice.
+
+        What the disk refuses waits with what it refused before, so that its order stays.
+        """
         if not said:
             return
-
-        def mutate(tx: Tx) -> None:
-            for each in said:
-                facts = {"receiver": each.receiver, "verb": each.verb.value}
-                event = Event("alarm.paged", str(each.alarm), facts)
-                tx.record(event)
-                tx.put(SAID, _key(each.receiver, each.alarm), each, by=event)
-                rows.save(tx, replace(rows.alarm_of(tx.db, each.alarm), paged=True), event)
-
-        await self._store.change(SITE, [], mutate)
+        if self._unwritten.held == NOTHING:
+            try:
+                await self._store.change(SITE, [], lambda tx: note_in(tx, said))
+            except StoreUnavailableError as error:
+                log.warning("page.not_noted", reason=str(error))
+            else:
+                return
+        self._unwritten.tell(said)
 
     async def close_done(self, ears: Sequence[Ear]) -> None:
         """Forget pages that are over and of which every receiver knows."""

@@ -6,16 +6,17 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from edge_core.contracts.api import ExceptionKind
+from edge_core.contracts.api import AlarmState, AlarmView, ExceptionKind
 from edge_core.contracts.artefact import ReleaseRef
-from edge_core.contracts.gateway import UpdateState
+from edge_core.contracts.gateway import References, UpdateState
 from edge_core.contracts.rollout import Hold, Policy, RolloutState
 from edge_site_proxy.alarms.pages.queue import pages
+from edge_site_proxy.fleet.watch import Watch
 from edge_site_proxy.rollout.exceptions import exceptions, exceptions_of
 from edge_site_proxy.rollout.orders import Sender
 from edge_site_proxy.rollout.records import etag_of
 from tests.unit.site_proxy.plant.gateway import Behaviour, Gateway
-from tests.unit.site_proxy.plant.plant import FREE, POLICY, V1, V2, V3, Plant, plant
+from tests.unit.site_proxy.plant.plant import FREE, INVENTORY, POLICY, V1, V2, V3, Plant, plant
 
 pytestmark = pytest.mark.anyio
 OLGA = Sender("olga", None)
@@ -195,3 +196,154 @@ async def test_a_suspect_is_shown(tmp_path: Path) -> None:
         assert found.kind is ExceptionKind.SUSPECT
         assert found.age_s is not None
         assert found.age_s > 90
+
+
+async def watched(here: Plant) -> dict[str, AlarmView]:
+    """One look of the watch, and what stands a minute later, by what it is about."""
+    await Watch(here.site.world, here.site.store, here.site.alarms, here.site.queue).look()
+    here.clock.turn(60)
+    await here.site.alarms.look()
+    return {each.source: each for each in await here.site.alarms.standing()}
+
+
+async def test_a_suspect_is_told_once_a_line(tmp_path: Path) -> None:
+    """One alarm a line names the first that should have moved on; it goes when that has."""
+    async with plant(tmp_path, policy=POLICY_HERE) as here:
+        await bring(here, V1)
+        await here.arrive(V2)
+        canary = here.rollout(V2).plan.cohorts[0].members[0]
+        here.gateways[canary].models[V2.digest] = Behaviour(stalls=True)
+        await here.approve(V2)
+        for _ in range(3):
+            await here.beat()
+        here.clock.turn(POLICY.stage_deadline_s + 100)
+        await here.beat()
+        key = f"line/{here.site.world.plant.line_of(canary)}/suspect"
+        found = await watched(here)
+        assert f"should have moved on, first {canary}: downloading" in found[key].what
+        assert found[key].kind == "EdgeGatewaysSuspect"
+        await here.beat()
+        assert (await watched(here))[key].raises == 1
+        here.gateways[canary].models[V2.digest] = Behaviour()
+        for _ in range(3):
+            await here.beat()
+        assert (await watched(here))[key].state is AlarmState.RETURNED_UNACK
+
+
+async def test_a_suspect_that_is_dead(tmp_path: Path) -> None:
+    """Whoever is declared dead need not move on, and is no alarm."""
+    async with plant(tmp_path, policy=POLICY_HERE) as here:
+        await bring(here, V1)
+        await here.arrive(V2)
+        canary = here.rollout(V2).plan.cohorts[0].members[0]
+        here.gateways[canary].models[V2.digest] = Behaviour(stalls=True)
+        await here.approve(V2)
+        await here.beat()
+        leave(here, [canary])
+        await here.beat()
+        key = f"line/{here.site.world.plant.line_of(canary)}/suspect"
+        assert (await watched(here))[key].active
+        await here.site.recovery.declare_dead(canary, "water in the cabinet", OLGA)
+        await here.beat()
+        assert not (await watched(here))[key].active
+
+
+async def in_trial(here: Plant) -> tuple[str, str]:
+    """One of the pair tries V2, for longer than anybody waits; its serial, and its partner's."""
+    await bring(here, V1)
+    await here.arrive(V2)
+    await here.approve(V2)
+    pair = here.site.world.plant.groups["pair"]
+    trying: list[str] = []
+    for _ in range(200):
+        await here.beat()
+        trying = [each for each in pair if here.gateways[each].state is UpdateState.TRIAL]
+        if trying:
+            break
+    (one,) = trying
+    (partner,) = [each for each in pair if each != one]
+    here.gateways[one].trial_beats = -100
+    await here.beat()
+    return one, partner
+
+
+async def test_a_partner_fails_in_the_others_trial(tmp_path: Path) -> None:
+    """The trial goes on, one page names both ways out, and nobody is taken back by himself."""
+    async with plant(tmp_path) as here:
+        one, partner = await in_trial(here)
+        key = f"gateway/{one}/alone"
+        assert key not in await watched(here)
+        others = [each for each in here.gateways if each != partner]
+        for _ in range(20):
+            await here.beat(others)
+        found = (await watched(here))[key]
+        assert found.what == f"{one} is on trial and its partner fails: {partner} (silent)"
+        assert f'edgetui rollback --gateway {one} --reason "REASON"' in found.actions
+        assert key in {page.alarm.source for page in await here.site.store.read(pages)}
+        assert here.gateways[one].state is UpdateState.TRIAL
+        await here.beat()
+        assert (await watched(here))[key].state is AlarmState.RETURNED_UNACK
+
+
+ILLS: dict[str, tuple[dict[str, object], str]] = {
+    "it has no model it can run": (
+        {"effective": None, "running": None},
+        "not on a committed model",
+    ),
+    "it is in safe mode": ({"safe_mode": True}, "in safe mode"),
+    "it has a fault": ({"faults": ["source silent"]}, "faulted"),
+}
+
+
+@pytest.mark.parametrize("row", ILLS.values(), ids=ILLS.keys())
+async def test_a_partner_is_heard_and_fails(
+    tmp_path: Path, row: tuple[dict[str, object], str]
+) -> None:
+    """One that answers and could not stand in is no partner either."""
+    changes, why = row
+    async with plant(tmp_path) as here:
+        one, partner = await in_trial(here)
+        report = msgspec.structs.replace(here.gateways[partner].report(), **changes)
+        await here.site.take_status(partner, report)
+        assert f"{partner} ({why})" in (await watched(here))[f"gateway/{one}/alone"].what
+
+
+async def test_a_partner_that_nobody_counts_on(tmp_path: Path) -> None:
+    """One that never had a model, or was declared dead, leaves nobody alone."""
+    async with plant(tmp_path) as here:
+        one, partner = await in_trial(here)
+        report = here.gateways[partner].report()
+        bare = msgspec.structs.replace(report, effective=None, references=References())
+        await here.site.take_status(partner, bare)
+        assert f"gateway/{one}/alone" not in await watched(here)
+    (tmp_path / "other").mkdir()
+    async with plant(tmp_path / "other") as here:
+        one, partner = await in_trial(here)
+        for _ in range(20):
+            await here.beat([each for each in here.gateways if each != partner])
+        await here.site.recovery.declare_dead(partner, "water in the cabinet", OLGA)
+        assert f"gateway/{one}/alone" not in await watched(here)
+
+
+async def test_left_alone_and_gone(tmp_path: Path) -> None:
+    """A gateway that has left the plant takes its alarm along."""
+    async with plant(tmp_path) as here:
+        one, partner = await in_trial(here)
+        for _ in range(20):
+            await here.beat([each for each in here.gateways if each != partner])
+        assert (await watched(here))[f"gateway/{one}/alone"].active
+        clock = here.clock
+    gateways = [each for each in INVENTORY.gateways if each.serial != one]
+    left = msgspec.structs.replace(INVENTORY, gateways=gateways)
+    async with plant(tmp_path, clock=clock, inventory=left) as here:
+        assert not (await watched(here))[f"gateway/{one}/alone"].active
+
+
+async def test_both_are_silent(tmp_path: Path) -> None:
+    """Nobody pages for a choice that no order would reach."""
+    async with plant(tmp_path) as here:
+        one, partner = await in_trial(here)
+        others = [each for each in here.gateways if each not in {one, partner}]
+        for _ in range(20):
+            await here.beat(others)
+        assert f"gateway/{one}/alone" not in await watched(here)

@@ -1,8 +1,7 @@
-"""Room kept on the disk for the one moment at which a full disk would stop a gateway: its start.
+"""Room kept on the disk for the one moment at which a full disk would stop a daemon: its start.
 
-A gateway that runs goes on where nothing can be written. One that starts writes before it loads
-a model: which start this is, and that a try is taken. What was kept back is given up for that, and
-taken again when there is plenty.
+A daemon that runs goes on where nothing can be written. One that starts writes first which start
+this is. What was kept back is given up for that, and taken again when there is plenty.
 """
 
 import asyncio
@@ -15,8 +14,7 @@ from typing import Final
 
 import structlog
 
-RESERVE_BYTES: Final = 2 << 20
-PLENTY_BYTES: Final = 4 * RESERVE_BYTES
+PLENTY: Final = 4  # times as much must be free before it is taken from whoever needs room
 LOOK_S: Final = 60.0
 
 log = structlog.get_logger(__name__)
@@ -31,33 +29,37 @@ class Reserve:
     """The file that holds the room.
 
     Args:
-        folder: where the gateway writes; exists.
+        path: of the file; its folder exists, and is where the daemon writes.
+        size_bytes: what a start needs.
         free: as `free_bytes`.
     """
 
-    def __init__(self, folder: Path, free: Callable[[Path], int] = free_bytes) -> None:
-        self._path = folder / "reserve"
+    def __init__(
+        self, path: Path, size_bytes: int, free: Callable[[Path], int] = free_bytes
+    ) -> None:
+        self._path = path
+        self._size_bytes = size_bytes
         self._free = free
 
     def give_up(self) -> bool:
         """Make room for a start if the disk has none; whether that was needed and possible."""
-        if self._free(self._path.parent) >= RESERVE_BYTES:
+        if self._free(self._path.parent) >= self._size_bytes:
             return False
         try:
             self._path.unlink()
         except OSError:
             return False  # none is left, or the disk takes nothing: the start will say which
-        log.warning("reserve.used", folder=str(self._path.parent), bytes=RESERVE_BYTES)
+        log.warning("reserve.used", folder=str(self._path.parent), bytes=self._size_bytes)
         return True
 
     def take(self) -> None:
         """Hold the room back, where it is not held yet and there is plenty."""
         with suppress(OSError):  # a disk that refuses says so wherever it matters
-            if self._held() or self._free(self._path.parent) < PLENTY_BYTES:
+            if self._held() or self._free(self._path.parent) < PLENTY * self._size_bytes:
                 return
             handle = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             try:
-                os.posix_fallocate(handle, 0, RESERVE_BYTES)
+                os.posix_fallocate(handle, 0, self._size_bytes)
             finally:
                 os.close(handle)
 
@@ -68,4 +70,4 @@ class Reserve:
             await asyncio.sleep(LOOK_S)
 
     def _held(self) -> bool:
-        return self._path.exists() and self._path.stat().st_size >= RESERVE_BYTES
+        return self._path.exists() and self._path.stat().st_size >= self._size_bytes

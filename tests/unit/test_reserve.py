@@ -4,7 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from edge_runtime.reserve import PLENTY_BYTES, RESERVE_BYTES, Reserve
+from edge_core.reserve import PLENTY, Reserve
+
+RESERVE_BYTES = 2 << 20
+PLENTY_BYTES = PLENTY * RESERVE_BYTES
 
 FREE = {
     "plenty: taken": (PLENTY_BYTES, True),
@@ -14,7 +17,7 @@ FREE = {
 
 def reserve(folder: Path, free: int) -> Reserve:
     """On a disk with so much room."""
-    return Reserve(folder, lambda _: free)
+    return Reserve(folder / "reserve", RESERVE_BYTES, lambda _: free)
 
 
 @pytest.mark.parametrize(("free", "taken"), FREE.values(), ids=FREE)

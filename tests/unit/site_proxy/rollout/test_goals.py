@@ -5,10 +5,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import msgspec
+import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
 
 from edge_core.contracts.gates import GateLimits, GateReport, Measurement, Verdict
 from edge_site_proxy.rollout.case import Case, Control, Subject
+from edge_site_proxy.rollout.compare import chance
 from edge_site_proxy.rollout.evidence import Counts, Tally
 from edge_site_proxy.rollout.gate import judge
 from edge_site_proxy.rollout.statistics import mean_bets
@@ -237,3 +242,21 @@ UNSEEN = {
 def test_no_last_look(name: str) -> None:
     """It is not taken where it would say nothing."""
     assert "permutation" not in [row.gate for row in UNSEEN[name].measurements]
+
+
+@given(
+    st.lists(st.floats(-3, 3), min_size=3, max_size=6),
+    st.lists(st.floats(-3, 3), min_size=8, max_size=12),
+)
+@settings(max_examples=25)
+def test_chance_is_that_of_a_permutation_test(canary: list[float], control: list[float]) -> None:
+    """It is what `scipy.stats.permutation_test` finds, as far as so many choices can tell."""
+    found = stats.permutation_test(
+        (canary, control),
+        lambda left, right, axis: np.mean(left, axis=axis) - np.mean(right, axis=axis),
+        n_resamples=10_000,
+        alternative="greater",
+        vectorized=True,
+        rng=np.random.default_rng(1),
+    )
+    assert chance(canary, control) == pytest.approx(found.pvalue, abs=0.07)

@@ -3,8 +3,10 @@
 The walk is breadth first over `advance` itself: what the agent does in each state, what the site
 may say at any time, local orders, refused and expired permits, bytes that rot, and an end of the
 daemon (crash, power cut, watchdog, orderly stop) after every single durable step, as often as the
-record allows. Promises are judged on every state and on every step between two. Names as in the
-specification: S1 to S7 and L1, L2, L9.
+record allows. Promises are judged on every state and on every step between two: S1 to S7 and S18
+in the words of `tests/unit/runtime/update/promises.py`, and here besides that loads are bounded,
+that each attempt leaves one result, L1, L2 and L9. That a worse gateway breaks the former is what
+`test_worse_plants` shows.
 """
 
 from collections import Counter, deque
@@ -20,8 +22,9 @@ from edge_runtime.update import events
 from edge_runtime.update.events import Event
 from edge_runtime.update.machine import advance
 from edge_runtime.update.record import AIRBORNE, BEFORE, Attempt, Record
-from edge_runtime.update.references import REFUNDS_MAX, Cause, Slots, barred, rollback_target
+from edge_runtime.update.references import REFUNDS_MAX, Cause, Slots
 from tests.unit.runtime.update.made import assignment, desired, digest, entry, order, record
+from tests.unit.runtime.update.promises import broken_by, broken_in
 from tests.unit.runtime.update.test_machine import ENDS
 
 S = UpdateState
@@ -205,48 +208,24 @@ class Walk:
     # The promises.
 
     def _judge(self, world: World, how: str) -> None:
-        now, slots = world.now, world.now.slots
-        effective = None if now.fail_safe else slots.effective
-        rotted = world.rots < self.bounds.rots
-        self._hold(effective is None or effective in now.entries or rotted, "S1", world, how)
-        on_golden = slots.committed in {None, slots.golden}
-        way_back = rollback_target(slots, now.verified) is not None
-        unsettled = rotted or world.stumbles < self.bounds.stumbles
-        self._hold(on_golden or way_back or unsettled, "S3", world, how)
-        self._hold(rotted or slots.referenced <= now.verified, "S3 collected", world, how)
+        now = world.now
+        rotted, stumbled = world.rots < self.bounds.rots, world.stumbles < self.bounds.stumbles
+        excused = ("S1", "S3") if rotted else ("S3: away from golden",) if stumbled else ()
+        for each in broken_in(now):
+            self._hold(each.startswith(excused), each, world, how)
         self._hold(world.loads <= TRIES + REFUNDS_MAX, "S5", world, how)
-        for target in (slots.previous_good, slots.golden):
-            floor = now.floors.get("pump", 0)
-            admissible = target is None or NUMBERS[target] >= floor or target in now.ran
-            self._hold(admissible, "S7", world, how)
         attempt = now.attempt
         named = attempt is None or attempt.outcome in ENDS.get(now.state, {Outcome.OPEN})
         self._hold(named, "one result", world, how)
-        tried = (slots.candidate is not None) == (now.state in {S.ACTIVATING, S.TRIAL})
-        self._hold(tried, "candidate", world, how)
-        kept = self.machine(now, events.Collected(frozenset(now.entries) - slots.referenced))
-        self._hold(set(kept.entries) <= slots.referenced, "L9", world, how)
+        needed = now.slots.referenced
+        kept = self.machine(now, events.Collected(frozenset(now.entries) - needed))
+        self._hold(set(kept.entries) <= needed, "L9", world, how)
 
     def _judge_step(self, world: World, event: Event, raw: Record, after: World) -> None:
-        was, now, how = world.now, after.now, type(event).__name__
-        ordered = isinstance(event, events.OrderedBack) or (
-            isinstance(event, events.Told) and event.desired.rollback is not None
-        )
-        lost = isinstance(event, events.EntryLost | events.TargetLost)
-        begun_anew = isinstance(event, events.PermitGranted) and was.fail_safe
-        if was.slots.committed != now.slots.committed:
-            commits = isinstance(event, events.TrialPassed)
-            self._hold(commits or ordered or lost or begun_anew, "S2", after, how)
-        if was.slots.effective != now.slots.effective:
-            in_trial = was.state in {S.ACTIVATING, S.TRIAL}
-            granted = isinstance(event, events.PermitGranted)
-            self._hold(in_trial or granted or ordered or lost, "S6", after, how)
-        if now.slots.candidate is not None and was.slots.candidate is None:
-            key = None if was.attempt is None else was.attempt.key
-            self._hold(key is not None and not barred(was.slots, *key), "S4", after, how)
-        if isinstance(event, events.Restarted) and now.slots.candidate is not None:
-            self._hold(_left(now.slots) < _left(was.slots), "S5 paid first", after, how)
-        self._judge_result(was.attempt, raw, after, how)
+        how = type(event).__name__
+        for each in broken_by(world.now, event, raw):
+            self._hold(False, each, after, how)  # noqa: FBT003 - it does not hold
+        self._judge_result(world.now.attempt, raw, after, how)
 
     def _judge_result(self, before: Attempt | None, raw: Record, after: World, how: str) -> None:
         """An attempt that gives way to another, or ends, leaves its result among the untold."""
@@ -279,10 +258,6 @@ class Walk:
 
 
 _FROM_OUTSIDE = (events.Told, events.OrderedBack, events.PermitGranted)
-
-
-def _left(slots: Slots) -> int:
-    return slots.tries_left + REFUNDS_MAX - slots.refunds
 
 
 def _said(planned: Assignment | None, epoch: int) -> Desired:
@@ -318,23 +293,6 @@ def test_every_order(name: str) -> None:
     assert len(walk.seen) > 1_000
 
 
-def pays_nothing(now: Record, event: Event) -> Record:
-    """A start loads the candidate again without paying for it."""
-    after = advance(now, event)
-    if not isinstance(event, events.Restarted) or now.slots.candidate is None:
-        return after
-    return msgspec.structs.replace(now, boot_epoch=after.boot_epoch)
-
-
-def moves_committed(now: Record, event: Event) -> Record:
-    """An activation makes the newcomer the committed version at once, as with two slots."""
-    after = advance(now, event)
-    if not isinstance(event, events.PermitGranted) or after.slots.candidate is None:
-        return after
-    moved = msgspec.structs.replace(after.slots, committed=after.slots.candidate)
-    return msgspec.structs.replace(after, slots=moved)
-
-
 def collects_golden(now: Record, event: Event) -> Record:
     """A collection keeps only what runs."""
     if not isinstance(event, events.Collected):
@@ -353,16 +311,14 @@ def forgets_results(now: Record, event: Event) -> Record:
 
 
 MUTANTS: dict[str, tuple[Machine, str]] = {
-    "a load that nobody paid for": (pays_nothing, "S5 paid first"),
-    "an activation that moves committed": (moves_committed, "S2"),
-    "a collection of what is referenced": (collects_golden, "S3 collected"),
+    "a collection of what is referenced": (collects_golden, "S3"),
     "a result that nobody hears": (forgets_results, "a result is lost"),
 }
 
 
 @pytest.mark.parametrize("name", MUTANTS)
 def test_a_worse_machine_is_caught(name: str) -> None:
-    """Each promise is one that a machine could break: a worse one does, and is found out."""
+    """What only this walk looks at could be broken: a worse machine does, and is found out."""
     machine, promise = MUTANTS[name]
     walk = Walk(ON_A, Bounds((("b", 1), ("c", 1))), machine)
-    assert promise in walk.examples
+    assert [each for each in walk.examples if each.startswith(promise)], walk.examples

@@ -15,9 +15,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from edge_core.contracts.gates import Verdict
 from edge_core.contracts.gateway import UpdateState
 from edge_core.contracts.plant import GatewayPlace
+from edge_core.contracts.rollout import RolloutState
 from edge_site_proxy.rollout import outlook
 from edge_site_proxy.rollout.gate import judge
-from edge_site_proxy.rollout.records import Rollout
+from edge_site_proxy.rollout.records import MOVING, Rollout
 from edge_site_proxy.rollout.windows import open_span
 from edge_site_proxy.rollout.world import World
 
@@ -56,6 +57,8 @@ def permitted(world: World, serial: str) -> Iterator[str]:
         same = report.running in {None, report.effective}
         if not (well and same and world.reachable(other)):
             yield f"S8: {serial} was permitted while its partner {other} is not healthy"
+    if rollout.state not in {*MOVING, RolloutState.COMPLETED}:
+        yield f"S12: {serial} was permitted while {rollout.id} is {rollout.state.value}"
     if rollout.header.holds:
         yield f"S12: {serial} was permitted while {rollout.header.holds} stand"
     yes = {

@@ -112,6 +112,14 @@ def holds_nothing(rollout: Rollout, facts: Facts, now: datetime) -> Step | None:
     return machine.step(msgspec.structs.replace(rollout, header=free), facts, now)
 
 
+def shuts_for_good(rollout: Rollout, facts: Facts, now: datetime) -> Step | None:
+    """A change window that was missed never opens again."""
+    made = machine.step(rollout, facts, now)
+    clears = made is not None and made.event.kind == "rollout.hold_cleared"
+    opens = clears and made is not None and made.event.facts["hold"] == Hold.WINDOW.value
+    return None if opens else made
+
+
 def lags_never(rollout: Rollout, facts: Facts, now: datetime) -> Step | None:
     """The safety zone follows as soon as the others have passed."""
     return machine.step(rollout, replace(facts, phase_s=1e9), now)
@@ -124,9 +132,12 @@ def permits_held(ask: Ask) -> Granted | Deferred:
 
 def permits_unapproved(ask: Ask) -> Granted | Deferred:
     """An approval that is taken back counts for what had begun."""
-    holds = {} if ask.rollout is None else dict(ask.rollout.header.holds)
-    holds.pop(Hold.APPROVAL, None)
-    return decide(_with(ask, holds=holds))
+    header = None if ask.rollout is None else ask.rollout.header
+    if header is None or not header.revocations:
+        return decide(ask)
+    holds = {hold: why for hold, why in header.holds.items() if hold is not Hold.APPROVAL}
+    voided = header.revocations[-1].voided
+    return decide(replace(_with(ask, holds=holds, approvals=voided), activate=True))
 
 
 def permits_partners(ask: Ask) -> Granted | Deferred:
@@ -168,6 +179,9 @@ class Worse:
     bounds: Bounds = field(default=Bounds())
 
 
+NOTHING = Bounds(allowed=frozenset())
+PROMPT = Bounds(allowed=frozenset(), attentive=frozenset({"a", "b", "c", "d"}))
+STATES_MAX = 10_000  # several times what any takes; one that is not found out soon says so
 RESTARTS = Bounds(mishaps=1, allowed=frozenset({"restart"}))
 HOLDS = Bounds(people=1, allowed=frozenset({"hold"}))
 REVOKES = Bounds(people=1, allowed=frozenset({"revoke"}))
@@ -180,9 +194,10 @@ WORSE: dict[str, Worse] = {
     "an epoch that is turned back": Worse(Rules(advance=hears_anything), "S18", LEAVES),
     "a push with a time-out": Worse(Rules(settled=times_out, lapses=False), "S9"),
     "a lock that is free with its lease": Worse(Rules(settled=frees_at_the_end), "S9"),
-    "a lock that no report frees": Worse(Rules(settled=frees_nothing), "L3"),
+    "a lock that no report frees": Worse(Rules(settled=frees_nothing), "L3", NOTHING),
     "INCONCLUSIVE advances": Worse(Rules(step=unsure_is_enough), "S20"),
     "holds that hold nothing": Worse(Rules(step=holds_nothing), "S12", HOLDS),
+    "a hold that outlives its cause": Worse(Rules(step=shuts_for_good), "L3", PROMPT),
     "no lag before a safety zone": Worse(Rules(step=lags_never), "S10"),
     "permits while held": Worse(Rules(decide=permits_held), "S12", HOLDS),
     "permits after a revocation": Worse(Rules(decide=permits_unapproved), "S12", REVOKES),
@@ -196,7 +211,7 @@ WORSE: dict[str, Worse] = {
 def test_a_worse_plant_is_found_out(name: str) -> None:
     """The search says which promise is broken, and how it came about."""
     worse = WORSE[name]
-    search = Search(worse.bounds, worse.rules).run()
+    search = Search(replace(worse.bounds, states_max=STATES_MAX), worse.rules).run()
     found = search.broken or search.restless()
     assert [each for each in found if each.startswith(worse.promise)], found
 

@@ -59,12 +59,16 @@ def texts(value: ast.expr, named: dict[str, ast.expr]) -> Iterator[str]:
         found = [""]
         for part in value.values:
             ends = list(texts(part, named)) if isinstance(part, ast.Constant) else ["x1"]
-            if isinstance(part, ast.FormattedValue) and isinstance(part.value, ast.IfExp):
+            if isinstance(part, ast.FormattedValue) and isinstance(
+                part.value, ast.IfExp | ast.Subscript
+            ):
                 ends = list(texts(part.value, named))
             found = [begin + end for begin in found for end in ends]
         yield from found
     elif isinstance(value, ast.IfExp):
         yield from (text for each in (value.body, value.orelse) for text in texts(each, named))
+    elif isinstance(value, ast.Dict):
+        yield from (text for each in value.values for text in texts(each, named))
     elif isinstance(value, ast.Subscript):
         yield from texts(value.value, named)
     elif isinstance(value, ast.Call):

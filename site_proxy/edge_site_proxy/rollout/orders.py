@@ -8,12 +8,13 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from datetime import datetime
 
+from edge_core.contracts.gates import Verdict
 from edge_core.contracts.plant import Inventory
 from edge_core.contracts.rollout import Hold, Meaning, Plan, RolloutState, Signature
 from edge_site_proxy.audit.events import Event
 from edge_site_proxy.rollout.cohorts import safety_zones
 from edge_site_proxy.rollout.errors import OrderRefusedError, RolloutChangedError, TooLateError
-from edge_site_proxy.rollout.facts import Facts, current, green_waiting
+from edge_site_proxy.rollout.facts import Facts, green_waiting
 from edge_site_proxy.rollout.holds import BY_GATE, hold_key
 from edge_site_proxy.rollout.records import IN_PROGRESS, Rollout, Step, etag_of, moved
 from edge_site_proxy.rollout.strategies import blue_green
@@ -157,35 +158,49 @@ def _resumed(
     waivers: list[Signature] | None = None,
 ) -> Step:
     left = {each: why for each, why in rollout.header.holds.items() if each not in gone}
-    number, by_gate = rollout.header.cohort, waivers is not None
+    by_gate = BY_GATE & set(gone)
+    waived = _judged(rollout, by_gate)
     facts = {
         "holds": sorted(each.value for each in gone),
         "reason": reason,
         "name": sender.name,
         "pin": sender.pin,
-        "waived": rollout.plan.cohorts[number].name if by_gate else None,
-        "waived_by": [each.who for each in _of(rollout, BY_GATE & set(gone), waivers or [])],
+        "waived": _names(rollout, waived) or None,
+        "waived_by": [each.who for each in _of(rollout, by_gate, waivers or [])],
     }
     made = moved(
         rollout,
         now,
         Event("rollout.resumed", rollout.id, facts),
         holds=left,
-        waived=[*rollout.header.waived, number] if by_gate else rollout.header.waived,
+        waived=[*rollout.header.waived, *waived],
         waivers=rollout.header.waivers if waivers is None else waivers,
-        attempts=_new_attempts(rollout) if by_gate else rollout.header.attempts,
+        attempts=_new_attempts(rollout, waived),
         requesters=sorted({*rollout.header.requesters, sender.who}),
         why="",
         last_order=said(sender.who, "resumed it", reason, now),
     )
-    keys = tuple(hold_key(rollout, each) for each in sorted(BY_GATE & set(gone)))
+    keys = tuple(hold_key(rollout, each) for each in sorted(by_gate))
     return Step(made.rollout, made.event, (), keys)
 
 
+def _judged(rollout: Rollout, by_gate: AbstractSet[Hold]) -> list[int]:
+    """The cohorts whose gates hold; one that failed may be an earlier one than the present."""
+    found = {rollout.header.cohort} if Hold.GATE_INCONCLUSIVE in by_gate else set()
+    if Hold.GATE_FAIL in by_gate:
+        names = [part.name for part in rollout.plan.cohorts]
+        failed = [each for each in rollout.header.gates if each.verdict is Verdict.FAIL]
+        found.add(names.index(failed[-1].cohort) if failed else rollout.header.cohort)
+    return sorted(found)
+
+
+def _names(rollout: Rollout, cohorts: Sequence[int]) -> str:
+    return ", ".join(rollout.plan.cohorts[number].name for number in cohorts)
+
+
 def _about(rollout: Rollout, by_gate: AbstractSet[Hold]) -> str:
-    """What exactly is waived: these gates, over this cohort."""
-    cohort = rollout.plan.cohorts[rollout.header.cohort].name
-    return f"{cohort}: {', '.join(sorted(by_gate))}"
+    """What exactly is waived: these gates, over these cohorts."""
+    return f"{_names(rollout, _judged(rollout, by_gate))}: {', '.join(sorted(by_gate))}"
 
 
 def _of(
@@ -254,10 +269,11 @@ def _answer_vetoes(rollout: Rollout, reason: str, now: datetime) -> Step:
     return Step(made.rollout, made.event, (), (hold_key(rollout, Hold.GATE_FAIL),))
 
 
-def _new_attempts(rollout: Rollout) -> dict[str, int]:
+def _new_attempts(rollout: Rollout, cohorts: Sequence[int]) -> dict[str, int]:
     attempts = dict(rollout.header.attempts)
-    for serial in current(rollout).members:
-        attempts[serial] = attempts.get(serial, 1) + 1
+    for number in cohorts:
+        for serial in rollout.plan.cohorts[number].members:
+            attempts[serial] = attempts.get(serial, 1) + 1
     return attempts
 
 

@@ -18,10 +18,12 @@ from edge_core.contracts.rollout import (
     Plan,
     RolloutState,
 )
+from edge_site_proxy.rollout import orders
 from edge_site_proxy.rollout.facts import Facts, Standing
 from edge_site_proxy.rollout.holds import numbers
 from edge_site_proxy.rollout.machine import step
-from edge_site_proxy.rollout.records import AlarmCall, Header, Rollout, plan_digest
+from edge_site_proxy.rollout.orders import Sender
+from edge_site_proxy.rollout.records import AlarmCall, Header, Rollout, etag_of, plan_digest
 from tests.unit.site_proxy.plant.plant import POLICY, V1, V2
 
 NOW = datetime(2026, 11, 23, 8, 0, tzinfo=UTC)  # a Monday
@@ -731,3 +733,17 @@ def test_what_is_over_is_cleared() -> None:
     assert made("the window opens: its hold goes")[2] == ()
     name = "rolling back, one that is away still runs it: it will hear when it is back"
     assert made(name)[2] == ("rollout/r/gate", "rollout/r/inconclusive")
+
+
+def test_a_gate_that_fails_late_is_waived_itself() -> None:
+    """The first cohort's gate fails while the second activates: it is waived, not the second's."""
+    before = rollout(S.ACTIVATING, approvals=[YES], cohort=1)
+    facts = Facts(gates={0: report(Verdict.FAIL), 1: report(Verdict.INCONCLUSIVE, cohort="all")})
+    held = step(before, facts, NOW)
+    assert held is not None
+    sender = Sender("ana", etag_of(held.rollout))
+    resumed = orders.resume(held.rollout, "the sensor was dirty", sender, NOW)
+    assert resumed.event.facts["waived"] == "canary"
+    assert (resumed.rollout.header.waived, resumed.rollout.header.holds) == ([0], {})
+    again = step(resumed.rollout, facts, NOW)
+    assert again is None or Hold.GATE_FAIL not in again.rollout.header.holds

@@ -100,6 +100,13 @@ class PinRule(StrEnum):
     ALWAYS = "always"
 
 
+class OnFail(StrEnum):
+    """What a failed gate leads to: the rollout waits for a person, or the site takes it back."""
+
+    PAUSE = "pause"
+    AUTO_ROLLBACK = "auto_rollback"
+
+
 class ApproverRole(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One voice that is heard about a plan: whoever is in the Unix group may lend it, once a plan.
 
@@ -151,6 +158,8 @@ class Policy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         acknowledged_within_s: a gateway in a safety zone moves only if its shift has acknowledged
             the change within that time; 0 asks for none.
         key_holders: who holds which signing key, so that nobody approves what they signed.
+        on_fail: whether a failed gate holds the rollout for a person, or the site itself orders
+            everybody back, where there is a release to go back to.
     """
 
     cohorts: Annotated[list[CohortRule], Meta(max_length=8)] = []
@@ -176,6 +185,7 @@ class Policy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     catch_up_at_once: Annotated[int, Meta(ge=1)] = 3
     # A pattern in a union with a list makes msgspec 0.22 crash, so `strategies.check` has it.
     strategy: str | list[Share] | None = None
+    on_fail: OnFail = OnFail.PAUSE
 
     def __post_init__(self) -> None:
         """Somebody must say in which steps."""
@@ -318,6 +328,7 @@ class RolloutView(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
         pin_needed: whether signing needs a PIN.
         acknowledgement_needed: whether the shift has to acknowledge it now.
         last_order: who ordered what last, and why.
+        on_fail: what a failed gate leads to.
     """
 
     id: RolloutId
@@ -354,3 +365,4 @@ class RolloutView(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     acknowledgement_needed: bool = False
     revocations: list[Revocation] = []
     last_order: Reason = ""
+    on_fail: OnFail = OnFail.PAUSE

@@ -11,15 +11,24 @@ import msgspec
 from edge_core.contracts.artefact import Digest
 from edge_core.contracts.rollout import RolloutView
 
-PARTS = ("id", "release", "rollback_to", "cohorts", "windows", "lines", "plan_digest")
+PARTS = (
+    "id",
+    "release",
+    "rollback_to",
+    "cohorts",
+    "windows",
+    "lines",
+    "plan_digest",
+    "on_fail",
+)
 
 
 def shown_digest(view: RolloutView) -> Digest:
     """SHA-256 over the canonical JSON (RFC 8785) of the parts of *view* that are signed.
 
     They are the plan by digest, the release and the way back, the cohorts with their members, the
-    lines and the change windows. All of them are text, whole numbers and flags, for which sorted
-    keys without spaces are the canonical form.
+    lines, the change windows, and what a failed gate leads to. All of them are text, whole numbers
+    and flags, for which sorted keys without spaces are the canonical form.
     """
     parts = {name: getattr(view, name) for name in PARTS}
     raw = msgspec.json.encode(parts, order="sorted")

@@ -4,7 +4,14 @@ from collections.abc import Sequence
 
 from edge_core.contracts.gates import GateCheck, GateChecks, GateReport, Measurement, Verdict
 from edge_core.contracts.gateway import UpdateState
-from edge_core.contracts.rollout import TERMINAL, Approval, Member, RolloutState, RolloutView
+from edge_core.contracts.rollout import (
+    TERMINAL,
+    Approval,
+    Member,
+    OnFail,
+    RolloutState,
+    RolloutView,
+)
 from edgetui.present.bars import bar
 from edgetui.present.lines import BLANK, Line, Target, Tone, folded, join, say, whole
 from edgetui.present.tables import Column, table
@@ -177,7 +184,8 @@ def way_back(view: RolloutView) -> str:
     """What a rollback would go back to."""
     if view.rollback_to is None:
         return "nothing before it: gateways would run without a model"
-    return f"{view.rollback_to.version}  {short(view.rollback_to.digest)}"
+    itself = ", by itself if a gate fails" if view.on_fail is OnFail.AUTO_ROLLBACK else ""
+    return f"{view.rollback_to.version}  {short(view.rollback_to.digest)}{itself}"
 
 
 def takes(view: RolloutView, cells: int) -> list[Line]:

@@ -16,8 +16,8 @@ from edge_site_proxy.rollout.epochs import next_epoch, raise_epoch
 from edge_site_proxy.rollout.errors import NoSuchRolloutError, OrderRefusedError
 from edge_site_proxy.rollout.orders import Sender
 from edge_site_proxy.rollout.planner import current_rollout, rollout_id
-from edge_site_proxy.rollout.reconciler import SITE, Reconciler
-from edge_site_proxy.rollout.records import PENDING, Arrived, Header, Rollout, Step
+from edge_site_proxy.rollout.reconciler import Reconciler
+from edge_site_proxy.rollout.records import PENDING, SITE, Arrived, Header, Rollout, Step
 from edge_site_proxy.rollout.signatures import Here
 from edge_site_proxy.rollout.tables import Wish
 from edge_site_proxy.rollout.views import view

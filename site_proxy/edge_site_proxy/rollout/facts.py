@@ -79,6 +79,7 @@ class Facts:
         in_service: whether no later release has taken its place everywhere.
         shortfall: why the download budget cannot bring the present cohort its bytes in time.
         vetoes: hard vetoes of the release that have not been told since it was completed.
+        epoch: the one that an order to go back would begin now; 0 where no gate has failed.
     """
 
     members: Mapping[str, Standing] = field(default_factory=dict)
@@ -91,6 +92,7 @@ class Facts:
     in_service: bool = True
     shortfall: str | None = None
     vetoes: tuple[str, ...] = ()
+    epoch: int = 0
 
     def standing(self, serial: str) -> Standing:
         """Of a member; one that was never heard of is absent."""

@@ -10,7 +10,7 @@ from datetime import datetime
 
 from edge_core.contracts.api import Priority
 from edge_core.contracts.gates import Verdict
-from edge_core.contracts.rollout import Hold, Plan, RolloutState
+from edge_core.contracts.rollout import Hold, OnFail, Plan, RolloutState
 from edge_site_proxy.audit.events import Event
 from edge_site_proxy.rollout.facts import (
     STUCK,
@@ -29,8 +29,18 @@ from edge_site_proxy.rollout.holds import (
     gate_key,
     numbers,
     own_holds,
+    takes_itself_back,
 )
-from edge_site_proxy.rollout.records import MOVING, AlarmCall, Rollout, Step, moved, plan_digest
+from edge_site_proxy.rollout.orders import Sender, roll_back
+from edge_site_proxy.rollout.records import (
+    MOVING,
+    SITE,
+    AlarmCall,
+    Rollout,
+    Step,
+    moved,
+    plan_digest,
+)
 from edge_site_proxy.rollout.strategies import blue_green
 
 
@@ -39,6 +49,7 @@ def step(rollout: Rollout, facts: Facts, now: datetime) -> Step | None:
     if rollout.state in MOVING:
         return (
             gate_failed(rollout, facts, now)
+            or _taken_back(rollout, facts, now)
             or own_holds(rollout, facts, now)
             or (None if rollout.header.holds else _MOVES[rollout.state](rollout, facts, now))
         )
@@ -48,6 +59,18 @@ def step(rollout: Rollout, facts: Facts, now: datetime) -> Step | None:
             return held
     move = _MOVES.get(rollout.state)
     return None if move is None else move(rollout, facts, now)
+
+
+def _taken_back(rollout: Rollout, facts: Facts, now: datetime) -> Step | None:
+    """The site's own order to roll back what failed its gate, where the plan says so.
+
+    A gate that cannot tell is no reason, nor is one that people have waived.
+    """
+    failed = rollout.header.holds.get(Hold.GATE_FAIL)
+    if failed is None or not takes_itself_back(rollout):
+        return None
+    reason = f"on_fail is {OnFail.AUTO_ROLLBACK.value}: {failed}"[:500]
+    return roll_back(rollout, reason, Sender(SITE, None), facts.epoch, now)
 
 
 def _verify(rollout: Rollout, facts: Facts, now: datetime) -> Step | None:

@@ -5,11 +5,12 @@ from dataclasses import replace
 
 from edge_core.contracts.gates import GateReport
 from edge_core.contracts.gateway import Outcome, UpdateReport, UpdateState
-from edge_core.contracts.rollout import RolloutState
+from edge_core.contracts.rollout import Hold, RolloutState
 from edge_site_proxy.fleet.sightings import IN_FLIGHT
 from edge_site_proxy.rollout.budget import PullAsk, metered, obtainable, size, takes_s
 from edge_site_proxy.rollout.case import Case, Control, Subject
 from edge_site_proxy.rollout.deadlines import overdue_s
+from edge_site_proxy.rollout.epochs import next_epoch
 from edge_site_proxy.rollout.evidence import EMPTY, History, Tally, history_of, pooled
 from edge_site_proxy.rollout.facts import ABSENT, FAILED, GONE, STUCK, Facts, Standing
 from edge_site_proxy.rollout.gate import judge
@@ -54,6 +55,7 @@ def facts(world: World, rollout: Rollout, judged: Mapping[int, GateReport]) -> F
         in_service=_in_service(world, rollout),
         shortfall=shortfall(world, rollout),
         vetoes=late_vetoes(world, rollout),
+        epoch=next_epoch(world) if Hold.GATE_FAIL in rollout.header.holds else 0,
     )
 
 

@@ -23,6 +23,7 @@ from edge_core.contracts.rollout import (
 from edge_site_proxy.audit.canonical import canonical
 from edge_site_proxy.audit.events import Event
 
+SITE = "site-proxy"  # who orders, in the log, where no person does
 IN_PROGRESS = frozenset(
     {
         RolloutState.STAGING,

@@ -81,6 +81,7 @@ def view(world: World, rollout: Rollout) -> RolloutView:
         and not acknowledged(rollout, now),
         revocations=header.revocations,
         last_order=header.last_order,
+        on_fail=plan.policy.on_fail,
     )
 
 

@@ -5,8 +5,8 @@ from datetime import UTC, datetime, timedelta
 import msgspec
 import pytest
 
-from edge_core.contracts.rollout import Eta, RolloutView
-from edgetui.present.rollout_page import rollout_page
+from edge_core.contracts.rollout import Eta, OnFail, RolloutView
+from edgetui.present.rollout_page import rollout_page, way_back
 from tests.simulators.site import Site
 
 NOW = datetime(2026, 11, 22, 8, 0, tzinfo=UTC)
@@ -45,3 +45,11 @@ def test_who_is_left_out(view: RolloutView) -> None:
     said = words([*rollout_page(msgspec.structs.replace(view, excluded=out), 80)])
     assert "left out gw-7 maintenance: new disk gw-8 runs another target" in said
     assert "left out" not in words([*rollout_page(view, 80)])
+
+
+def test_what_a_failed_gate_leads_to(view: RolloutView) -> None:
+    """Beside the way back stands whether a person has to take it; never where there is none."""
+    itself = msgspec.structs.replace(view, on_fail=OnFail.AUTO_ROLLBACK)
+    assert "by itself" not in way_back(view)
+    assert way_back(itself).endswith(", by itself if a gate fails")
+    assert "by itself" not in way_back(msgspec.structs.replace(itself, rollback_to=None))

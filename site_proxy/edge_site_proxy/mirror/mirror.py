@@ -34,8 +34,8 @@ from edge_core.oci import (
 )
 from edge_core.trust import (
     Accepted,
-    ChannelForkedError,
-    ChannelRolledBackError,
+    DocumentForkedError,
+    DocumentRolledBackError,
     Verified,
 )
 from edge_site_proxy.mirror.channels import ChannelDesk, carried_layout
@@ -158,7 +158,7 @@ class Mirror:
             await self._follow(source, await self._channels.newest(source))
         except (*_LATER, NotFoundError, NotPermittedError, OSError) as error:
             self._say("mirror.waiting", str(error))
-        except (ChannelRolledBackError, ChannelForkedError) as error:
+        except (DocumentRolledBackError, DocumentForkedError) as error:
             await self._alarm(
                 "mirror-channel", Priority.P2, f"attack or restored upstream: {error}"
             )

@@ -107,6 +107,13 @@ class OnFail(StrEnum):
     AUTO_ROLLBACK = "auto_rollback"
 
 
+class PlanRule(StrEnum):
+    """Whether a release needs a signed plan, or is planned by the site's policy where none is."""
+
+    ACCEPTED = "accepted"
+    REQUIRED = "required"
+
+
 class ApproverRole(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One voice that is heard about a plan: whoever is in the Unix group may lend it, once a plan.
 
@@ -160,6 +167,8 @@ class Policy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         key_holders: who holds which signing key, so that nobody approves what they signed.
         on_fail: whether a failed gate holds the rollout for a person, or the site itself orders
             everybody back, where there is a release to go back to.
+        signed_plan: whether upstream has to have signed how a release is rolled out. Where it has,
+            of every setting the stricter counts.
     """
 
     cohorts: Annotated[list[CohortRule], Meta(max_length=8)] = []
@@ -186,6 +195,7 @@ class Policy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     # A pattern in a union with a list makes msgspec 0.22 crash, so `strategies.check` has it.
     strategy: str | list[Share] | None = None
     on_fail: OnFail = OnFail.PAUSE
+    signed_plan: PlanRule = PlanRule.ACCEPTED
 
     def __post_init__(self) -> None:
         """Somebody must say in which steps."""
@@ -201,6 +211,15 @@ class Cohort(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     safety: bool = False
 
 
+class SignedPlanRef(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The signed plan under which a plan was made; `expires` is when it lets nothing begin."""
+
+    digest: Digest
+    sequence: Annotated[int, Meta(ge=1)]
+    expires: Instant
+    signers: list[str]
+
+
 class Plan(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What will be done to whom; its digest is what an approver signs off."""
 
@@ -214,6 +233,7 @@ class Plan(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     excluded: dict[str, str] = {}
     maintenance: dict[str, str] = {}  # out for now, with the reason; they catch up
     signers: list[str] = []
+    signed: SignedPlanRef | None = None  # what upstream signed about it, and so restricts it
 
 
 class Member(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -329,6 +349,7 @@ class RolloutView(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
         acknowledgement_needed: whether the shift has to acknowledge it now.
         last_order: who ordered what last, and why.
         on_fail: what a failed gate leads to.
+        signed: the signed plan that restricts it.
     """
 
     id: RolloutId
@@ -366,3 +387,4 @@ class RolloutView(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     revocations: list[Revocation] = []
     last_order: Reason = ""
     on_fail: OnFail = OnFail.PAUSE
+    signed: SignedPlanRef | None = None

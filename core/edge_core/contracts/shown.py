@@ -20,6 +20,7 @@ PARTS = (
     "lines",
     "plan_digest",
     "on_fail",
+    "signed",
 )
 
 
@@ -27,8 +28,9 @@ def shown_digest(view: RolloutView) -> Digest:
     """SHA-256 over the canonical JSON (RFC 8785) of the parts of *view* that are signed.
 
     They are the plan by digest, the release and the way back, the cohorts with their members, the
-    lines, the change windows, and what a failed gate leads to. All of them are text, whole numbers
-    and flags, for which sorted keys without spaces are the canonical form.
+    lines, the change windows, what a failed gate leads to, and the signed plan that restricts it.
+    All of them are text, whole numbers and flags, for which sorted keys without spaces are the
+    canonical form.
     """
     parts = {name: getattr(view, name) for name in PARTS}
     raw = msgspec.json.encode(parts, order="sorted")

@@ -188,6 +188,14 @@ def way_back(view: RolloutView) -> str:
     return f"{view.rollback_to.version}  {short(view.rollback_to.digest)}{itself}"
 
 
+def ordered(view: RolloutView) -> str:
+    """The signed plan that restricts it, empty where upstream signed none."""
+    signed = view.signed
+    if signed is None:
+        return ""
+    return f"plan {signed.sequence}  {short(signed.digest)}, signed by {', '.join(signed.signers)}"
+
+
 def takes(view: RolloutView, cells: int) -> list[Line]:
     """When it ends at best, and what sets that."""
     eta = view.eta
@@ -266,6 +274,7 @@ def rollout_page(view: RolloutView, cells: int) -> list[Line]:
         *folded("why       ", view.why, cells),
         *takes(view, cells),
         say(f"way back  {way_back(view)}", cells),
+        *([say(f"ordered   {ordered(view)}", cells)] if view.signed else []),
         say(f"lines     {', '.join(view.lines) or '-'}", cells),
         say(f"change    {change_words(view)}", cells),
         *signing_facts(view, cells),

@@ -31,7 +31,7 @@ from edge_site_proxy.rollout.holds import (
     own_holds,
     takes_itself_back,
 )
-from edge_site_proxy.rollout.orders import Sender, roll_back
+from edge_site_proxy.rollout.orders import Sender, roll_back, supersede
 from edge_site_proxy.rollout.records import (
     MOVING,
     SITE,
@@ -102,6 +102,7 @@ def _planned(rollout: Rollout, plan: Plan, now: datetime) -> Step:
                 "release": plan.release.digest,
                 "rollback_to": plan.rollback_to.digest if plan.rollback_to else None,
                 "cohorts": {part.name: part.members for part in plan.cohorts},
+                "signed_plan": plan.signed.digest if plan.signed else None,
             },
         ),
         state=RolloutState.AWAITING_APPROVAL,
@@ -112,6 +113,8 @@ def _planned(rollout: Rollout, plan: Plan, now: datetime) -> Step:
 
 
 def _await_approval(rollout: Rollout, facts: Facts, now: datetime) -> Step | None:
+    if facts.steered_away is not None:
+        return supersede(rollout, facts.steered_away, now)
     if facts.waits_for is not None:
         why = f"must be planned again when {facts.waits_for} has ended"
         return _to(rollout, now, RolloutState.VERIFYING, "deferred", why=why, approvals=[])
@@ -127,7 +130,7 @@ def _differs(plan: Plan, fresh: Plan) -> bool:
 
 def _substance(plan: Plan) -> tuple[object, ...]:
     members = _members(plan)
-    return plan.rollback_to, members, plan.policy, plan.excluded, plan.maintenance
+    return plan.rollback_to, members, plan.policy, plan.excluded, plan.maintenance, plan.signed
 
 
 def _members(plan: Plan) -> list[str]:
@@ -135,6 +138,8 @@ def _members(plan: Plan) -> list[str]:
 
 
 def _start(rollout: Rollout, facts: Facts, now: datetime) -> Step | None:
+    if facts.steered_away is not None:
+        return supersede(rollout, facts.steered_away, now)
     if facts.waits_for is not None or rollout.header.holds:
         return None
     return _to(rollout, now, RolloutState.STAGING, "staging", cohort=0, why="")

@@ -17,6 +17,7 @@ from edge_site_proxy.rollout.gate import judge
 from edge_site_proxy.rollout.overrides import turned_down
 from edge_site_proxy.rollout.planner import current_rollout, prospect, waits_for
 from edge_site_proxy.rollout.records import IN_PROGRESS, MOVING, PENDING, Rollout
+from edge_site_proxy.rollout.steering import steered_away
 from edge_site_proxy.rollout.strategies import blue_green
 from edge_site_proxy.rollout.world import World
 
@@ -55,6 +56,9 @@ def facts(world: World, rollout: Rollout, judged: Mapping[int, GateReport]) -> F
         in_service=_in_service(world, rollout),
         shortfall=shortfall(world, rollout),
         vetoes=late_vetoes(world, rollout),
+        steered_away=steered_away(world.signed_plans.get(rollout.plan.release.model), rollout)
+        if pending
+        else None,
         epoch=next_epoch(world) if Hold.GATE_FAIL in rollout.header.holds else 0,
     )
 

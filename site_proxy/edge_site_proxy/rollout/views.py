@@ -82,6 +82,7 @@ def view(world: World, rollout: Rollout) -> RolloutView:
         revocations=header.revocations,
         last_order=header.last_order,
         on_fail=plan.policy.on_fail,
+        signed=plan.signed,
     )
 
 

@@ -18,6 +18,7 @@ from edge_core.contracts.rollout import (
     OnFail,
     Plan,
     RolloutState,
+    SignedPlanRef,
 )
 from edge_site_proxy.rollout.facts import Facts, Standing
 from edge_site_proxy.rollout.holds import numbers
@@ -55,6 +56,7 @@ ITSELF = msgspec.structs.replace(
     PLAN, policy=msgspec.structs.replace(POLICY_HERE, on_fail=OnFail.AUTO_ROLLBACK)
 )
 FIRST_ITSELF = msgspec.structs.replace(ITSELF, rollback_to=None)
+SIGNED = SignedPlanRef(digest="sha256:" + "9a" * 32, sequence=8, expires=NOW, signers=["key-a"])
 OTHER_PLAN = msgspec.structs.replace(PLAN, excluded={"g6": "no target"})
 YES = Approval(who="ana", at=BEFORE, ticket="T", reason="ok", plan_digest=plan_digest(PLAN))
 S = RolloutState
@@ -177,6 +179,32 @@ ROWS = {
     ),
     "approved behind another rollout: wait": stays(rollout(S.APPROVED), Facts(waits_for="q")),
     "approved and held: wait": stays(rollout(S.APPROVED, holds=HELD), Facts()),
+    "awaiting approval, a signed plan names another release: it gives way": Row(
+        rollout(S.AWAITING_APPROVAL, approvals=[YES]),
+        Facts(fresh=PLAN, steered_away="signed plan 8 of pump"),
+        S.SUPERSEDED,
+        "rollout.superseded",
+    ),
+    "approved and not begun, a signed plan names another release: it gives way": Row(
+        rollout(S.APPROVED, holds=HELD),
+        Facts(steered_away="signed plan 8 of pump", waits_for="q"),
+        S.SUPERSEDED,
+        "rollout.superseded",
+        0,
+        frozenset({Hold.OPERATOR}),
+    ),
+    "begun, a signed plan names another release: it goes on": Row(
+        STAGING,
+        Facts(canary(STAGED, STAGED, STAGED), steered_away="signed plan 8 of pump"),
+        S.ACTIVATING,
+        "rollout.activating",
+    ),
+    "awaiting approval, another plan was signed for it: planned again": Row(
+        rollout(S.AWAITING_APPROVAL, approvals=[YES]),
+        Facts(fresh=msgspec.structs.replace(PLAN, signed=SIGNED)),
+        S.AWAITING_APPROVAL,
+        "rollout.planned",
+    ),
     "all staged: activate": Row(
         STAGING, Facts(canary(STAGED, STAGED, STAGED)), S.ACTIVATING, "rollout.activating"
     ),
@@ -633,6 +661,20 @@ def test_a_new_plan_needs_new_approvals() -> None:
     assert facts["plan"] == header.plan_digest
     assert (facts["release"], facts["rollback_to"]) == (V2.digest, V1.digest)
     assert facts["cohorts"] == {"canary": ["g1", "g2", "g3"], "all": ["g4"], "safety": ["g5"]}
+
+
+def test_the_log_says_under_which_signed_plan() -> None:
+    """By its digest; None where upstream signed none."""
+    assert (
+        made("awaiting approval, the plant has changed: planned again")[1]["signed_plan"] is None
+    )
+    _, facts, _ = made("awaiting approval, another plan was signed for it: planned again")
+    assert facts["signed_plan"] == SIGNED.digest
+    header, facts, _ = made("awaiting approval, a signed plan names another release: it gives way")
+    assert (header.why, facts["by"]) == (
+        "superseded by signed plan 8 of pump",
+        "signed plan 8 of pump",
+    )
 
 
 def test_a_deferred_plan_loses_its_approvals() -> None:

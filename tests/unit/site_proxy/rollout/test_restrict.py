@@ -75,7 +75,7 @@ TRIAL: Rows = {
 }
 WHOLE: Rows = {
     "a longer lag before a safety zone": ("safety_lag_s", 0.0, 600.0, 600.0),
-    "more pairs": ("shadow_pairs_min", 0, 100, 100),
+    "more pairs": ("shadow_pairs_min", 0, 250, 250),
     "more approvals": ("approvals", 1, 2, 2),
     "back by itself rather than held": ("on_fail", PAUSE, ITSELF, ITSELF),
     "held where both hold": ("on_fail", PAUSE, PAUSE, PAUSE),
@@ -153,6 +153,16 @@ def test_the_rest(name: str) -> None:
     plain = Terms(cohorts=[step(1.0)])
     found = both_ways(replace(plain, **{field: one}), replace(plain, **{field: other}))
     assert list(found) == [replace(plain, **{field: wanted})] * 2
+
+
+@pytest.mark.parametrize("name", WHOLE)
+def test_plan_and_policy(name: str) -> None:
+    """The same between a plan and a policy, whichever of them is the stricter."""
+    field, one, other, wanted = WHOLE[name]
+    for mine, theirs in ((one, other), (other, one)):
+        site = replace(POLICY, **{field: mine})
+        plan = replace(terms_of(POLICY), **{field: theirs})
+        assert restrict(plan, site) == replace(POLICY, **{field: wanted})
 
 
 @pytest.mark.parametrize("name", LADDERS)

@@ -124,6 +124,7 @@ def test_accept(case: Case) -> None:
         with pytest.raises(case.refused) as refusal:
             accept_channel(case.seen, case.comes, NOW)
         assert type(refusal.value) is case.refused
+        assert str(refusal.value).startswith("channel")
         return
     accepted = accept_channel(case.seen, case.comes, NOW)
     assert (accepted.changed, accepted.stale) == (case.changed, case.stale)
@@ -195,6 +196,12 @@ def test_the_bundle_that_came_farthest_is_told_of(
     for bundles in ([b"{}", far, foreign], [foreign, far, b"{}"]):
         with pytest.raises(NotVerifiedError, match="expected site 'north', found 'south'"):
             verify_channel(bundles, ONE, keyring, site="north")
+
+
+def test_what_it_is_about() -> None:
+    """The channel by its site, and every release that it names."""
+    names = [each.name for each in channel_statement(channel()).subject]
+    assert names == ["channel/north", "pump-state:1.0"]
 
 
 def test_what_a_refusal_says(keyring: Keyring, signers: dict[str, FileSigner]) -> None:

@@ -30,7 +30,7 @@ from edgetui.present.rollout_page import (
     state_words,
     way_back,
 )
-from edgetui.present.words import VERDICT_WORDS, number
+from edgetui.present.words import VERDICT_WORDS, number, short
 
 GATES: Final = frozenset({Hold.GATE_FAIL, Hold.GATE_INCONCLUSIVE})
 PIN: Final = re.compile(r"[0-9]{6,12}\Z")
@@ -163,7 +163,7 @@ def approval_facts(view: RolloutView, cells: int) -> list[Line]:
         join((("state     ", Tone.PLAIN), (state_words(view), state_tone(view))), cells),
         *_gates_now(view, cells),
         say(f"way back  {way_back(view)}", cells),
-        say(f"signed    {_signed(view)}, made by {view.author}", cells),
+        say(f"signed    {_signed(view)}, made by {view.author}{_under(view)}", cells),
         *signing_facts(view, cells),
     ]
 
@@ -171,6 +171,12 @@ def approval_facts(view: RolloutView, cells: int) -> list[Line]:
 def _signed(view: RolloutView) -> str:
     yes = f"{len(view.approvals)} of {view.approvals_needed}"
     return f"{yes} as {change_words(view)}" if view.approvals else yes
+
+
+def _under(view: RolloutView) -> str:
+    """Upstream's signed plan, where there is one; on the same line, since there is no other."""
+    signed = view.signed
+    return "" if signed is None else f", under plan {signed.sequence} {short(signed.digest)}"
 
 
 def _gates_now(view: RolloutView, cells: int) -> list[Line]:

@@ -67,24 +67,28 @@ def parser() -> Parser:
     channel = _command(made, "channel", commands.channel)
     channel.add_argument("layout", type=Path, metavar="LAYOUT")
     channel.add_argument("--site", required=True, metavar="SITE")
-    channel.add_argument(
-        "--sequence",
-        type=int,
-        required=True,
-        metavar="N",
-        help="higher than any before; a lower one is an attack",
-    )
+    _goes_forward(channel)
     channel.add_argument(
         "--release", action="append", required=True, metavar="TAG", help="may be given again"
     )
-    channel.add_argument(
-        "--days",
-        type=int,
-        default=commands.CHANNEL_DAYS,
-        metavar="N",
-        help="until it counts as stale (default %(default)s)",
-    )
     _keys(channel)
+    plan = _command(made, "plan", commands.plan)
+    plan.add_argument("layout", type=Path, metavar="LAYOUT")
+    plan.add_argument("terms", type=Path, metavar="TERMS", help="plan.toml: how carefully it goes")
+    plan.add_argument("--release", required=True, metavar="TAG", help="the only one it lets begin")
+    plan.add_argument(
+        "--rollback",
+        metavar="TAG",
+        help="or a digest: what sites must be able to go back to (default: each site's own)",
+    )
+    plan.add_argument(
+        "--site",
+        action="append",
+        metavar="SITE",
+        help="whom it is for; may be given again (default: every site)",
+    )
+    _goes_forward(plan)
+    _keys(plan)
     return root
 
 
@@ -103,6 +107,23 @@ def _on_tag(one: Parser) -> Parser:
     one.add_argument("layout", type=Path, metavar="LAYOUT")
     one.add_argument("tag", metavar="TAG", help="for example pump-condition-1.0.0, or a digest")
     return one
+
+
+def _goes_forward(one: Parser) -> None:
+    one.add_argument(
+        "--sequence",
+        type=int,
+        required=True,
+        metavar="N",
+        help="higher than any before; a lower one is an attack",
+    )
+    one.add_argument(
+        "--days",
+        type=int,
+        default=commands.VALID_DAYS,
+        metavar="N",
+        help="until it counts as stale (default %(default)s)",
+    )
 
 
 def _keys(one: Parser) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from edge_core.admission.admit import inspect as inspect_model
 from edge_core.admission.model import Admission, ModelFile
-from edge_core.command import emit, one_line, tell
+from edge_core.command import emit, one_line, read_config, tell
 from edge_core.contracts.artefact import (
     MODEL_NAME,
     MODEL_VERSION,
@@ -18,16 +18,18 @@ from edge_core.contracts.artefact import (
     Descriptor,
     ReleaseRef,
     Target,
+    is_digest,
 )
 from edge_core.contracts.errors import RefusedError, UsageError
 from edge_core.contracts.plant import SafetyClass
-from edge_core.oci import Layout
-from edge_core.trust import FileSigner, Trust
+from edge_core.contracts.signed_plan import SignedPlan, Terms
+from edge_core.oci import Layout, plan_tag
+from edge_core.trust import FileSigner, Trust, document_digest
 from edge_packaging import config, pipeline, publish, show, signing
 from edge_packaging.inputs import read_signature
 
 PROGRAM = "edge-pack"
-CHANNEL_DAYS = 60  # what a plant may be offline before its channel counts as stale
+VALID_DAYS = 60  # what a plant may be offline before its channel or plan counts as stale
 
 
 def now() -> datetime:
@@ -176,6 +178,46 @@ async def channel(chosen: argparse.Namespace) -> int:
         {"digest": put.digest, "sequence": document.sequence},
         [f"channel of {document.site}, sequence {document.sequence}: {put.digest}"],
     )
+
+
+async def plan(chosen: argparse.Namespace) -> int:
+    """Say, signed, how a release is to be rolled out; a site may only be stricter."""
+    layout = Layout.open(chosen.layout)
+    terms = read_config(chosen.terms, Terms)
+    release = await _reference(layout, chosen.release)
+    at = now()
+    document = SignedPlan(
+        sequence=chosen.sequence,
+        issued=_written(at),
+        expires=_written(at + timedelta(days=chosen.days)),
+        sites=list(chosen.site or []),
+        release=release,
+        rollback=await _way_back(layout, release, chosen.rollback),
+        terms=terms,
+    )
+    put = signing.put_plan(layout, document, [FileSigner.load(key) for key in chosen.key], at)
+    digest, tag = document_digest(document), plan_tag(release.model)
+    return _answer(
+        chosen,
+        {"digest": digest, "sequence": document.sequence, "tag": tag, "manifest": put.digest},
+        [
+            f"plan for {release.model} {release.version}, sequence {document.sequence}: {digest}",
+            f"next: edge-pack publish {chosen.layout} {tag} --registry HOST/REPOSITORY",
+        ],
+    )
+
+
+async def _way_back(layout: Layout, release: ReleaseRef, reference: str | None) -> str | None:
+    """The digest that *reference* names: a tag of the same model, or a digest as it is."""
+    if reference is None or is_digest(reference):
+        return reference
+    back = await _reference(layout, reference)
+    if back.model != release.model or back.digest == release.digest:
+        raise RefusedError(
+            f"--rollback {reference}: expected another release of {release.model}, found "
+            f"{back.model} {back.version}"
+        )
+    return back.digest
 
 
 async def _reference(layout: Layout, tag: str) -> ReleaseRef:

@@ -1,4 +1,4 @@
-"""Attaches signatures, the SBOM and channels in a layout; reads back what a signer must sign.
+"""Attaches signatures, the SBOM, channels and plans in a layout; reads back what is to be signed.
 
 What was built is kept as an unsigned statement beside the blobs, so that several signers, on
 several machines, all sign the very same bytes.
@@ -17,6 +17,7 @@ from edge_core.contracts.artefact import (
 )
 from edge_core.contracts.errors import NotFoundError, RefusedError
 from edge_core.contracts.plant import SafetyClass
+from edge_core.contracts.signed_plan import SignedPlan
 from edge_core.oci import (
     EMPTY_BYTES,
     Fetched,
@@ -24,6 +25,8 @@ from edge_core.oci import (
     bundle_manifest,
     channel_manifest,
     channel_tag,
+    plan_manifest,
+    plan_tag,
     sbom_manifest,
 )
 from edge_core.oci.disk import replace_bytes
@@ -34,6 +37,7 @@ from edge_core.trust import (
     Trust,
     Verified,
     sign_channel,
+    sign_plan,
     sign_statement,
     verify_release,
 )
@@ -124,11 +128,22 @@ def put_channel(
     layout: Layout, channel: Channel, signers: Sequence[Signer], created: datetime
 ) -> Descriptor:
     """Sign *channel* with each signer and put it where the site looks for it."""
-    layout.put_blob(EMPTY_BYTES, media_type=EMPTY_CONFIG)
-    signed = [
-        layout.put_blob(sign_channel(channel, signer), media_type=BUNDLE_TYPE)
-        for signer in signers
-    ]
+    signed = _put_bundles(layout, [sign_channel(channel, signer) for signer in signers])
     return layout.put_manifest(
         channel_manifest(signed, created=created), tag=channel_tag(channel.site)
     )
+
+
+def put_plan(
+    layout: Layout, plan: SignedPlan, signers: Sequence[Signer], created: datetime
+) -> Descriptor:
+    """Sign *plan* with each signer and put it where sites look for it."""
+    signed = _put_bundles(layout, [sign_plan(plan, signer) for signer in signers])
+    return layout.put_manifest(
+        plan_manifest(signed, created=created), tag=plan_tag(plan.release.model)
+    )
+
+
+def _put_bundles(layout: Layout, bundles: Sequence[bytes]) -> list[Descriptor]:
+    layout.put_blob(EMPTY_BYTES, media_type=EMPTY_CONFIG)
+    return [layout.put_blob(each, media_type=BUNDLE_TYPE) for each in bundles]

@@ -47,6 +47,7 @@ from edge_site_proxy.mirror.mirror import Mirror
 from edge_site_proxy.mirror.rules import Rules
 from edge_site_proxy.mirror.shelf import Shelf
 from edge_site_proxy.paths import StatePaths
+from edge_site_proxy.rollout.policies import check_plans
 from edge_site_proxy.rollout.world import Clocks
 from edge_site_proxy.site import Site, open_store
 from edge_site_proxy.store.holder import holding
@@ -246,6 +247,7 @@ async def _mirror(
     proxy = None if isinstance(chosen.source, LayoutSource) else chosen.source.proxy
     http = await stack.enter_async_context(outbound.session(proxy))
     trust = Trust.load(chosen.trust_policy)
+    check_plans(config.rollout.policy, trust)
     mirror = Mirror(
         paths.mirror,
         source=outbound.source_of(chosen.source, http),

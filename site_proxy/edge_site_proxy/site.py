@@ -50,6 +50,7 @@ from edge_site_proxy.review.queue import Bounds, ReviewQueue
 from edge_site_proxy.rollout import tables
 from edge_site_proxy.rollout.desk import Desk
 from edge_site_proxy.rollout.leases import Leases
+from edge_site_proxy.rollout.plan_door import PlanDoor
 from edge_site_proxy.rollout.policies import check_policy
 from edge_site_proxy.rollout.pulls import Pulls
 from edge_site_proxy.rollout.reconciler import Reconciler
@@ -133,6 +134,7 @@ class _Parts:
     intake: Intake
     notary: Notary
     pins: Pins
+    plans: PlanDoor
 
 
 class Site:
@@ -151,6 +153,7 @@ class Site:
         pulls: tokens for downloads.
         notary: checkpoints of the audit log.
         pins: whose PIN is which.
+        plans: where signed plans come in.
     """
 
     def __init__(self, parts: _Parts) -> None:
@@ -166,6 +169,7 @@ class Site:
         self.pulls = parts.pulls
         self.notary = parts.notary
         self.pins = parts.pins
+        self.plans = parts.plans
         self._reconciler = parts.reconciler
         self._intake = parts.intake
 
@@ -232,6 +236,7 @@ class Site:
                 intake=Intake(world, store, alarms),
                 notary=notary,
                 pins=pins,
+                plans=PlanDoor(world, store, alarms),
             )
         )
         await reconciler.look()

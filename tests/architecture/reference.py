@@ -38,6 +38,7 @@ FILES = (
         "read by `site-proxy`, `edge-gateway` and `edge-pack verify`",
     ),
     ("build.toml", "edge_packaging.config", "BuildConfig", "read by `edge-pack build`"),
+    ("plan.toml", "edge_core.contracts.signed_plan", "Terms", "read by `edge-pack plan`"),
 )
 
 

@@ -28,6 +28,7 @@ DATASET_TYPE = "application/vnd.cncf.model.dataset.v1.raw"
 BUNDLE_TYPE = "application/vnd.dev.sigstore.bundle.v0.3+json"
 SBOM_TYPE = "application/vnd.cyclonedx+json"
 CHANNEL_TYPE = "application/vnd.edge-mlops.channel.v1+json"
+PLAN_TYPE = "application/vnd.edge-mlops.plan.v1+json"
 
 FILEPATH = "org.cncf.model.filepath"
 ROLE = "dev.edge-mlops.role"

@@ -100,6 +100,20 @@ class PinRule(StrEnum):
     ALWAYS = "always"
 
 
+class OnFail(StrEnum):
+    """What a failed gate leads to: the rollout waits for a person, or the site takes it back."""
+
+    PAUSE = "pause"
+    AUTO_ROLLBACK = "auto_rollback"
+
+
+class PlanRule(StrEnum):
+    """Whether a release needs a signed plan, or is planned by the site's policy where none is."""
+
+    ACCEPTED = "accepted"
+    REQUIRED = "required"
+
+
 class ApproverRole(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One voice that is heard about a plan: whoever is in the Unix group may lend it, once a plan.
 
@@ -151,6 +165,10 @@ class Policy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         acknowledged_within_s: a gateway in a safety zone moves only if its shift has acknowledged
             the change within that time; 0 asks for none.
         key_holders: who holds which signing key, so that nobody approves what they signed.
+        on_fail: whether a failed gate holds the rollout for a person, or the site itself orders
+            everybody back, where there is a release to go back to.
+        signed_plan: whether upstream has to have signed how a release is rolled out. Where it has,
+            of every setting the stricter counts.
     """
 
     cohorts: Annotated[list[CohortRule], Meta(max_length=8)] = []
@@ -176,6 +194,8 @@ class Policy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     catch_up_at_once: Annotated[int, Meta(ge=1)] = 3
     # A pattern in a union with a list makes msgspec 0.22 crash, so `strategies.check` has it.
     strategy: str | list[Share] | None = None
+    on_fail: OnFail = OnFail.PAUSE
+    signed_plan: PlanRule = PlanRule.ACCEPTED
 
     def __post_init__(self) -> None:
         """Somebody must say in which steps."""
@@ -191,6 +211,15 @@ class Cohort(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     safety: bool = False
 
 
+class SignedPlanRef(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The signed plan under which a plan was made; `expires` is when it lets nothing begin."""
+
+    digest: Digest
+    sequence: Annotated[int, Meta(ge=1)]
+    expires: Instant
+    signers: list[str]
+
+
 class Plan(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What will be done to whom; its digest is what an approver signs off."""
 
@@ -204,6 +233,7 @@ class Plan(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     excluded: dict[str, str] = {}
     maintenance: dict[str, str] = {}  # out for now, with the reason; they catch up
     signers: list[str] = []
+    signed: SignedPlanRef | None = None  # what upstream signed about it, and so restricts it
 
 
 class Member(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -321,6 +351,8 @@ class RolloutView(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
         takes_min: whole minutes of permits, trials, soak and lag that the plan has at least,
             however far it is; downloads and waits for a change window are in `eta` alone. None
             once a member has left the inventory.
+        on_fail: what a failed gate leads to.
+        signed: the signed plan that restricts it.
     """
 
     id: RolloutId
@@ -358,3 +390,5 @@ class RolloutView(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     revocations: list[Revocation] = []
     last_order: Reason = ""
     takes_min: Count | None = None
+    on_fail: OnFail = OnFail.PAUSE
+    signed: SignedPlanRef | None = None

@@ -6,6 +6,8 @@ from edge_core.oci.attachments import (
     bundle_manifest,
     channel_manifest,
     channel_tag,
+    plan_manifest,
+    plan_tag,
     sbom_manifest,
 )
 from edge_core.oci.digest import Hasher, digest_of, digest_of_file
@@ -29,6 +31,7 @@ from edge_core.oci.pull import (
     enlist,
     everything,
     fetch_channel,
+    fetch_plan,
     look_up,
     pull_release,
 )
@@ -67,9 +70,12 @@ __all__ = [
     "everything",
     "fallback_tag",
     "fetch_channel",
+    "fetch_plan",
     "fetched",
     "is_fallback_tag",
     "look_up",
+    "plan_manifest",
+    "plan_tag",
     "pull_release",
     "sbom_manifest",
 ]

@@ -1,4 +1,4 @@
-"""The small manifests around a release: what carries a signature, an SBOM, or a channel.
+"""The small manifests around a release: what carries a signature, an SBOM, a channel, a plan.
 
 Form of a signature: as cosign v3 attaches a Sigstore bundle to a manifest (one layer, the empty
 config, the subject, three annotations), so that stock tools find and verify it.
@@ -12,6 +12,7 @@ from edge_core.contracts.artefact import (
     BUNDLE_TYPE,
     CHANNEL_TYPE,
     EMPTY_TYPE,
+    PLAN_TYPE,
     SBOM_TYPE,
     Descriptor,
     Manifest,
@@ -55,9 +56,20 @@ def channel_manifest(bundles: Sequence[Descriptor], *, created: datetime) -> byt
     return _attached(CHANNEL_TYPE, bundles, subject=None, annotations=annotations)
 
 
+def plan_manifest(bundles: Sequence[Descriptor], *, created: datetime) -> bytes:
+    """The manifest of a signed plan: one bundle a signer, all over the same document."""
+    annotations = {CREATED: _instant(created)}
+    return _attached(PLAN_TYPE, bundles, subject=None, annotations=annotations)
+
+
 def channel_tag(site: str) -> str:
     """The tag at which a site looks for its channel."""
     return check_tag(f"channel-{site}")
+
+
+def plan_tag(model: str) -> str:
+    """The tag at which sites look for the newest plan of *model*."""
+    return check_tag(f"plan-{model.replace('/', '-')}")
 
 
 def _attached(

@@ -14,13 +14,14 @@ from edge_core.contracts.artefact import (
     CHANNEL_TYPE,
     FILEPATH,
     MANIFEST_TYPE,
+    PLAN_TYPE,
     SBOM_TYPE,
     Descriptor,
     Index,
     Manifest,
 )
 from edge_core.contracts.errors import RefusedError
-from edge_core.oci.attachments import channel_tag
+from edge_core.oci.attachments import channel_tag, plan_tag
 from edge_core.oci.documents import Fetched
 from edge_core.oci.errors import DigestMismatchError
 from edge_core.oci.layout import Layout
@@ -203,9 +204,28 @@ async def fetch_channel(
         RefusedError: what it has is no channel, or goes beyond *limits*.
         EdgeError: as `Source`.
     """
-    document = (await source.manifest(channel_tag(site))).manifest()
-    if document.artifact_type != CHANNEL_TYPE:
-        raise RefusedError(f"{channel_tag(site)}: expected {CHANNEL_TYPE}, found another type")
+    return await _bundles(source, channel_tag(site), CHANNEL_TYPE, store, limits)
+
+
+async def fetch_plan(
+    source: Source, model: str, store: BlobStore, *, limits: Limits = DEFAULT_LIMITS
+) -> tuple[bytes, ...]:
+    """The bundles of the newest plan of *model*, for `edge_core.trust.verify_plan`.
+
+    Raises:
+        NotFoundError: the source has no plan for *model*.
+        RefusedError: what it has is no plan, or goes beyond *limits*.
+        EdgeError: as `Source`.
+    """
+    return await _bundles(source, plan_tag(model), PLAN_TYPE, store, limits)
+
+
+async def _bundles(
+    source: Source, tag: str, kind: str, store: BlobStore, limits: Limits
+) -> tuple[bytes, ...]:
+    document = (await source.manifest(tag)).manifest()
+    if document.artifact_type != kind:
+        raise RefusedError(f"{tag}: expected {kind}, found another type")
     return tuple(await _contents(source, document, store, limits))
 
 

@@ -16,20 +16,23 @@ from edge_core.trust.channel import (
     sign_channel,
     verify_channel,
 )
+from edge_core.trust.documents import Seen, Signed, document_digest, instants, refuse_step_back
 from edge_core.trust.errors import (
-    ChannelForkedError,
-    ChannelRolledBackError,
+    DocumentForkedError,
+    DocumentRolledBackError,
     NotVerifiedError,
     Step,
 )
 from edge_core.trust.keys import FileSigner, Keyring, PinnedKey, PublicKey, Signer
-from edge_core.trust.policy import ChannelRule, Rule, Trust, TrustPolicy
+from edge_core.trust.plan import plan_statement, sign_plan, verify_plan
+from edge_core.trust.policy import DocumentRule, Rule, Trust, TrustPolicy
 from edge_core.trust.release import Verified, verify_release
 from edge_core.trust.statement import (
     BUILD_TYPE,
     CHANNEL_PREDICATE,
     DATASET,
     EXTERNAL_PARAMETERS,
+    PLAN_PREDICATE,
     PROVENANCE_PREDICATE,
     SBOM_PREDICATE,
     SOURCE,
@@ -51,6 +54,7 @@ __all__ = [
     "CHANNEL_PREDICATE",
     "DATASET",
     "EXTERNAL_PARAMETERS",
+    "PLAN_PREDICATE",
     "PROVENANCE_PREDICATE",
     "SBOM_PREDICATE",
     "SOURCE",
@@ -59,10 +63,10 @@ __all__ = [
     "BuildDefinition",
     "BuildMetadata",
     "Builder",
-    "ChannelForkedError",
     "ChannelMark",
-    "ChannelRolledBackError",
-    "ChannelRule",
+    "DocumentForkedError",
+    "DocumentRolledBackError",
+    "DocumentRule",
     "FileSigner",
     "Keyring",
     "NotVerifiedError",
@@ -72,6 +76,8 @@ __all__ = [
     "ResourceDescriptor",
     "Rule",
     "RunDetails",
+    "Seen",
+    "Signed",
     "SignedStatement",
     "Signer",
     "Statement",
@@ -83,13 +89,19 @@ __all__ = [
     "accept_channel",
     "channel_digest",
     "channel_statement",
+    "document_digest",
+    "instants",
     "pae",
+    "plan_statement",
     "provenance_statement",
+    "refuse_step_back",
     "sign_channel",
     "sign_payload",
+    "sign_plan",
     "sign_statement",
     "statement_of",
     "verify_bundle",
     "verify_channel",
+    "verify_plan",
     "verify_release",
 ]

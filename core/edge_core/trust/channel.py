@@ -1,32 +1,39 @@
 """The channel: which releases are current for a site, signed, monotonic, expiring.
 
-A channel travels as key-signed bundles like any other statement. Its predicate is the document;
-its subjects are the document itself and the releases it names. What was accepted is remembered as
+Its subjects are the document itself and the releases it names. What was accepted is remembered as
 a `ChannelMark`; a caller keeps that on disk before acting on the channel.
 """
 
-import hashlib
-from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
+from typing import Final
 
-import msgspec
 from msgspec import Struct
 
 from edge_core.contracts.artefact import Channel, Digest
 from edge_core.contracts.errors import RefusedError
-from edge_core.trust.bundle import refuse_flood, sign_statement, verify_bundle
-from edge_core.trust.errors import (
-    ChannelForkedError,
-    ChannelRolledBackError,
-    NotVerifiedError,
-    Step,
+from edge_core.trust.documents import (
+    Kind,
+    Seen,
+    document_digest,
+    document_statement,
+    instants,
+    refuse_step_back,
+    sign_document,
+    verify_documents,
 )
+from edge_core.trust.errors import NotVerifiedError, Step
 from edge_core.trust.keys import Keyring, Signer
-from edge_core.trust.policy import ChannelRule
-from edge_core.trust.statement import CHANNEL_PREDICATE, Statement, statement_of
-from edge_core.trust.strict_json import convert, shown
+from edge_core.trust.policy import DocumentRule
+from edge_core.trust.statement import CHANNEL_PREDICATE, Statement
+
+
+def _subjects(channel: Channel) -> dict[str, Digest]:
+    return {f"{release.model}:{release.version}": release.digest for release in channel.releases}
+
+
+_KIND: Final = Kind("channel", CHANNEL_PREDICATE, Channel, _subjects)
 
 
 class ChannelMark(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -57,34 +64,25 @@ class Accepted:
 
 def channel_digest(channel: Channel) -> Digest:
     """Digest of the document in its one canonical form: compact JSON with sorted keys."""
-    encoded = msgspec.json.encode(channel, order="sorted")
-    return f"sha256:{hashlib.sha256(encoded).hexdigest()}"
+    return document_digest(channel)
 
 
 def channel_statement(channel: Channel) -> Statement:
     """The statement a signer of *channel* signs."""
-    releases = {
-        f"{release.model}:{release.version}": release.digest for release in channel.releases
-    }
-    return statement_of(
-        CHANNEL_PREDICATE,
-        msgspec.to_builtins(channel),
-        subjects={f"channel/{channel.site}": channel_digest(channel), **releases},
-    )
+    return document_statement(_KIND, channel, f"channel/{channel.site}")
 
 
 def sign_channel(channel: Channel, signer: Signer) -> bytes:
     """A bundle in which *signer* signs *channel*.
 
     Raises:
-        RefusedError: its instants make no sense, so no one would accept it.
+        RefusedError: a name, a number or an instant makes no sense, so no one would accept it.
     """
-    _instants(channel)
-    return sign_statement(channel_statement(channel), signer)
+    return sign_document(_KIND, channel, f"channel/{channel.site}", signer)
 
 
 def verify_channel(
-    bundles: Sequence[bytes], rule: ChannelRule, keyring: Keyring, *, site: str
+    bundles: Sequence[bytes], rule: DocumentRule, keyring: Keyring, *, site: str
 ) -> Channel:
     """The newest document for *site* that enough distinct keys have signed.
 
@@ -92,29 +90,13 @@ def verify_channel(
         NotVerifiedError: names the step: of the threshold if some bundles passed and too few,
             else of the bundle that came farthest.
     """
-    refuse_flood(bundles)
-    trusted = keyring.only(rule.keys)
-    signers: defaultdict[Digest, set[str]] = defaultdict(set)
-    documents: dict[Digest, Channel] = {}
-    failures: list[NotVerifiedError] = []
-    for raw in bundles:
-        try:
-            signer, channel = _document(raw, trusted, site=site)
-        except NotVerifiedError as failure:
-            failures.append(failure)
-        else:
-            digest = channel_digest(channel)
-            documents[digest] = channel
-            signers[digest].add(signer)
-    if failures and not documents:
-        raise max(failures, key=lambda failure: failure.step)
-    enough = [documents[each] for each in documents if len(signers[each]) >= rule.threshold]
-    if not enough:
-        most = max((len(ids) for ids in signers.values()), default=0)
-        raise NotVerifiedError(
-            Step.THRESHOLD, expected=f"{rule.threshold} distinct keys", found=f"{most}"
-        )
-    return max(enough, key=lambda channel: channel.sequence)
+
+    def check(channel: Channel) -> None:
+        if channel.site != site:
+            expected, found = f"site {site!r}", repr(channel.site)
+            raise NotVerifiedError(Step.POLICY, expected=expected, found=found)
+
+    return verify_documents(bundles, rule, keyring, _KIND, check).document
 
 
 def accept_channel(seen: ChannelMark | None, channel: Channel, now: datetime) -> Accepted:
@@ -126,69 +108,17 @@ def accept_channel(seen: ChannelMark | None, channel: Channel, now: datetime) ->
         now: decides about `stale` alone, so that a wrong clock stops nothing that runs.
 
     Raises:
-        ChannelRolledBackError: a lower sequence than seen.
-        ChannelForkedError: the sequence seen, with other content.
+        DocumentRolledBackError: a lower sequence than seen.
+        DocumentForkedError: the sequence seen, with other content.
         RefusedError: the mark is of another site, or an instant makes no sense.
     """
     mark = ChannelMark(
         site=channel.site, sequence=channel.sequence, digest=channel_digest(channel)
     )
     if seen is not None:
-        _refuse_step_back(seen, mark)
-    _, expires = _instants(channel)
+        if mark.site != seen.site:
+            raise RefusedError(f"channel: expected site {seen.site!r}, found {mark.site!r}")
+        before, comes = Seen(seen.sequence, seen.digest), Seen(mark.sequence, mark.digest)
+        refuse_step_back(f"channel of {mark.site}", before, comes)
+    _, expires = instants("channel", channel)
     return Accepted(channel=channel, mark=mark, changed=mark != seen, stale=now >= expires)
-
-
-def _refuse_step_back(seen: ChannelMark, mark: ChannelMark) -> None:
-    if mark.site != seen.site:
-        raise RefusedError(f"channel: expected site {seen.site!r}, found {mark.site!r}")
-    if mark.sequence < seen.sequence:
-        raise ChannelRolledBackError(
-            f"channel of {mark.site}: expected sequence {seen.sequence} or higher, "
-            f"found {mark.sequence}"
-        )
-    if mark.sequence == seen.sequence and mark.digest != seen.digest:
-        raise ChannelForkedError(
-            f"channel of {mark.site}: sequence {mark.sequence} was {seen.digest}, "
-            f"found it again as {mark.digest}"
-        )
-
-
-def _document(raw: bytes, keyring: Keyring, *, site: str) -> tuple[str, Channel]:
-    signed = verify_bundle(raw, keyring, subject=None)
-    statement = signed.statement
-    if statement.predicate_type != CHANNEL_PREDICATE:
-        raise NotVerifiedError(
-            Step.POLICY, expected=CHANNEL_PREDICATE, found=shown(statement.predicate_type)
-        )
-    try:
-        channel = convert(statement.predicate, Channel, what="channel")
-        _instants(channel)
-    except RefusedError as error:
-        raise NotVerifiedError(
-            Step.POLICY, expected="a channel document", found=str(error)
-        ) from None
-    if not statement.covers(channel_digest(channel)):
-        raise NotVerifiedError(
-            Step.SUBJECT, expected=channel_digest(channel), found="other subjects"
-        )
-    if channel.site != site:
-        raise NotVerifiedError(Step.POLICY, expected=f"site {site!r}", found=repr(channel.site))
-    return signed.signer.id, channel
-
-
-def _instants(channel: Channel) -> tuple[datetime, datetime]:
-    issued, expires = _instant(channel.issued), _instant(channel.expires)
-    if expires <= issued:
-        raise RefusedError(f"channel: expected expires after {channel.issued}, found earlier")
-    return issued, expires
-
-
-def _instant(text: str) -> datetime:
-    try:
-        instant = msgspec.convert(text, type=datetime)
-    except msgspec.ValidationError:
-        raise RefusedError(f"channel: expected an RFC 3339 instant, found {shown(text)}") from None
-    if instant.tzinfo is None:
-        raise RefusedError(f"channel: expected an instant with its zone, found {shown(text)}")
-    return instant.astimezone(UTC)

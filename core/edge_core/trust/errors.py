@@ -2,8 +2,8 @@
 
 RefusedError
 ├── NotVerifiedError           names the numbered step: never load it, keep the evidence
-├── ChannelRolledBackError     an attack or a restored upstream: alarm, keep what we have
-└── ChannelForkedError         two documents under one sequence: alarm, keep what we have
+├── DocumentRolledBackError    an attack or a restored upstream: alarm, keep what we have
+└── DocumentForkedError        two documents under one sequence: alarm, keep what we have
 """
 
 from enum import IntEnum
@@ -50,9 +50,9 @@ class NotVerifiedError(RefusedError):
         self.found = found
 
 
-class ChannelRolledBackError(RefusedError):
-    """A channel came with a lower sequence than one accepted before."""
+class DocumentRolledBackError(RefusedError):
+    """A channel or a plan came with a lower sequence than one accepted before."""
 
 
-class ChannelForkedError(RefusedError):
-    """A channel came with a known sequence and other content."""
+class DocumentForkedError(RefusedError):
+    """A channel or a plan came with a known sequence and other content."""

@@ -70,8 +70,8 @@ class Rule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     data_set_required: bool = True
 
 
-class ChannelRule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Whose signatures make a channel document, and how many of them."""
+class DocumentRule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Whose signatures make a document, a channel or a plan, and how many of them."""
 
     keys: Annotated[list[KeyId], Meta(min_length=1, max_length=64)]
     threshold: Annotated[int, Meta(ge=1, le=64)] = 1
@@ -83,7 +83,8 @@ class TrustPolicy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     version: Annotated[int, Meta(ge=1)]
     keys: Annotated[list[KeyEntry], Meta(min_length=1, max_length=256)]
     rules: Annotated[list[Rule], Meta(min_length=1, max_length=64)]
-    channel: ChannelRule | None = None
+    channel: DocumentRule | None = None
+    plan: DocumentRule | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,8 +122,9 @@ class Trust:
         keyring = Keyring.of(_pin(entry, read_key) for entry in policy.keys)
         for rule in policy.rules:
             _check_threshold(f"rule for {rule.stage!r}", rule, keyring)
-        if policy.channel is not None:
-            _check_threshold("channel", policy.channel, keyring)
+        for what, rule_of in (("channel", policy.channel), ("plan", policy.plan)):
+            if rule_of is not None:
+                _check_threshold(what, rule_of, keyring)
         _check_unambiguous(policy.rules)
         return cls(
             policy=policy, keyring=keyring, digest=f"sha256:{hashlib.sha256(raw).hexdigest()}"
@@ -147,7 +149,7 @@ class Trust:
             found="none in the trust policy",
         )
 
-    def channel_rule(self) -> ChannelRule:
+    def channel_rule(self) -> DocumentRule:
         """The rule for channel documents.
 
         Raises:
@@ -158,6 +160,18 @@ class Trust:
                 Step.POLICY, expected="[channel] in the trust policy", found="none"
             )
         return self.policy.channel
+
+    def plan_rule(self) -> DocumentRule:
+        """The rule for signed plans.
+
+        Raises:
+            NotVerifiedError: there is none, so no plan can pass.
+        """
+        if self.policy.plan is None:
+            raise NotVerifiedError(
+                Step.POLICY, expected="[plan] in the trust policy", found="none"
+            )
+        return self.policy.plan
 
 
 def _pin(entry: KeyEntry, read_key: Callable[[str], bytes]) -> PinnedKey:
@@ -173,7 +187,7 @@ def _pin(entry: KeyEntry, read_key: Callable[[str], bytes]) -> PinnedKey:
         raise ConfigurationError(f"trust policy: {error}") from None
 
 
-def _check_threshold(what: str, rule: Rule | ChannelRule, keyring: Keyring) -> None:
+def _check_threshold(what: str, rule: Rule | DocumentRule, keyring: Keyring) -> None:
     keys = frozenset(rule.keys)
     if unknown := sorted(keys - keyring.ids):
         raise ConfigurationError(f"{what}: expected keys of this policy, found {unknown[0]!r}")

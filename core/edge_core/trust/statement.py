@@ -17,6 +17,7 @@ STATEMENT_PAYLOAD_TYPE: Final = "application/vnd.in-toto+json"
 PROVENANCE_PREDICATE: Final = "https://slsa.dev/provenance/v1"
 SBOM_PREDICATE: Final = "https://cyclonedx.org/bom"
 CHANNEL_PREDICATE: Final = "https://edge-mlops.dev/channel/v1"
+PLAN_PREDICATE: Final = "https://edge-mlops.dev/plan/v1"
 
 BUILD_TYPE: Final = "https://edge-mlops.dev/build/v1"
 """What `edge-pack` does; its external parameters are `EXTERNAL_PARAMETERS`, no others."""

@@ -4,7 +4,15 @@ from collections.abc import Sequence
 
 from edge_core.contracts.gates import GateCheck, GateChecks, GateReport, Measurement, Verdict
 from edge_core.contracts.gateway import UpdateState
-from edge_core.contracts.rollout import TERMINAL, Approval, Due, Member, RolloutState, RolloutView
+from edge_core.contracts.rollout import (
+    TERMINAL,
+    Approval,
+    Due,
+    Member,
+    OnFail,
+    RolloutState,
+    RolloutView,
+)
 from edgetui.present.bars import bar
 from edgetui.present.lines import BLANK, Line, Target, Tone, folded, join, say, whole
 from edgetui.present.tables import Column, table
@@ -200,7 +208,16 @@ def way_back(view: RolloutView) -> str:
     """What a rollback would go back to."""
     if view.rollback_to is None:
         return "nothing before it: gateways would run without a model"
-    return f"{view.rollback_to.version}  {short(view.rollback_to.digest)}"
+    itself = ", by itself if a gate fails" if view.on_fail is OnFail.AUTO_ROLLBACK else ""
+    return f"{view.rollback_to.version}  {short(view.rollback_to.digest)}{itself}"
+
+
+def ordered(view: RolloutView) -> str:
+    """The signed plan that restricts it, empty where upstream signed none."""
+    signed = view.signed
+    if signed is None:
+        return ""
+    return f"plan {signed.sequence}  {short(signed.digest)}, signed by {', '.join(signed.signers)}"
 
 
 def least(view: RolloutView) -> str:
@@ -288,6 +305,7 @@ def rollout_page(view: RolloutView, cells: int) -> list[Line]:
         *folded("why       ", view.why, cells),
         *takes(view, cells),
         say(f"way back  {way_back(view)}", cells),
+        *([say(f"ordered   {ordered(view)}", cells)] if view.signed else []),
         say(f"lines     {', '.join(view.lines) or '-'}", cells),
         say(f"change    {change_words(view)}", cells),
         *signing_facts(view, cells),

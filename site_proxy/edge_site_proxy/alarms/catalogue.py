@@ -169,6 +169,7 @@ KINDS = (
     ),
     Kind("EdgeTelemetryBuffer", "telemetry-buffer", _TELEMETRY, delays=FLAPS, needs_wan=True),
     Kind("EdgeMirrorChannel", "mirror-channel", ("edgetui alarms",), latches=True),
+    Kind("EdgeMirrorPlan", "mirror-plan", ("edgetui alarms",), latches=True),
     Kind("EdgeMirrorExpired", "mirror-expired", ("edgetui status",), needs_wan=True),
     Kind(
         "EdgePagesUndelivered",

@@ -1,8 +1,8 @@
 """`site-proxy bundle`: carry a mirrored release on a disk, as an OCI image layout.
 
-`export` writes one release with its signatures and the channel. `import` verifies it against this
-site's trust policy and leaves it where the daemon looks at its next poll; the daemon verifies
-again, and takes only what the signed channel names.
+`export` writes one release with its signatures, the channel, and the model's signed plan. `import`
+verifies the release against this site's trust policy and leaves everything where the daemon looks
+at its next poll; the daemon verifies again, and takes only what the signed channel names.
 """
 
 import argparse
@@ -10,8 +10,9 @@ import asyncio
 from pathlib import Path
 
 from edge_core.command import emit, tell
+from edge_core.contracts.artefact import MODEL_NAME
 from edge_core.contracts.errors import ConfigurationError, NotFoundError
-from edge_core.oci import Layout, Offer, channel_tag, enlist, pull_release
+from edge_core.oci import Layout, Offer, channel_tag, enlist, plan_tag, pull_release
 from edge_core.trust import Trust, Verified
 from edge_site_proxy import config
 from edge_site_proxy.config import SiteConfig
@@ -20,7 +21,7 @@ from edge_site_proxy.paths import StatePaths
 
 
 def export(chosen: argparse.Namespace) -> int:
-    """Write a mirrored release and the channel into a layout."""
+    """Write a mirrored release, the channel and the signed plan into a layout."""
     settings = config.load(chosen.config)
     source = Layout.open(StatePaths(settings.directory).mirror)
     return asyncio.run(_copy(chosen, source, chosen.to, settings))
@@ -45,25 +46,28 @@ async def _copy(
     target = Layout.create(into)
     pulled = await pull_release(source, chosen.tag, target.blobs, verify=verify)
     await asyncio.to_thread(enlist, target, pulled, tag=chosen.tag)
-    channel = await _copy_channel(source, target, settings.site)
+    channel = await _copy_document(source, target, channel_tag(settings.site))
+    model = pulled.offer.release.annotations.get(MODEL_NAME, "")
+    plan = await _copy_document(source, target, plan_tag(model))
     digest = pulled.offer.index.digest
     if chosen.json:
         signers = list(verified[0].signers)
-        emit({"digest": digest, "layout": str(into), "signers": signers, "channel": channel})
+        said = {"digest": digest, "layout": str(into), "signers": signers}
+        emit({**said, "channel": channel, "plan": plan})
     tell("site-proxy", f"{chosen.tag} ({digest}) is in {into}")
     return 0
 
 
-async def _copy_channel(source: Layout, target: Layout, site: str) -> bool:
-    """Copy the channel as it is: whoever takes it in verifies it."""
+async def _copy_document(source: Layout, target: Layout, tag: str) -> bool:
+    """Copy a channel or a plan as it is, if it is there: whoever takes it in verifies it."""
     try:
-        found = await source.manifest(channel_tag(site))
+        found = await source.manifest(tag)
     except NotFoundError:
         return False
     manifest = found.manifest()
     for blob in (manifest.config, *manifest.layers):
         await source.blob(blob, target.blobs.path(blob.digest))
-    await asyncio.to_thread(target.put_manifest, found.raw, tag=channel_tag(site))
+    await asyncio.to_thread(target.put_manifest, found.raw, tag=tag)
     return True
 
 

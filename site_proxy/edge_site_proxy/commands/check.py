@@ -7,7 +7,7 @@ from edge_core.trust import Trust
 from edge_site_proxy import config, outbound
 from edge_site_proxy.config import OtlpUpstream, PagerDutyPages, Pages, RegistrySource
 from edge_site_proxy.identity.files import IdentityFiles
-from edge_site_proxy.rollout.policies import check_policy
+from edge_site_proxy.rollout.policies import check_plans, check_policy
 from edge_site_proxy.rollout.windows import check_zones
 
 
@@ -28,9 +28,9 @@ def body(chosen: argparse.Namespace) -> int:
     for pages in settings.pages:
         _check_pages(pages)
     if settings.mirror is not None:
-        Trust.load(settings.mirror.trust_policy).rule(
-            settings.mirror.stage, settings.mirror.safety_class
-        )
+        trust = Trust.load(settings.mirror.trust_policy)
+        trust.rule(settings.mirror.stage, settings.mirror.safety_class)
+        check_plans(settings.rollout.policy, trust)
         if isinstance(settings.mirror.source, RegistrySource):
             _check_upstream(settings.mirror.source)
     if chosen.json:

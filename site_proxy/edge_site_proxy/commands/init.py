@@ -110,7 +110,7 @@ safety_class = "none"
 # asset = "pump-1"
 """
 _TRUST: Final = """\
-# Whose signatures make a release, and whose make the channel. See docs/operate.
+# Whose signatures make a release, the channel, and a signed plan. See docs/operate.
 version = 1
 
 # [[keys]]
@@ -125,6 +125,9 @@ version = 1
 # sources = ["git+https://git.example/models"]
 #
 # [channel]
+# keys = ["release-a"]
+#
+# [plan]
 # keys = ["release-a"]
 """
 

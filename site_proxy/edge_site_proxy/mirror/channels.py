@@ -18,7 +18,7 @@ from edge_core.oci import (
     channel_tag,
     fetch_channel,
 )
-from edge_core.trust import Accepted, ChannelRolledBackError, accept_channel, verify_channel
+from edge_core.trust import Accepted, DocumentRolledBackError, accept_channel, verify_channel
 from edge_site_proxy.mirror.notebook import Notebook
 from edge_site_proxy.mirror.rules import Rules
 
@@ -52,8 +52,8 @@ class ChannelDesk:
         """The channel of *source*, remembered on disk before anybody acts on it.
 
         Raises:
-            ChannelRolledBackError: a lower one than seen before.
-            ChannelForkedError: the one seen before, with other content.
+            DocumentRolledBackError: a lower one than seen before.
+            DocumentForkedError: the one seen before, with other content.
             RefusedError: it does not verify.
             EdgeError: as `Source`.
         """
@@ -72,7 +72,7 @@ class ChannelDesk:
         """
         try:
             return await self.newest(source)
-        except (ChannelRolledBackError, NotFoundError):
+        except (DocumentRolledBackError, NotFoundError):
             return await self.kept()
 
     async def kept(self) -> Accepted | None:

@@ -14,7 +14,7 @@ import structlog
 
 from edge_core.admission.errors import AdmissionError
 from edge_core.contracts.api import Priority
-from edge_core.contracts.artefact import Channel, Digest, ReleaseRef
+from edge_core.contracts.artefact import INDEX_TYPE, Channel, Digest, ReleaseRef
 from edge_core.contracts.errors import (
     EdgeError,
     NotFoundError,
@@ -34,8 +34,8 @@ from edge_core.oci import (
 )
 from edge_core.trust import (
     Accepted,
-    ChannelForkedError,
-    ChannelRolledBackError,
+    DocumentForkedError,
+    DocumentRolledBackError,
     Verified,
 )
 from edge_site_proxy.mirror.channels import ChannelDesk, carried_layout
@@ -51,6 +51,7 @@ from edge_site_proxy.mirror.decide import (
 )
 from edge_site_proxy.mirror.gate import Gate
 from edge_site_proxy.mirror.notebook import Notebook
+from edge_site_proxy.mirror.plans import PlanDesk, Plans
 from edge_site_proxy.mirror.rules import Rules
 from edge_site_proxy.mirror.shelf import Shelf
 from edge_site_proxy.site import Arrival
@@ -64,6 +65,11 @@ _JITTER = 0.1  # fifty sites must not ask in the same second
 
 class Site(Protocol):
     """What is told to the site."""
+
+    @property
+    def plans(self) -> Plans:
+        """Who is told of signed plans."""
+        ...
 
     async def release_arrived(self, arrival: Arrival) -> None:
         """It may be planned; the same one twice is one."""
@@ -111,6 +117,7 @@ class Mirror:
         self._layout = Layout.create(folder)
         self._notebook = Notebook(folder, rules.fingerprint)
         self._channels = ChannelDesk(self._layout, self._notebook, rules, now)
+        self._plans = PlanDesk(self._layout, rules, site.plans, now)
         self._carried = carried
         self._source = source
         self._rules = rules
@@ -126,9 +133,9 @@ class Mirror:
     async def load(self) -> None:
         """Put back on the shelf what is here and verifies under the policy in force."""
         for tag in await self._layout.tags():
-            if tag == self._channels.tag:
-                continue
             try:
+                if (await self._layout.manifest(tag)).media_type != INDEX_TYPE:
+                    continue  # a channel, or a plan
                 pulled = await self._pull(self._layout, tag, None)
             except EdgeError as error:
                 _log.warning("release.withheld", tag=tag, reason=str(error))
@@ -137,6 +144,7 @@ class Mirror:
                 self.shelf.put(pulled, name=repository_of(pulled.offer), tag=tag)
         kept = await self._channels.kept()
         if kept is not None:
+            await self._plans.look_again(kept.channel)
             await self._tell(kept.channel)
 
     async def run(self, interval: timedelta, random: Random) -> None:
@@ -158,7 +166,7 @@ class Mirror:
             await self._follow(source, await self._channels.newest(source))
         except (*_LATER, NotFoundError, NotPermittedError, OSError) as error:
             self._say("mirror.waiting", str(error))
-        except (ChannelRolledBackError, ChannelForkedError) as error:
+        except (DocumentRolledBackError, DocumentForkedError) as error:
             await self._alarm(
                 "mirror-channel", Priority.P2, f"attack or restored upstream: {error}"
             )
@@ -172,9 +180,9 @@ class Mirror:
         layout = None if self._carried is None else carried_layout(self._carried)
         accepted = None if layout is None else await self._channels.carried(layout)
         if layout is not None and accepted is not None:
-            await self._follow(layout, accepted)
+            await self._follow(layout, accepted, carried=True)
 
-    async def _follow(self, source: Source, accepted: Accepted) -> None:
+    async def _follow(self, source: Source, accepted: Accepted, *, carried: bool = False) -> None:
         channel = accepted.channel
         if accepted.stale:
             await self._site.raise_alarm(
@@ -189,7 +197,18 @@ class Mirror:
         refused = await asyncio.to_thread(self._notebook.refused)
         for release in wanted(channel, here=self.shelf, refused=refused):
             await self._fetch(source, release)
+        # Before the releases are told of, so that none is planned without the plan that is there.
+        await self._take_plans(source, channel, carried=carried)
         await self._tell(channel)
+
+    async def _take_plans(self, source: Source, channel: Channel, *, carried: bool) -> None:
+        refused = await self._plans.follow(source, channel, carried=carried)
+        if not refused:
+            await self._site.clear_alarm("mirror-plan")
+            return
+        what = "; ".join(refused)
+        consequence = "that plan does not count; the one before it does, if there was one"
+        await self._site.raise_alarm("mirror-plan", Priority.P2, what[:500], consequence, _RUNBOOK)
 
     async def _fetch(self, source: Source, release: ReleaseRef) -> None:
         try:

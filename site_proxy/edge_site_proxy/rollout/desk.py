@@ -7,7 +7,7 @@ import structlog
 
 from edge_core.contracts.artefact import Digest
 from edge_core.contracts.gateway import RollbackOrder
-from edge_core.contracts.rollout import Plan, RolloutState
+from edge_core.contracts.rollout import RolloutState
 from edge_core.contracts.shown import shown_digest
 from edge_core.contracts.signing import ApproveRequest
 from edge_site_proxy.audit.events import Event, Facts
@@ -15,11 +15,11 @@ from edge_site_proxy.rollout import orders, outlook, permit_outlook, revocation,
 from edge_site_proxy.rollout.epochs import next_epoch, raise_epoch
 from edge_site_proxy.rollout.errors import NoSuchRolloutError, OrderRefusedError
 from edge_site_proxy.rollout.holds import BY_GATE
-from edge_site_proxy.rollout.members import standings
+from edge_site_proxy.rollout.members import standings_now
 from edge_site_proxy.rollout.orders import Sender
-from edge_site_proxy.rollout.planner import current_rollout, rollout_id
-from edge_site_proxy.rollout.reconciler import SITE, Reconciler
-from edge_site_proxy.rollout.records import PENDING, Arrived, Header, Rollout, Step
+from edge_site_proxy.rollout.planner import current_rollout, opened, rollout_id
+from edge_site_proxy.rollout.reconciler import Reconciler
+from edge_site_proxy.rollout.records import PENDING, SITE, Arrived, Rollout, Step
 from edge_site_proxy.rollout.signatures import Here
 from edge_site_proxy.rollout.tables import Wish
 from edge_site_proxy.rollout.views import view
@@ -90,20 +90,7 @@ class Desk:
         name = rollout_id(arrived.release)
         if name in self._world.rollouts:  # the same name and number with other bytes
             name = f"{name[:60]}-{arrived.release.digest[7:15]}"
-        header = Header(
-            id=name, state=RolloutState.VERIFYING, created=arrived.at, changed=arrived.at
-        )
-        plan = Plan(
-            rollout=name,
-            release=arrived.release,
-            rollback_to=None,
-            author=arrived.author,
-            created=arrived.at,
-            policy=self._world.settings.policy,
-            cohorts=[],
-            signers=arrived.signers,
-        )
-        return Rollout(header=header, plan=plan)
+        return opened(self._world, arrived, name)
 
     async def approve(self, name: str, request: ApproveRequest, sender: Sender) -> Rollout:
         """One more signature. Raises what `signatures.approve` and `Pins.check` raise."""
@@ -208,7 +195,7 @@ class Desk:
         async with world.lock:
             rollout = self.rollout(name)
             judged = outlook.gates(world, rollout)
-            facts = outlook.facts(world, rollout, standings(world, rollout), judged)
+            facts = outlook.facts(world, rollout, standings_now(world, rollout), judged)
             step = orders.switch(rollout, facts, reason, sender, world.clocks.now())
             await self._reconciler.carry_out(sender.who, [step])
             return step.rollout

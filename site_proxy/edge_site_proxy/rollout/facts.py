@@ -79,6 +79,8 @@ class Facts:
         in_service: whether no later release has taken its place everywhere.
         shortfall: why the download budget cannot bring the present cohort its bytes in time.
         vetoes: hard vetoes of the release that have not been told since it was completed.
+        steered_away: the signed plan that now names another release of the model.
+        epoch: the one that an order to go back would begin now; 0 where no gate has failed.
     """
 
     members: Mapping[str, Standing] = field(default_factory=dict)
@@ -91,6 +93,8 @@ class Facts:
     in_service: bool = True
     shortfall: str | None = None
     vetoes: tuple[str, ...] = ()
+    epoch: int = 0
+    steered_away: str | None = None
 
     def standing(self, serial: str) -> Standing:
         """Of a member; one that was never heard of is absent."""

@@ -8,7 +8,7 @@ from datetime import datetime
 
 from edge_core.contracts.api import Priority
 from edge_core.contracts.gates import GateReport, Measurement, Verdict
-from edge_core.contracts.rollout import Hold, RolloutState
+from edge_core.contracts.rollout import Hold, OnFail, RolloutState
 from edge_site_proxy.audit.events import Event
 from edge_site_proxy.rollout.facts import (
     FAILED,
@@ -58,12 +58,26 @@ def gate_failed(rollout: Rollout, facts: Facts, now: datetime) -> Step | None:
             key=hold_key(rollout, Hold.GATE_FAIL),
             priority=Priority.P1,
             what=f"rollout {rollout.id}: {why}"[:500],
-            consequence="the rollout is held and no further gateway changes; "
-            "gateways already on the new model keep it until it is rolled back",
+            consequence=_consequence(rollout),
             runbook="gate-failed",
         )
         return Step(made.rollout, made.event, (alarm,))
     return None
+
+
+def takes_itself_back(rollout: Rollout) -> bool:
+    """Whether the site orders everybody back once a gate of *rollout* has failed."""
+    back = rollout.plan.rollback_to
+    return rollout.plan.policy.on_fail is OnFail.AUTO_ROLLBACK and back is not None
+
+
+def _consequence(rollout: Rollout) -> str:
+    if takes_itself_back(rollout):
+        return "no further gateway changes; the site takes back those that are on the new model"
+    return (
+        "the rollout is held and no further gateway changes; "
+        "gateways already on the new model keep it until it is rolled back"
+    )
 
 
 def _fail_words(report: GateReport) -> str:

@@ -10,7 +10,7 @@ from datetime import datetime
 
 from edge_core.contracts.api import Priority
 from edge_core.contracts.gates import Verdict
-from edge_core.contracts.rollout import Hold, Plan, RolloutState
+from edge_core.contracts.rollout import Hold, OnFail, Plan, RolloutState
 from edge_site_proxy.audit.events import Event
 from edge_site_proxy.rollout.facts import (
     STUCK,
@@ -30,8 +30,18 @@ from edge_site_proxy.rollout.holds import (
     hold_key,
     numbers,
     own_holds,
+    takes_itself_back,
 )
-from edge_site_proxy.rollout.records import MOVING, AlarmCall, Rollout, Step, moved, plan_digest
+from edge_site_proxy.rollout.orders import Sender, roll_back, supersede
+from edge_site_proxy.rollout.records import (
+    MOVING,
+    SITE,
+    AlarmCall,
+    Rollout,
+    Step,
+    moved,
+    plan_digest,
+)
 from edge_site_proxy.rollout.strategies import blue_green
 
 
@@ -40,6 +50,7 @@ def step(rollout: Rollout, facts: Facts, now: datetime) -> Step | None:
     if rollout.state in MOVING:
         return (
             gate_failed(rollout, facts, now)
+            or _taken_back(rollout, facts, now)
             or own_holds(rollout, facts, now)
             or (None if rollout.header.holds else _MOVES[rollout.state](rollout, facts, now))
         )
@@ -49,6 +60,18 @@ def step(rollout: Rollout, facts: Facts, now: datetime) -> Step | None:
             return held
     move = _MOVES.get(rollout.state)
     return None if move is None else move(rollout, facts, now)
+
+
+def _taken_back(rollout: Rollout, facts: Facts, now: datetime) -> Step | None:
+    """The site's own order to roll back what failed its gate, where the plan says so.
+
+    A gate that cannot tell is no reason, nor is one that people have waived.
+    """
+    failed = rollout.header.holds.get(Hold.GATE_FAIL)
+    if failed is None or not takes_itself_back(rollout):
+        return None
+    reason = f"on_fail is {OnFail.AUTO_ROLLBACK.value}: {failed}"[:500]
+    return roll_back(rollout, reason, Sender(SITE, None), facts.epoch, now)
 
 
 def _verify(rollout: Rollout, facts: Facts, now: datetime) -> Step | None:
@@ -80,6 +103,7 @@ def _planned(rollout: Rollout, plan: Plan, now: datetime) -> Step:
                 "release": plan.release.digest,
                 "rollback_to": plan.rollback_to.digest if plan.rollback_to else None,
                 "cohorts": {part.name: part.members for part in plan.cohorts},
+                "signed_plan": plan.signed.digest if plan.signed else None,
             },
         ),
         state=RolloutState.AWAITING_APPROVAL,
@@ -90,6 +114,8 @@ def _planned(rollout: Rollout, plan: Plan, now: datetime) -> Step:
 
 
 def _await_approval(rollout: Rollout, facts: Facts, now: datetime) -> Step | None:
+    if facts.steered_away is not None:
+        return supersede(rollout, facts.steered_away, now)
     if facts.waits_for is not None:
         why = f"must be planned again when {facts.waits_for} has ended"
         return _to(rollout, now, RolloutState.VERIFYING, "deferred", why=why, approvals=[])
@@ -105,7 +131,7 @@ def _differs(plan: Plan, fresh: Plan) -> bool:
 
 def _substance(plan: Plan) -> tuple[object, ...]:
     members = _members(plan)
-    return plan.rollback_to, members, plan.policy, plan.excluded, plan.maintenance
+    return plan.rollback_to, members, plan.policy, plan.excluded, plan.maintenance, plan.signed
 
 
 def _members(plan: Plan) -> list[str]:
@@ -113,6 +139,8 @@ def _members(plan: Plan) -> list[str]:
 
 
 def _start(rollout: Rollout, facts: Facts, now: datetime) -> Step | None:
+    if facts.steered_away is not None:
+        return supersede(rollout, facts.steered_away, now)
     if facts.waits_for is not None or rollout.header.holds:
         return None
     return _to(rollout, now, RolloutState.STAGING, "staging", cohort=0, why="")

@@ -50,7 +50,7 @@ def renewed(world: World, rollout: Rollout, seen: dict[str, Seen]) -> dict[str, 
     }
 
 
-def standings(world: World, rollout: Rollout) -> dict[str, Standing]:
+def standings_now(world: World, rollout: Rollout) -> dict[str, Standing]:
     """The same in one go, for a single question."""
     return {serial: _seen(world, rollout, serial).standing for serial in _members(rollout)}
 

@@ -368,7 +368,7 @@ def switch(rollout: Rollout, facts: Facts, reason: str, sender: Sender, now: dat
 
 
 def supersede(rollout: Rollout, by: str, now: datetime) -> Step:
-    """A newer release of the same model was approved while this one had not begun."""
+    """A newer release was approved, or another signed, while this one had not begun."""
     event = Event("rollout.superseded", rollout.id, {"by": by})
     return moved(rollout, now, event, state=RolloutState.SUPERSEDED, why=f"superseded by {by}")
 

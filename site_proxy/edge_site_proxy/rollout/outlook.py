@@ -5,17 +5,19 @@ from dataclasses import replace
 
 from edge_core.contracts.gates import GateReport
 from edge_core.contracts.gateway import Outcome, UpdateReport, UpdateState
-from edge_core.contracts.rollout import RolloutState
+from edge_core.contracts.rollout import Hold, RolloutState
 from edge_site_proxy.fleet.sightings import IN_FLIGHT
 from edge_site_proxy.rollout.budget import PullAsk, metered, obtainable, size, takes_s
 from edge_site_proxy.rollout.case import Case, Control, Subject
 from edge_site_proxy.rollout.deadlines import overdue_s
+from edge_site_proxy.rollout.epochs import next_epoch
 from edge_site_proxy.rollout.evidence import EMPTY, History, Tally, history_of, pooled
 from edge_site_proxy.rollout.facts import ABSENT, FAILED, STUCK, Facts, Standing
 from edge_site_proxy.rollout.gate import judge
 from edge_site_proxy.rollout.overrides import turned_down
 from edge_site_proxy.rollout.planner import current_rollout, prospect, waits_for
 from edge_site_proxy.rollout.records import IN_PROGRESS, MOVING, PENDING, Rollout
+from edge_site_proxy.rollout.steering import steered_away
 from edge_site_proxy.rollout.strategies import blue_green
 from edge_site_proxy.rollout.world import World
 
@@ -55,6 +57,10 @@ def facts(
         in_service=_in_service(world, rollout),
         shortfall=shortfall(world, rollout),
         vetoes=late_vetoes(world, rollout),
+        steered_away=steered_away(world.signed_plans.get(rollout.plan.release.model), rollout)
+        if pending
+        else None,
+        epoch=next_epoch(world) if Hold.GATE_FAIL in rollout.header.holds else 0,
     )
 
 

@@ -11,7 +11,8 @@ from edge_site_proxy.fleet.places import successors
 from edge_site_proxy.rollout.apart import held
 from edge_site_proxy.rollout.cohorts import cohorts
 from edge_site_proxy.rollout.errors import UnplannableError
-from edge_site_proxy.rollout.records import IN_PROGRESS, Arrived, Rollout
+from edge_site_proxy.rollout.records import IN_PROGRESS, Arrived, Header, Rollout
+from edge_site_proxy.rollout.steering import steer
 from edge_site_proxy.rollout.strategies import expand
 from edge_site_proxy.rollout.world import World
 
@@ -38,19 +39,23 @@ def prospect(world: World, rollout: Rollout) -> Prospect:
     serving = back is not None or any(
         _effective(world, place.serial) is not None for place in places
     )
+    release = arrived.release
     policy = expand(world.settings.policy, len(places))
     try:
-        parts = _parts(world, rollout, places, policy, serving=serving)
+        steered = steer(
+            world.signed_plans.get(release.model), policy, release, back, world.clocks.now()
+        )
+        parts = _parts(world, rollout, places, steered.policy, serving=serving)
     except UnplannableError as error:
         return Prospect(refusal=str(error))
     return Prospect(
         Plan(
             rollout=rollout.id,
-            release=arrived.release,
+            release=release,
             rollback_to=back,
             author=arrived.author,
             created=rollout.header.created,
-            policy=policy,
+            policy=steered.policy,
             cohorts=parts,
             excluded=excluded,
             maintenance={
@@ -59,8 +64,25 @@ def prospect(world: World, rollout: Rollout) -> Prospect:
                 if world.plant.place(serial).model == arrived.release.model
             },
             signers=arrived.signers,
+            signed=steered.signed,
         )
     )
+
+
+def opened(world: World, arrived: Arrived, name: str) -> Rollout:
+    """A rollout of *arrived* that nothing is planned of yet."""
+    header = Header(id=name, state=RolloutState.VERIFYING, created=arrived.at, changed=arrived.at)
+    plan = Plan(
+        rollout=name,
+        release=arrived.release,
+        rollback_to=None,
+        author=arrived.author,
+        created=arrived.at,
+        policy=world.settings.policy,
+        cohorts=[],
+        signers=arrived.signers,
+    )
+    return Rollout(header=header, plan=plan)
 
 
 def _parts(

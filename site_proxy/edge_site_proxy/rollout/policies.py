@@ -3,7 +3,8 @@
 import re
 
 from edge_core.contracts.errors import ConfigurationError
-from edge_core.contracts.rollout import Policy
+from edge_core.contracts.rollout import PlanRule, Policy
+from edge_core.trust import Trust
 from edge_site_proxy.rollout.shifts import zone_of
 from edge_site_proxy.rollout.strategies import check as check_strategy
 from edge_site_proxy.rollout.windows import check_zones
@@ -27,6 +28,19 @@ def check_policy(policy: Policy) -> None:
             f"expression, found {error}"
         ) from error
     _check_roles(policy)
+
+
+def check_plans(policy: Policy, trust: Trust) -> None:
+    """See that a plan that *policy* requires could ever pass.
+
+    Raises:
+        ConfigurationError: nobody's signature would make one.
+    """
+    if policy.signed_plan is PlanRule.REQUIRED and trust.policy.plan is None:
+        raise ConfigurationError(
+            "rollout.policy.signed_plan: expected [plan] in the trust policy where a signed plan "
+            "is required, found none"
+        )
 
 
 def _check_roles(policy: Policy) -> None:

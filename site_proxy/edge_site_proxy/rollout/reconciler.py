@@ -16,12 +16,13 @@ from edge_core.contracts.rollout import RolloutState
 from edge_site_proxy.alarms.book import AlarmBook
 from edge_site_proxy.audit.events import Event
 from edge_site_proxy.rollout import machine, outlook, tables
+from edge_site_proxy.rollout.epochs import raise_epoch
 from edge_site_proxy.rollout.glance import Glance
 from edge_site_proxy.rollout.mandate import RENEWABLE
 from edge_site_proxy.rollout.members import look_at, renewed
 from edge_site_proxy.rollout.permits import settled
 from edge_site_proxy.rollout.pulls import Pulls
-from edge_site_proxy.rollout.records import MOVING, Grant, Step
+from edge_site_proxy.rollout.records import MOVING, SITE, Grant, Step
 from edge_site_proxy.rollout.wanted import wanted
 from edge_site_proxy.rollout.world import World
 from edge_site_proxy.store import Store, StoreUnavailableError, Tx
@@ -31,7 +32,6 @@ STEPS_MAX = 64  # transitions of one rollout in one pass; more would be a loop
 REST_S = 1.0  # between passes when nobody wakes us: deadlines and silence need a look too
 TOLD_AT_ONCE = 250  # gateways in one transaction; heartbeats wait for no longer than that
 TIMERS_EVERY_S = 10.0
-SITE = "site-proxy"
 
 log = structlog.get_logger(__name__)
 
@@ -154,6 +154,10 @@ class Reconciler:
             step = machine.step(seen, facts, world.clocks.now())
             if step is None:
                 return False
+            epoch = step.rollout.header.rollback_epoch
+            if epoch is not None and epoch != seen.header.rollback_epoch:
+                why = f"rollback of {name}"[:100]
+                await raise_epoch(world, self._store, SITE, epoch, why)
             await self.carry_out(SITE, [step])
         return True
 

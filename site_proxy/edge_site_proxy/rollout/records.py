@@ -20,9 +20,11 @@ from edge_core.contracts.rollout import (
     RolloutState,
     Signature,
 )
+from edge_core.contracts.signed_plan import SignedPlan
 from edge_site_proxy.audit.canonical import canonical
 from edge_site_proxy.audit.events import Event
 
+SITE = "site-proxy"  # who orders, in the log, where no person does
 IN_PROGRESS = frozenset(
     {
         RolloutState.STAGING,
@@ -53,6 +55,25 @@ class Arrived(Struct, frozen=True, kw_only=True):
     author: str
     at: Instant
     sizes: dict[str, int] = {}  # bytes of the build for each target, where known
+
+
+class InForce(Struct, frozen=True, kw_only=True):
+    """The newest signed plan of a model, as it is kept.
+
+    Attributes:
+        digest: of the plan as it was written.
+        signers: ids of the keys that signed it.
+        expires: when it lets nothing begin any more.
+        at: when it was accepted here.
+        withheld: why it does not verify any more, empty while it does.
+    """
+
+    plan: SignedPlan
+    digest: Digest
+    signers: list[str]
+    expires: Instant
+    at: Instant
+    withheld: str = ""
 
 
 class Header(Struct, frozen=True, kw_only=True):

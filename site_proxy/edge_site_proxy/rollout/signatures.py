@@ -73,6 +73,7 @@ def approve(
     """
     before = mandate(rollout, now)
     _check_waits(rollout, before)
+    _check_in_time(rollout, now)
     check_seen(rollout, sender)
     _check_plan(rollout, request)
     check_shown(rollout, request.shown, here)
@@ -96,6 +97,17 @@ def approve(
         pin=sender.pin,
     )
     return _signed(rollout, approval, here, now)
+
+
+def _check_in_time(rollout: Rollout, now: datetime) -> None:
+    """A signed plan that has expired lets nothing begin; what has begun under it goes on."""
+    signed = rollout.plan.signed
+    begins = rollout.state is RolloutState.AWAITING_APPROVAL
+    if begins and signed is not None and now >= signed.expires:
+        raise OrderRefusedError(
+            f"rollout {rollout.id}: expected a signed plan in time, found that plan "
+            f"{signed.sequence} expired {signed.expires:%Y-%m-%dT%H:%M:%SZ}; ask for a newer one"
+        )
 
 
 def _signed(rollout: Rollout, approval: Approval, here: Here, now: datetime) -> Step:
@@ -173,9 +185,11 @@ def check_independent(rollout: Rollout, sender: Sender) -> None:
         OwnRolloutError: they made it, hold a key that signed it, or had it go on.
     """
     plan, policy = rollout.plan, rollout.plan.policy
+    ordered = plan.signed.signers if plan.signed is not None else []
     hands = {
         "its author": [plan.author],
         "who signed the release": [*plan.signers, *_holders(policy, [plan.author, *plan.signers])],
+        "who signed how it goes": [*ordered, *_holders(policy, ordered)],
         "who had it go on": rollout.header.requesters,
     }
     for words, people in hands.items():

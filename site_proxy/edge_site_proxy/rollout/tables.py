@@ -16,7 +16,7 @@ from edge_site_proxy.rollout.baselines import Baseline, BaselineRow, row_of
 from edge_site_proxy.rollout.budget import Ledger, Token
 from edge_site_proxy.rollout.evidence import History, Tally
 from edge_site_proxy.rollout.marks import Marks
-from edge_site_proxy.rollout.records import Arrived, Grant, Header, Rollout
+from edge_site_proxy.rollout.records import Arrived, Grant, Header, InForce, Rollout
 from edge_site_proxy.store import Tx
 from edge_site_proxy.store.rows import find, load
 
@@ -70,6 +70,16 @@ def load_releases(db: Database) -> dict[str, Arrived]:
 def save_release(tx: Tx, arrived: Arrived, by: Event) -> None:
     """Remember a release."""
     tx.put("releases", arrived.release.digest, arrived, by=by)
+
+
+def load_signed_plans(db: Database) -> dict[str, InForce]:
+    """The newest signed plan of each model, by model."""
+    return load(db, "signed_plans", InForce)
+
+
+def save_signed_plan(tx: Tx, in_force: InForce, by: Event) -> None:
+    """Remember a signed plan in place of the one before."""
+    tx.put("signed_plans", in_force.plan.release.model, in_force, by=by)
 
 
 def load_grants(db: Database) -> dict[str, Grant]:

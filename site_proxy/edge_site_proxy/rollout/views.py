@@ -22,7 +22,7 @@ from edge_site_proxy.rollout import outlook
 from edge_site_proxy.rollout.eta import Outlook, estimate, takes_min
 from edge_site_proxy.rollout.facts import Standing, green_waiting
 from edge_site_proxy.rollout.mandate import RENEWABLE, Mandate, acknowledged, mandate, needs_pin
-from edge_site_proxy.rollout.members import standings
+from edge_site_proxy.rollout.members import standings_now
 from edge_site_proxy.rollout.orders import lines_of, touches_safety
 from edge_site_proxy.rollout.planner import waits_for
 from edge_site_proxy.rollout.records import MOVING, PENDING, Rollout, etag_of
@@ -89,6 +89,8 @@ def view(world: World, rollout: Rollout) -> RolloutView:
         revocations=header.revocations,
         last_order=header.last_order,
         takes_min=_takes_min(world, plan, standings),
+        on_fail=plan.policy.on_fail,
+        signed=plan.signed,
     )
 
 
@@ -188,7 +190,7 @@ def _why(world: World, rollout: Rollout) -> str:
             return f"soaking, needs {report.needs}"
     if rollout.state is RolloutState.STAGING and blue_green(rollout.plan) and not header.switched:
         judged = world.gates.get(rollout.id, {})
-        facts = outlook.facts(world, rollout, standings(world, rollout), judged)
+        facts = outlook.facts(world, rollout, standings_now(world, rollout), judged)
         waiting = green_waiting(rollout, facts)
         words = (
             f"waits for {len(waiting)} gateways" if waiting else "all is ready: order the switch"

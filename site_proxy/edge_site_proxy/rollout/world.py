@@ -26,7 +26,7 @@ from edge_site_proxy.rollout.budget import Downloads, Ledger, Token
 from edge_site_proxy.rollout.cohorts import safety_zones
 from edge_site_proxy.rollout.evidence import History, Tally
 from edge_site_proxy.rollout.marks import UNMARKED, Marks
-from edge_site_proxy.rollout.records import MOVING, Arrived, Grant, Rollout
+from edge_site_proxy.rollout.records import MOVING, Arrived, Grant, InForce, Rollout
 from edge_site_proxy.rollout.tables import TallyKey, Wish
 from edge_site_proxy.rollout.timezones import UNKNOWN
 from edge_site_proxy.rollout.topology import out_of_service
@@ -173,6 +173,7 @@ class World:
     asked: dict[str, float] = field(default_factory=dict)
     offsets: dict[str, float] = field(default_factory=dict)
     trouble: Callable[[], str | None] = lambda: None  # why the audit log cannot be written
+    signed_plans: dict[str, InForce] = field(default_factory=dict)  # by model
 
     @classmethod
     def load(cls, db: Database, plant: Plant, settings: SiteSettings, clocks: Clocks) -> "World":
@@ -204,6 +205,7 @@ class World:
             pulling=dict.fromkeys(tokens, started),
             pull_asked=dict.fromkeys(tokens, started),
             marks=tables.load_marks(db),
+            signed_plans=tables.load_signed_plans(db),
         )
         for serial, (_, sighting) in sightings.items():
             world._suspect(serial, sighting)

@@ -1,5 +1,6 @@
 """`edge-pack` as its users meet it: exit codes, one clear line, JSON on stdout."""
 
+import asyncio
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +10,9 @@ import numpy as np
 import pytest
 
 from edge_core.contracts.artefact import SBOM_TYPE, UNKNOWN
-from edge_core.oci import Layout
+from edge_core.contracts.rollout import OnFail
+from edge_core.oci import Layout, fetch_plan
+from edge_core.trust import DocumentRule, Trust, verify_plan
 from edge_packaging.__main__ import main
 from edge_packaging.inputs import read_signature
 from tests.simulators.bad_models import bad_models
@@ -17,6 +20,7 @@ from tests.unit.packing.kinds import KINDS
 from tests.unit.packing.made import TARGETS, contract, policy, write_inputs
 
 TAG = "pump-1.2.3"
+OLD = "sha256:" + "0a" * 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +168,79 @@ def test_a_channel_is_published_under_the_site(
     assert json.loads(capsysbinary.readouterr().out)["sequence"] == 7
 
 
+TERMS = """
+on_fail = "auto_rollback"
+approvals = 2
+
+[[cohorts]]
+name = "canary"
+share = 0.01
+
+[[cohorts]]
+name = "rest"
+share = 1.0
+
+[gate]
+soak_min_s = 3600
+"""
+
+
+def ask_plan(
+    workshop: Workshop, folder: Path, *more: str, terms: str = TERMS, sequence: str = "7"
+) -> int:
+    """`edge-pack plan` for the workshop's release, in a copy of its layout."""
+    copy = folder / "copy"
+    main(["publish", str(workshop.layout), TAG, "--to", str(copy)])
+    (folder / "plan.toml").write_text(terms, encoding="utf-8")
+    asked = ["plan", str(copy), str(folder / "plan.toml"), "--release", TAG]
+    key = str(workshop.folder / "a.pem")
+    return main([*asked, "--sequence", sequence, "--key", key, *more])
+
+
+def test_a_plan_is_published_under_the_model(
+    workshop: Workshop, tmp_path: Path, capsysbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    """It is signed, stands where sites will look, and says what the file and the options said."""
+    assert ask_plan(workshop, tmp_path, "--rollback", OLD, "--site", "north", "--json") == 0
+    answer = json.loads(capsysbinary.readouterr().out.splitlines()[-1])
+    assert (answer["sequence"], answer["tag"]) == (7, "plan-pump")
+    trust = Trust.load(workshop.policy(1))
+    layout = Layout.open(tmp_path / "copy")
+    bundles = asyncio.run(fetch_plan(layout, "pump", layout.blobs))
+    rule = DocumentRule(keys=["a"])
+    signed = verify_plan(bundles, rule, trust.keyring, model="pump")
+    assert (signed.digest, signed.signers) == (answer["digest"], ("a",))
+    plan = signed.document
+    assert (plan.release.digest, plan.rollback, plan.sites) == (workshop.digest, OLD, ["north"])
+    assert (plan.terms.on_fail, plan.terms.approvals) == (OnFail.AUTO_ROLLBACK, 2)
+    assert plan.terms.gate.soak_min_s == 3600.0
+    assert [rule.name for rule in plan.terms.cohorts] == ["canary", "rest"]
+
+
+BAD_PLANS: dict[str, tuple[int, str, str, list[str], str]] = {
+    "an unknown setting": (78, TERMS.replace("approvals", "aprovals"), "7", [], "aprovals"),
+    "a wrong value": (78, TERMS.replace("3600", "-1"), "7", [], "soak_min_s"),
+    "no steps": (78, "approvals = 2", "7", [], "cohorts"),
+    "a number below one": (3, TERMS, "0", [], "sequence"),
+    "no name of a site": (3, TERMS, "7", ["--site", "North Plant"], "sites"),
+    "it would have expired already": (3, TERMS, "7", ["--days", "-1"], "expected expires after"),
+    "back to itself": (3, TERMS, "7", ["--rollback", TAG], "expected another release of pump"),
+    "back to what is not there": (4, TERMS, "7", ["--rollback", "pump-0.0.1"], "pump-0.0.1"),
+}
+
+
+@pytest.mark.parametrize("name", BAD_PLANS)
+def test_a_plan_that_nobody_would_accept_is_not_signed(
+    name: str, workshop: Workshop, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The signer is told in one line, and nothing is published."""
+    code, terms, sequence, more, says = BAD_PLANS[name]
+    assert ask_plan(workshop, tmp_path, *more, terms=terms, sequence=sequence) == code
+    (line,) = capsys.readouterr().err.splitlines()
+    assert says in line
+    assert "plan-pump" not in asyncio.run(Layout.open(tmp_path / "copy").tags())
+
+
 @dataclass(frozen=True, slots=True)
 class Wrong:
     """A spoiled build: what is changed, how it ends, and what the line must say."""
@@ -294,7 +371,8 @@ def test_signing_what_was_never_built_here_is_refused(workshop: Workshop, tmp_pa
 
 
 @pytest.mark.parametrize(
-    "command", ["keygen", "inspect", "build", "sign", "verify", "publish", "show", "channel"]
+    "command",
+    ["keygen", "inspect", "build", "sign", "verify", "publish", "show", "channel", "plan"],
 )
 def test_every_command_has_help(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     """`--help` answers with exit 0 and says what the command does."""

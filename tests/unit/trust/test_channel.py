@@ -14,10 +14,10 @@ from edge_core.contracts.artefact import Channel, ReleaseRef
 from edge_core.contracts.errors import RefusedError
 from edge_core.trust import (
     CHANNEL_PREDICATE,
-    ChannelForkedError,
     ChannelMark,
-    ChannelRolledBackError,
-    ChannelRule,
+    DocumentForkedError,
+    DocumentRolledBackError,
+    DocumentRule,
     FileSigner,
     Keyring,
     NotVerifiedError,
@@ -34,8 +34,8 @@ from edge_core.trust import (
 from .made import KEY_IDS, SUBJECT, statement
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
-ONE = ChannelRule(keys=list(KEY_IDS))
-TWO = ChannelRule(keys=list(KEY_IDS), threshold=2)
+ONE = DocumentRule(keys=list(KEY_IDS))
+TWO = DocumentRule(keys=list(KEY_IDS), threshold=2)
 
 
 def channel(sequence: int = 7, **changes: object) -> Channel:
@@ -71,17 +71,17 @@ CASES = {
     "the next one is taken": Case(mark(6), channel(7)),
     "numbers may be left out": Case(mark(2), channel(7)),
     "the same again changes nothing": Case(mark(7), channel(7), changed=False),
-    "a lower one is an attack": Case(mark(8), channel(7), refused=ChannelRolledBackError),
+    "a lower one is an attack": Case(mark(8), channel(7), refused=DocumentRolledBackError),
     "the same number with other content is an attack": Case(
-        mark(7), channel(7, releases=[]), refused=ChannelForkedError
+        mark(7), channel(7, releases=[]), refused=DocumentForkedError
     ),
     "the same number with a later expiry is an attack": Case(
-        mark(7), channel(7, expires="2027-12-20T00:00:00Z"), refused=ChannelForkedError
+        mark(7), channel(7, expires="2027-12-20T00:00:00Z"), refused=DocumentForkedError
     ),
     "a lower one is an attack even when expired": Case(
         mark(8),
         channel(7, expires="2026-11-21T00:00:00Z"),
-        refused=ChannelRolledBackError,
+        refused=DocumentRolledBackError,
     ),
     "an expired one is taken and marked stale": Case(
         mark(6), channel(7, expires="2026-11-21T00:00:00Z"), stale=True
@@ -124,6 +124,7 @@ def test_accept(case: Case) -> None:
         with pytest.raises(case.refused) as refusal:
             accept_channel(case.seen, case.comes, NOW)
         assert type(refusal.value) is case.refused
+        assert str(refusal.value).startswith("channel")
         return
     accepted = accept_channel(case.seen, case.comes, NOW)
     assert (accepted.changed, accepted.stale) == (case.changed, case.stale)
@@ -140,7 +141,7 @@ def test_never_goes_back(sequences: list[int]) -> None:
     for sequence in sequences:
         try:
             seen = accept_channel(seen, channel(sequence), NOW).mark
-        except ChannelRolledBackError:
+        except DocumentRolledBackError:
             assert sequence < highest
         else:
             assert sequence >= highest
@@ -195,6 +196,12 @@ def test_the_bundle_that_came_farthest_is_told_of(
     for bundles in ([b"{}", far, foreign], [foreign, far, b"{}"]):
         with pytest.raises(NotVerifiedError, match="expected site 'north', found 'south'"):
             verify_channel(bundles, ONE, keyring, site="north")
+
+
+def test_what_it_is_about() -> None:
+    """The channel by its site, and every release that it names."""
+    names = [each.name for each in channel_statement(channel()).subject]
+    assert names == ["channel/north", "pump-state:1.0"]
 
 
 def test_what_a_refusal_says(keyring: Keyring, signers: dict[str, FileSigner]) -> None:

@@ -55,10 +55,23 @@ def test_rules_by_safety_class(folder: Path, signers: dict[str, FileSigner]) -> 
     assert trust.rule("production", SafetyClass.SAFETY).threshold == 2
     assert trust.rule("production", SafetyClass.NONE).threshold == 1
     assert trust.channel_rule().keys == ["b"]
+    with pytest.raises(
+        NotVerifiedError, match=r"expected \[plan\] in the trust policy, found none$"
+    ):
+        trust.plan_rule()
     assert trust.keyring.ids == {"a", "b"}
     assert trust.policy.version == 3
     raw = (folder / "trust-policy.toml").read_bytes()
     assert trust.digest == f"sha256:{hashlib.sha256(raw).hexdigest()}"
+
+
+def test_whose_plans_count(folder: Path, signers: dict[str, FileSigner]) -> None:
+    """Plans have a role of their own: not the keys of releases, nor those of the channel."""
+    plans = '\n[plan]\nkeys = ["a"]\n'
+    trust = _load(folder, _keys(signers) + RULES + plans)
+    assert (trust.plan_rule().keys, trust.plan_rule().threshold) == (["a"], 1)
+    with pytest.raises(ConfigurationError, match=r"^plan: .*at most 1, found 2"):
+        _load(folder, _keys(signers) + RULES + plans + "threshold = 2\n")
 
 
 def test_a_policy_may_be_so_large(folder: Path, signers: dict[str, FileSigner]) -> None:

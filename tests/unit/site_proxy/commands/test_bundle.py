@@ -30,15 +30,17 @@ builder_ids = ["https://ci.example/edge-pack"]
 sources = ["git+https://git.example/models"]
 [channel]
 keys = ["key-0"]
+[plan]
+keys = ["key-0"]
 """
 TAG = f"{MODEL}-1.0.0"
 
 
 @pytest.fixture
 def upstream(tmp_path: Path, site: SiteFolder) -> Upstream:
-    """A disk with one signed release and its channel, which the site's policy trusts."""
+    """A disk with one signed release its channel and its plan, which the site's policy trusts."""
     made = Upstream(tmp_path)
-    made.publish("1.0.0", 1)
+    made.plan(made.publish("1.0.0", 1), 3)
     made.channel()
     (site.folder / "good.pub").write_bytes(made.signer.public_key.to_pem())
     (site.folder / "trust-policy.toml").write_text(TRUST)
@@ -51,7 +53,7 @@ def test_import(site: SiteFolder, upstream: Upstream) -> None:
     said = site.on("bundle", "import", TAG, str(upstream.root), "--json")
     assert said.code == 0, said.err
     answer = json.loads(said.out)
-    assert (answer["signers"], answer["channel"]) == (["key-0"], True)
+    assert (answer["signers"], answer["channel"], answer["plan"]) == (["key-0"], True, True)
     assert (site.folder / "state" / "carried" / "index.json").exists()
 
 
@@ -71,12 +73,12 @@ async def test_round_trip(site: SiteFolder, upstream: Upstream, tmp_path: Path) 
     exported = tmp_path / "disk"
     (tmp_path / "mirror").rename(site.folder / "state" / "mirror")
     assert exports(site, exported) == 0
-    assert await Layout.open(exported).tags() == ["channel-north", TAG]
+    assert await Layout.open(exported).tags() == ["channel-north", f"plan-{MODEL}", TAG]
     upstream.root.rename(tmp_path / "gone")
     exported.rename(upstream.root)
     ear = Ear()
     await mirror_of(upstream, ear).poll()
-    assert ear.versions == ["1.0.0"]
+    assert (ear.versions, ear.plans.told) == (["1.0.0"], [3])
 
 
 def exports(site: SiteFolder, into: Path) -> int:

@@ -26,6 +26,8 @@ from edge_core.contracts.artefact import (
     ReleaseRef,
 )
 from edge_core.contracts.plant import SafetyClass
+from edge_core.contracts.rollout import CohortRule
+from edge_core.contracts.signed_plan import SignedPlan, Terms
 from edge_core.oci import (
     EMPTY,
     EMPTY_BYTES,
@@ -34,6 +36,8 @@ from edge_core.oci import (
     channel_manifest,
     channel_tag,
     encode_document,
+    plan_manifest,
+    plan_tag,
 )
 from edge_core.trust import (
     BUILD_TYPE,
@@ -46,9 +50,13 @@ from edge_core.trust import (
     Provenance,
     ResourceDescriptor,
     RunDetails,
+    Seen,
+    Signed,
     Trust,
     provenance_statement,
+    refuse_step_back,
     sign_channel,
+    sign_plan,
     sign_statement,
 )
 from edge_site_proxy.mirror.gate import admit_any
@@ -95,6 +103,9 @@ builder_ids = ["{BUILDER}"]
 sources = ["{REPOSITORY}"]
 
 [channel]
+keys = {list(keys)}
+
+[plan]
 keys = {list(keys)}
 """
         return Trust.parse(policy.encode(), read_key=lambda name: pems[name])
@@ -162,6 +173,30 @@ keys = {list(keys)}
         layer = self.layout.put_blob(bundle, media_type=BUNDLE_TYPE)
         self.layout.put_manifest(channel_manifest([layer], created=AT), tag=channel_tag("north"))
 
+    def plan(
+        self,
+        release: ReleaseRef,
+        sequence: int,
+        *,
+        signer: FileSigner | None = None,
+        sites: Sequence[str] = (),
+    ) -> SignedPlan:
+        """Sign a plan for *release* and put it where sites look."""
+        document = SignedPlan(
+            sequence=sequence,
+            issued=(AT - dt.timedelta(days=1)).isoformat(),
+            expires=(AT + dt.timedelta(days=30)).isoformat(),
+            sites=list(sites),
+            release=release,
+            terms=Terms(cohorts=[CohortRule(name="all", share=1.0)]),
+        )
+        layer = self.layout.put_blob(
+            sign_plan(document, signer or self.signer), media_type=BUNDLE_TYPE
+        )
+        raw = plan_manifest([layer], created=AT)
+        self.layout.put_manifest(raw, tag=plan_tag(release.model))
+        return document
+
 
 def provenance() -> Provenance:
     """How every release came to be."""
@@ -179,12 +214,34 @@ def provenance() -> Provenance:
 
 
 @dataclass
+class PlanEar:
+    """Whoever keeps plans, noting what it is told; it goes forward only, as the site does."""
+
+    newest: Signed[SignedPlan] | None = None
+    told: list[int] = field(default_factory=list)
+    withdrawn: dict[str, str] = field(default_factory=dict)
+
+    async def arrived(self, signed: Signed[SignedPlan]) -> None:
+        """Note it."""
+        if self.newest is not None:
+            before = Seen(self.newest.document.sequence, self.newest.digest)
+            refuse_step_back("plan", before, Seen(signed.document.sequence, signed.digest))
+        self.newest = signed
+        self.told.append(signed.document.sequence)
+
+    async def withheld(self, model: str, reason: str) -> None:
+        """Note it."""
+        self.withdrawn[model] = reason
+
+
+@dataclass
 class Ear:
     """A site that notes what it is told."""
 
     arrived: list[Arrival] = field(default_factory=list)
     refused: list[tuple[str, str]] = field(default_factory=list)
     alarms: dict[str, str] = field(default_factory=dict)
+    plans: PlanEar = field(default_factory=PlanEar)
 
     @property
     def versions(self) -> list[str]:

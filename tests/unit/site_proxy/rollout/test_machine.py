@@ -15,8 +15,10 @@ from edge_core.contracts.rollout import (
     Cohort,
     CohortRule,
     Hold,
+    OnFail,
     Plan,
     RolloutState,
+    SignedPlanRef,
 )
 from edge_site_proxy.rollout import orders
 from edge_site_proxy.rollout.facts import Facts, Standing
@@ -52,6 +54,11 @@ PLAN = Plan(
         Cohort(name="safety", members=["g5"], safety=True),
     ],
 )
+ITSELF = msgspec.structs.replace(
+    PLAN, policy=msgspec.structs.replace(POLICY_HERE, on_fail=OnFail.AUTO_ROLLBACK)
+)
+FIRST_ITSELF = msgspec.structs.replace(ITSELF, rollback_to=None)
+SIGNED = SignedPlanRef(digest="sha256:" + "9a" * 32, sequence=8, expires=NOW, signers=["key-a"])
 OTHER_PLAN = msgspec.structs.replace(PLAN, excluded={"g6": "no target"})
 YES = Approval(who="ana", at=BEFORE, ticket="T", reason="ok", plan_digest=plan_digest(PLAN))
 S = RolloutState
@@ -174,6 +181,32 @@ ROWS = {
     ),
     "approved behind another rollout: wait": stays(rollout(S.APPROVED), Facts(waits_for="q")),
     "approved and held: wait": stays(rollout(S.APPROVED, holds=HELD), Facts()),
+    "awaiting approval, a signed plan names another release: it gives way": Row(
+        rollout(S.AWAITING_APPROVAL, approvals=[YES]),
+        Facts(fresh=PLAN, steered_away="signed plan 8 of pump"),
+        S.SUPERSEDED,
+        "rollout.superseded",
+    ),
+    "approved and not begun, a signed plan names another release: it gives way": Row(
+        rollout(S.APPROVED, holds=HELD),
+        Facts(steered_away="signed plan 8 of pump", waits_for="q"),
+        S.SUPERSEDED,
+        "rollout.superseded",
+        0,
+        frozenset({Hold.OPERATOR}),
+    ),
+    "begun, a signed plan names another release: it goes on": Row(
+        STAGING,
+        Facts(canary(STAGED, STAGED, STAGED), steered_away="signed plan 8 of pump"),
+        S.ACTIVATING,
+        "rollout.activating",
+    ),
+    "awaiting approval, another plan was signed for it: planned again": Row(
+        rollout(S.AWAITING_APPROVAL, approvals=[YES]),
+        Facts(fresh=msgspec.structs.replace(PLAN, signed=SIGNED)),
+        S.AWAITING_APPROVAL,
+        "rollout.planned",
+    ),
     "all staged: activate": Row(
         STAGING, Facts(canary(STAGED, STAGED, STAGED)), S.ACTIVATING, "rollout.activating"
     ),
@@ -396,6 +429,51 @@ ROWS = {
     "a failed gate is held once": stays(
         rollout(S.SOAKING, holds={Hold.GATE_FAIL: "x"}), Facts(gates={0: FAIL})
     ),
+    "the plan takes itself back: a failed gate holds first": Row(
+        rollout(S.SOAKING, ITSELF),
+        Facts(gates={0: FAIL}, epoch=9),
+        S.SOAKING,
+        "rollout.gate_failed",
+        0,
+        frozenset({Hold.GATE_FAIL}),
+    ),
+    "then it is taken back, in spite of every hold": Row(
+        rollout(S.SOAKING, ITSELF, cohort=1, holds={**HELD, Hold.GATE_FAIL: "canary failed"}),
+        Facts(gates={0: FAIL}, clock_trusted=False, epoch=9),
+        S.ROLLING_BACK,
+        "rollout.rollback_ordered",
+        1,
+        frozenset({Hold.OPERATOR, Hold.GATE_FAIL}),
+    ),
+    "taken back before anybody was activated": Row(
+        rollout(S.STAGING, ITSELF, holds={Hold.GATE_FAIL: "x"}),
+        Facts(gates={0: FAIL}, epoch=9),
+        S.ROLLING_BACK,
+        "rollout.rollback_ordered",
+        0,
+        frozenset({Hold.GATE_FAIL}),
+    ),
+    "nothing to go back to: a failed gate stays held": stays(
+        rollout(S.SOAKING, FIRST_ITSELF, holds={Hold.GATE_FAIL: "x"}), Facts(gates={0: FAIL})
+    ),
+    "a gate that cannot tell takes nothing back": Row(
+        rollout(S.SOAKING, ITSELF),
+        Facts(gates={0: UNSURE}, phase_s=600.0),
+        S.SOAKING,
+        "rollout.held",
+        0,
+        frozenset({Hold.GATE_INCONCLUSIVE}),
+    ),
+    "nor does it later": stays(
+        rollout(S.SOAKING, ITSELF, holds={Hold.GATE_INCONCLUSIVE: "x"}),
+        Facts(gates={0: UNSURE}, phase_s=601.0),
+    ),
+    "a failed gate that people waived takes nothing back": Row(
+        rollout(S.SOAKING, ITSELF, waived=[0]), Facts(gates={0: FAIL}), S.GATED, "rollout.gated"
+    ),
+    "a veto after the end takes nothing back": stays(
+        rollout(S.COMPLETED, ITSELF, holds={Hold.GATE_FAIL: "g1: smoke"}), Facts(epoch=9)
+    ),
     "a failed gate that a person moved on from does not hold again": Row(
         rollout(S.SOAKING, waived=[0]),
         Facts(gates={0: FAIL}),
@@ -593,6 +671,20 @@ def test_a_new_plan_needs_new_approvals() -> None:
     assert facts["cohorts"] == {"canary": ["g1", "g2", "g3"], "all": ["g4"], "safety": ["g5"]}
 
 
+def test_the_log_says_under_which_signed_plan() -> None:
+    """By its digest; None where upstream signed none."""
+    assert (
+        made("awaiting approval, the plant has changed: planned again")[1]["signed_plan"] is None
+    )
+    _, facts, _ = made("awaiting approval, another plan was signed for it: planned again")
+    assert facts["signed_plan"] == SIGNED.digest
+    header, facts, _ = made("awaiting approval, a signed plan names another release: it gives way")
+    assert (header.why, facts["by"]) == (
+        "superseded by signed plan 8 of pump",
+        "signed plan 8 of pump",
+    )
+
+
 def test_a_deferred_plan_loses_its_approvals() -> None:
     """It says what it waits for, and is approved anew when it is planned anew."""
     header, facts, _ = made(
@@ -705,6 +797,43 @@ def test_an_alarm_is_never_longer_than_it_may_be() -> None:
     after = step(STAGING, Facts(gates={0: verdict}), NOW)
     assert after is not None
     assert [len(alarm.what) for alarm in after.alarms] == [500]
+
+
+def test_who_took_it_back() -> None:
+    """The order is the site's own, names the gate, and begins the epoch that it was given."""
+    header, facts, cleared = made("then it is taken back, in spite of every hold")
+    assert (header.rollback_epoch, facts["epoch"]) == (9, 9)
+    assert (facts["from"], facts["to"]) == (V2.digest, V1.digest)
+    reason = "on_fail is auto_rollback: canary failed"
+    assert (header.rollback_reason, facts["reason"]) == (reason, reason)
+    assert header.why == f"site-proxy: {reason}"
+    assert header.last_order.startswith("site-proxy rolled it back")
+    assert (alarms_of("then it is taken back, in spite of every hold"), cleared) == ((), ())
+
+
+def test_a_gateway_can_read_why_it_is_taken_back() -> None:
+    """However much the gate has to say, an order to go back holds five hundred characters."""
+    held = rollout(S.SOAKING, ITSELF, holds={Hold.GATE_FAIL: "x" * 500})
+    after = step(held, Facts(), NOW)
+    assert after is not None
+    assert len(after.rollout.header.rollback_reason) == 500
+
+
+PAGED = {
+    "held for a person": (PLAN, "the rollout is held"),
+    "the site takes it back": (ITSELF, "the site takes back"),
+    "nothing to take back to": (FIRST_ITSELF, "the rollout is held"),
+}
+
+
+@pytest.mark.parametrize("name", PAGED)
+def test_the_page_says_what_follows(name: str) -> None:
+    """Whoever is woken reads whether they have to do something at once."""
+    plan, words = PAGED[name]
+    after = step(rollout(S.SOAKING, plan), Facts(gates={0: FAIL}), NOW)
+    assert after is not None
+    (page,) = after.alarms
+    assert words in page.consequence
 
 
 def test_a_waived_gate_says_so() -> None:

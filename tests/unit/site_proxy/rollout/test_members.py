@@ -7,7 +7,7 @@ import pytest
 
 from edge_core.contracts.rollout import RolloutState
 from edge_site_proxy.rollout import members
-from edge_site_proxy.rollout.members import look_at, renewed, standings
+from edge_site_proxy.rollout.members import look_at, renewed, standings_now
 from tests.unit.site_proxy.plant.plant import V1, V2, plant
 
 pytestmark = pytest.mark.anyio
@@ -22,10 +22,10 @@ async def test_only_who_is_heard_of_is_looked_at_again(tmp_path: Path) -> None:
         rollout = await here.until(V2, RolloutState.STAGING)
         world = here.site.world
         seen = await look_at(world, rollout)
-        assert renewed(world, rollout, seen) == standings(world, rollout)
+        assert renewed(world, rollout, seen) == standings_now(world, rollout)
         await here.gateways["g1"].beat(here.site)
         now = renewed(world, rollout, seen)
-        assert now == standings(world, rollout)
+        assert now == standings_now(world, rollout)
         same = {serial for serial, each in seen.items() if now[serial] is each.standing}
         assert same == seen.keys() - {"g1"}
         await here.until(V2, RolloutState.ACTIVATING)

@@ -1,11 +1,15 @@
 """A policy that contradicts itself stops the daemon with its key's name."""
 
+from dataclasses import replace
+from pathlib import Path
+
 import msgspec
 import pytest
 
 from edge_core.contracts.errors import ConfigurationError
-from edge_core.contracts.rollout import ApproverRole, ChangeWindow
-from edge_site_proxy.rollout.policies import check_policy
+from edge_core.contracts.rollout import ApproverRole, ChangeWindow, PlanRule
+from edge_site_proxy.rollout.policies import check_plans, check_policy
+from tests.unit.site_proxy.mirror.upstream import Upstream
 from tests.unit.site_proxy.plant.plant import POLICY
 
 FREE = [ApproverRole(name="a", group="a"), ApproverRole(name="b", group="b")]
@@ -48,3 +52,17 @@ RIGHT = {
 def test_right(changes: dict[str, object]) -> None:
     """What can be kept is taken."""
     check_policy(msgspec.structs.replace(POLICY, **changes))
+
+
+def test_a_required_plan_that_nobody_could_sign(tmp_path: Path) -> None:
+    """Where a plan is required, the trust policy says whose signatures make one."""
+    upstream = Upstream(tmp_path)
+    somebody = upstream.trust()
+    nobody = replace(somebody, policy=msgspec.structs.replace(somebody.policy, plan=None))
+    required = msgspec.structs.replace(POLICY, signed_plan=PlanRule.REQUIRED)
+    for policy, trust in ((required, somebody), (POLICY, somebody), (POLICY, nobody)):
+        check_plans(policy, trust)
+    with pytest.raises(
+        ConfigurationError, match=r"^rollout.policy.signed_plan: expected \[plan\]"
+    ):
+        check_plans(required, nobody)

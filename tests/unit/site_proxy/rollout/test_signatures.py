@@ -19,6 +19,7 @@ from edge_core.contracts.rollout import (
     PinRule,
     Plan,
     RolloutState,
+    SignedPlanRef,
 )
 from edge_core.contracts.signing import ApproveRequest
 from edge_site_proxy.rollout.errors import (
@@ -54,6 +55,12 @@ def planned(**policy: object) -> Plan:
         cohorts=[Cohort(name="all", members=["g1", "g5"], safety=True)],
         signers=["key-a", "key-b"],
     )
+
+
+def under(expires: datetime, key: str = "key-p") -> Plan:
+    """A plan that is restricted by a signed one until *expires*."""
+    signed = SignedPlanRef(digest="sha256:" + "9" * 64, sequence=8, expires=expires, signers=[key])
+    return msgspec.structs.replace(planned(), signed=signed, signers=["key-a"])
 
 
 def rollout(
@@ -172,6 +179,18 @@ REFUSED: dict[str, tuple[Case, type[EdgeError], str]] = {
         Case(sender=replace(ANA, who="kim")),
         OwnRolloutError,
         "other than who signed the release, found kim",
+    ),
+    "who signed how it goes": (
+        Case(
+            rollout(plan=under(NOW + timedelta(days=1), "key-b")), sender=replace(ANA, who="kim")
+        ),
+        OwnRolloutError,
+        "other than who signed how it goes, found kim",
+    ),
+    "under a signed plan that has expired": (
+        Case(rollout(plan=under(NOW))),
+        OrderRefusedError,
+        "expected a signed plan in time, found that plan 8 expired 2026-11-28T09:00:00Z",
     ),
     "who had it go on": (
         Case(rollout(requesters=["ana"])),
@@ -589,3 +608,12 @@ def test_acknowledged(state: RolloutState) -> None:
     )
     # Whoever has the approval open meanwhile is not sent away by it.
     assert etag_of(step.rollout) == etag_of(before)
+
+
+def test_an_expired_plan_stops_nothing_that_goes_on() -> None:
+    """It lets nothing begin; what has begun under it is approved anew as ever."""
+    plan = under(NOW - timedelta(days=1))
+    held = rollout(S.SOAKING, plan, holds={Hold.APPROVAL: "revoked"})
+    assert sign(Case(held)).rollout.header.approvals
+    in_time = rollout(plan=under(NOW + timedelta(seconds=1)))
+    assert sign(Case(in_time)).rollout.header.approvals

@@ -22,9 +22,9 @@ from scipy import stats
 from bench.report import report, table
 from edge_core.contracts.gates import GateLimits, Verdict
 from edge_core.contracts.gateway import HealthWindow
-from edge_site_proxy.rollout.case import Case, Control, Subject
-from edge_site_proxy.rollout.evidence import EMPTY, Counts, History, Tally, add
-from edge_site_proxy.rollout.gate import judge
+from edge_site_proxy.rollout.gates.case import Case, Control, Subject
+from edge_site_proxy.rollout.gates.evidence import EMPTY, Counts, History, Tally, add
+from edge_site_proxy.rollout.gates.gate import judge
 
 GATEWAYS, CANARIES = 50, 3
 AN_HOUR, ERROR_RATE = 6000, 1e-3

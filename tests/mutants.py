@@ -99,14 +99,14 @@ AIMS: dict[str, Aim] = {
             "site_proxy/fleet/test_times.py::test_offset",
         )
     ),
-    f"{ROLLOUT}/gate.py": Aim(GATE),
-    f"{ROLLOUT}/goals.py": Aim(GATE),
-    f"{ROLLOUT}/compare.py": Aim(GATE),
-    f"{ROLLOUT}/exposure.py": Aim((*GATE, "site_proxy/rollout/test_exposure.py")),
-    f"{ROLLOUT}/evidence.py": Aim(("site_proxy/rollout/test_evidence.py",)),
-    f"{ROLLOUT}/aa.py": Aim(("site_proxy/rollout/test_aa.py",)),
-    f"{ROLLOUT}/overrides.py": Aim(("site_proxy/rollout/test_overrides.py",)),
-    f"{ROLLOUT}/shifts.py": Aim(("site_proxy/rollout/test_shifts.py",)),
+    f"{ROLLOUT}/gates/gate.py": Aim(GATE),
+    f"{ROLLOUT}/gates/goals.py": Aim(GATE),
+    f"{ROLLOUT}/gates/compare.py": Aim(GATE),
+    f"{ROLLOUT}/gates/exposure.py": Aim((*GATE, "site_proxy/rollout/test_exposure.py")),
+    f"{ROLLOUT}/gates/evidence.py": Aim(("site_proxy/rollout/test_evidence.py",)),
+    f"{ROLLOUT}/gates/aa.py": Aim(("site_proxy/rollout/test_aa.py",)),
+    f"{ROLLOUT}/gates/overrides.py": Aim(("site_proxy/rollout/test_overrides.py",)),
+    f"{ROLLOUT}/gates/shifts.py": Aim(("site_proxy/rollout/test_shifts.py",)),
     f"{ROLLOUT}/permits.py": Aim(
         (
             "site_proxy/rollout/test_permits.py",
@@ -122,7 +122,7 @@ AIMS: dict[str, Aim] = {
     f"{GATEWAY}/update/meter.py": Aim(("runtime/update/test_meter.py",)),
     f"{ROLLOUT}/eta.py": Aim(("site_proxy/rollout/test_eta.py",)),
     f"{ROLLOUT}/topology.py": Aim(("site_proxy/rollout/test_topology.py",)),
-    f"{ROLLOUT}/statistics.py": Aim(
+    f"{ROLLOUT}/gates/statistics.py": Aim(
         ("site_proxy/rollout/test_statistics.py", "site_proxy/rollout/test_wealth.py")
     ),
     f"{ROLLOUT}/windows.py": Aim(("site_proxy/rollout/test_windows.py",)),
@@ -130,9 +130,9 @@ AIMS: dict[str, Aim] = {
     f"{SITE}/alarms/rates.py": Aim(("site_proxy/alarms/test_rates.py",)),
     f"{SITE}/alarms/unwritten.py": Aim(("site_proxy/alarms/test_unwritten.py",)),
     f"{SITE}/alarms/pages/say.py": Aim(("site_proxy/alarms/test_pages.py",)),
-    f"{ROLLOUT}/mandate.py": Aim(("site_proxy/rollout/test_mandate.py",)),
-    f"{ROLLOUT}/signatures.py": Aim(("site_proxy/rollout/test_signatures.py",)),
-    f"{ROLLOUT}/revocation.py": Aim(("site_proxy/rollout/test_signatures.py",)),
+    f"{ROLLOUT}/approvals/mandate.py": Aim(("site_proxy/rollout/test_mandate.py",)),
+    f"{ROLLOUT}/approvals/signatures.py": Aim(("site_proxy/rollout/test_signatures.py",)),
+    f"{ROLLOUT}/approvals/revocation.py": Aim(("site_proxy/rollout/test_signatures.py",)),
     f"{ROLLOUT}/restrict.py": Aim(("site_proxy/rollout/test_restrict.py",)),
     f"{ROLLOUT}/steering.py": Aim(("site_proxy/rollout/test_steering.py",)),
     f"{ROLLOUT}/policies.py": Aim(("site_proxy/rollout/test_policies.py",)),
@@ -190,7 +190,7 @@ AIMS: dict[str, Aim] = {
 
 # Changes that change nothing, by module: the changed line, and why no test could tell.
 EQUIVALENT: dict[str, dict[str, str]] = {
-    f"{ROLLOUT}/goals.py": {
+    f"{ROLLOUT}/gates/goals.py": {
         "if evidence.harm > log_fail:": "no evidence is the limit to the last bit",
         "elif good <= wanted:": "likewise",
     },

@@ -27,7 +27,7 @@ from edge_site_proxy.fleet.pace import Pace
 from edge_site_proxy.fleet.sightings import Sighting, merge, sighted
 from edge_site_proxy.fleet.times import in_site_time, offset_s
 from edge_site_proxy.rollout import tables
-from edge_site_proxy.rollout.evidence import EMPTY, Tally, add
+from edge_site_proxy.rollout.gates.evidence import EMPTY, Tally, add
 from edge_site_proxy.rollout.marks import Marks, conflict_of, noted
 from edge_site_proxy.rollout.records import MOVING, Rollout
 from edge_site_proxy.rollout.tables import TallyKey

@@ -15,9 +15,9 @@ from edge_core.contracts.api import Priority
 from edge_core.contracts.gates import GateCheck, GateChecks, GateLimits
 from edge_core.contracts.gateway import HealthWindow
 from edge_site_proxy.alarms.book import AlarmBook
-from edge_site_proxy.rollout.aa import Day, aa_case, cohort, eligible, realised, untrue
-from edge_site_proxy.rollout.evidence import EMPTY, ROLE_COMMITTED, Tally, add
-from edge_site_proxy.rollout.gate import judge
+from edge_site_proxy.rollout.gates.aa import Day, aa_case, cohort, eligible, realised, untrue
+from edge_site_proxy.rollout.gates.evidence import EMPTY, ROLE_COMMITTED, Tally, add
+from edge_site_proxy.rollout.gates.gate import judge
 from edge_site_proxy.rollout.outlook import kind_of
 from edge_site_proxy.rollout.planner import current_rollout
 from edge_site_proxy.rollout.records import MOVING, AlarmCall

@@ -8,8 +8,8 @@ from edge_core.contracts.api import GatewayView, LineView
 from edge_core.contracts.gateway import HealthWindow, UpdateState
 from edge_site_proxy.audit.canonical import canonical
 from edge_site_proxy.rollout import permit_outlook
-from edge_site_proxy.rollout.evidence import EMPTY, Tally
 from edge_site_proxy.rollout.exceptions import exceptions_of
+from edge_site_proxy.rollout.gates.evidence import EMPTY, Tally
 from edge_site_proxy.rollout.wanted import rollback_order
 from edge_site_proxy.rollout.world import World
 

@@ -10,7 +10,7 @@ from datetime import datetime
 from msgspec import Struct
 from msgspec.structs import astuple
 
-from edge_site_proxy.rollout.evidence import Counts, History, Strata
+from edge_site_proxy.rollout.gates.evidence import Counts, History, Strata
 
 Baseline = dict[str, History]
 _Short = dict[str, tuple[int, ...]]

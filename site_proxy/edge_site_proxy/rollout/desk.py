@@ -11,7 +11,9 @@ from edge_core.contracts.rollout import RolloutState
 from edge_core.contracts.shown import shown_digest
 from edge_core.contracts.signing import ApproveRequest
 from edge_site_proxy.audit.events import Event, Facts
-from edge_site_proxy.rollout import orders, outlook, permit_outlook, revocation, signatures, tables
+from edge_site_proxy.rollout import orders, outlook, permit_outlook, tables
+from edge_site_proxy.rollout.approvals import revocation, signatures
+from edge_site_proxy.rollout.approvals.signatures import Here
 from edge_site_proxy.rollout.epochs import next_epoch, raise_epoch
 from edge_site_proxy.rollout.errors import NoSuchRolloutError, OrderRefusedError
 from edge_site_proxy.rollout.holds import BY_GATE
@@ -20,7 +22,6 @@ from edge_site_proxy.rollout.orders import Sender
 from edge_site_proxy.rollout.planner import current_rollout, opened, rollout_id
 from edge_site_proxy.rollout.reconciler import Reconciler
 from edge_site_proxy.rollout.records import PENDING, SITE, Arrived, Rollout, Step
-from edge_site_proxy.rollout.signatures import Here
 from edge_site_proxy.rollout.tables import Wish
 from edge_site_proxy.rollout.views import view
 from edge_site_proxy.rollout.world import World

@@ -10,6 +10,7 @@ from edge_core.contracts.api import Priority
 from edge_core.contracts.gates import GateReport, Measurement, Verdict
 from edge_core.contracts.rollout import Hold, OnFail, RolloutState
 from edge_site_proxy.audit.events import Event
+from edge_site_proxy.rollout.approvals.mandate import Lapse, mandate
 from edge_site_proxy.rollout.facts import (
     FAILED,
     STAGED,
@@ -20,7 +21,6 @@ from edge_site_proxy.rollout.facts import (
     quorum,
     staged,
 )
-from edge_site_proxy.rollout.mandate import Lapse, mandate
 from edge_site_proxy.rollout.records import AlarmCall, Rollout, Step, moved
 from edge_site_proxy.rollout.windows import describe, open_span
 

@@ -8,13 +8,13 @@ from edge_core.contracts.gateway import Outcome, UpdateReport, UpdateState
 from edge_core.contracts.rollout import Hold, RolloutState
 from edge_site_proxy.fleet.sightings import IN_FLIGHT
 from edge_site_proxy.rollout.budget import PullAsk, metered, obtainable, size, takes_s
-from edge_site_proxy.rollout.case import Case, Control, Subject
 from edge_site_proxy.rollout.deadlines import overdue_s
 from edge_site_proxy.rollout.epochs import next_epoch
-from edge_site_proxy.rollout.evidence import EMPTY, History, Tally, history_of, pooled
 from edge_site_proxy.rollout.facts import ABSENT, FAILED, STUCK, Facts, Standing
-from edge_site_proxy.rollout.gate import judge
-from edge_site_proxy.rollout.overrides import turned_down
+from edge_site_proxy.rollout.gates.case import Case, Control, Subject
+from edge_site_proxy.rollout.gates.evidence import EMPTY, History, Tally, history_of, pooled
+from edge_site_proxy.rollout.gates.gate import judge
+from edge_site_proxy.rollout.gates.overrides import turned_down
 from edge_site_proxy.rollout.planner import current_rollout, prospect, waits_for
 from edge_site_proxy.rollout.records import IN_PROGRESS, MOVING, PENDING, Rollout
 from edge_site_proxy.rollout.steering import steered_away

@@ -14,8 +14,8 @@ from edge_core.contracts.gateway import PermitRequest, UpdateReport, UpdateState
 from edge_core.contracts.plant import GatewayPlace
 from edge_core.contracts.rollout import Policy, RolloutState
 from edge_site_proxy.fleet.sightings import IN_FLIGHT
+from edge_site_proxy.rollout.approvals.mandate import acknowledged, mandate
 from edge_site_proxy.rollout.facts import FAILED
-from edge_site_proxy.rollout.mandate import acknowledged, mandate
 from edge_site_proxy.rollout.records import Grant, Rollout
 from edge_site_proxy.rollout.windows import describe, fits, planned
 

@@ -5,7 +5,7 @@ import re
 from edge_core.contracts.errors import ConfigurationError
 from edge_core.contracts.rollout import PlanRule, Policy
 from edge_core.trust import Trust
-from edge_site_proxy.rollout.shifts import zone_of
+from edge_site_proxy.rollout.gates.shifts import zone_of
 from edge_site_proxy.rollout.strategies import check as check_strategy
 from edge_site_proxy.rollout.windows import check_zones
 

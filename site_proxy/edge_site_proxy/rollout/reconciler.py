@@ -16,9 +16,9 @@ from edge_core.contracts.rollout import RolloutState
 from edge_site_proxy.alarms.book import AlarmBook
 from edge_site_proxy.audit.events import Event
 from edge_site_proxy.rollout import machine, outlook, tables
+from edge_site_proxy.rollout.approvals.mandate import RENEWABLE
 from edge_site_proxy.rollout.epochs import raise_epoch
 from edge_site_proxy.rollout.glance import Glance
-from edge_site_proxy.rollout.mandate import RENEWABLE
 from edge_site_proxy.rollout.members import look_at, renewed
 from edge_site_proxy.rollout.permits import settled
 from edge_site_proxy.rollout.pulls import Pulls

@@ -14,7 +14,7 @@ from edge_site_proxy.fleet.places import Retired
 from edge_site_proxy.fleet.sightings import Sighting
 from edge_site_proxy.rollout.baselines import Baseline, BaselineRow, row_of
 from edge_site_proxy.rollout.budget import Ledger, Token
-from edge_site_proxy.rollout.evidence import History, Tally
+from edge_site_proxy.rollout.gates.evidence import History, Tally
 from edge_site_proxy.rollout.marks import Marks
 from edge_site_proxy.rollout.records import Arrived, Grant, Header, InForce, Rollout
 from edge_site_proxy.store import Tx

@@ -19,14 +19,20 @@ from edge_core.contracts.rollout import (
 )
 from edge_site_proxy.fleet.sightings import IN_FLIGHT
 from edge_site_proxy.rollout import outlook
+from edge_site_proxy.rollout.approvals.mandate import (
+    RENEWABLE,
+    Mandate,
+    acknowledged,
+    mandate,
+    needs_pin,
+)
+from edge_site_proxy.rollout.approvals.signatures import FOR_A_SHIFT
 from edge_site_proxy.rollout.eta import Outlook, estimate, takes_min
 from edge_site_proxy.rollout.facts import Standing, green_waiting
-from edge_site_proxy.rollout.mandate import RENEWABLE, Mandate, acknowledged, mandate, needs_pin
 from edge_site_proxy.rollout.members import standings_now
 from edge_site_proxy.rollout.orders import lines_of, touches_safety
 from edge_site_proxy.rollout.planner import waits_for
 from edge_site_proxy.rollout.records import MOVING, PENDING, Rollout, etag_of
-from edge_site_proxy.rollout.signatures import FOR_A_SHIFT
 from edge_site_proxy.rollout.strategies import blue_green
 from edge_site_proxy.rollout.why import holds_of, why_not
 from edge_site_proxy.rollout.windows import describe

@@ -24,7 +24,7 @@ from edge_site_proxy.fleet.sightings import Sighting, merge
 from edge_site_proxy.rollout import tables
 from edge_site_proxy.rollout.budget import Downloads, Ledger, Token
 from edge_site_proxy.rollout.cohorts import safety_zones
-from edge_site_proxy.rollout.evidence import History, Tally
+from edge_site_proxy.rollout.gates.evidence import History, Tally
 from edge_site_proxy.rollout.marks import UNMARKED, Marks
 from edge_site_proxy.rollout.records import MOVING, Arrived, Grant, InForce, Rollout
 from edge_site_proxy.rollout.tables import TallyKey, Wish

@@ -29,7 +29,7 @@ from edge_runtime.route import Route
 from edge_runtime.scoring import Opinion, Scored
 from edge_runtime.spool import open_spool
 from edge_runtime.verdict import Verdict
-from edge_site_proxy.rollout.evidence import EMPTY, Tally, add
+from edge_site_proxy.rollout.gates.evidence import EMPTY, Tally, add
 from tests.simulators.models import SimulatedWorker, loaded
 from tests.simulators.releases import CLASSES, signature
 from tests.unit.runtime.test_scoring import cut, scored

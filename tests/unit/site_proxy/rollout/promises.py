@@ -17,7 +17,7 @@ from edge_core.contracts.gateway import UpdateState
 from edge_core.contracts.plant import GatewayPlace
 from edge_core.contracts.rollout import RolloutState
 from edge_site_proxy.rollout import outlook
-from edge_site_proxy.rollout.gate import judge
+from edge_site_proxy.rollout.gates.gate import judge
 from edge_site_proxy.rollout.records import MOVING, Rollout
 from edge_site_proxy.rollout.windows import open_span
 from edge_site_proxy.rollout.world import World

@@ -60,15 +60,10 @@ from edge_runtime.update.machine import advance
 from edge_runtime.update.record import AIRBORNE, BEFORE, Entry, Record
 from edge_runtime.update.references import Cause, Slots
 from edge_site_proxy.fleet.sightings import Sighting, merge, sighted
-from edge_site_proxy.rollout import (
-    machine,
-    orders,
-    outlook,
-    permit_outlook,
-    permits,
-    revocation,
-    signatures,
-)
+from edge_site_proxy.rollout import machine, orders, outlook, permit_outlook, permits
+from edge_site_proxy.rollout.approvals import revocation, signatures
+from edge_site_proxy.rollout.approvals.revocation import Taken
+from edge_site_proxy.rollout.approvals.signatures import Here
 from edge_site_proxy.rollout.facts import Facts, Standing
 from edge_site_proxy.rollout.orders import Sender
 from edge_site_proxy.rollout.planner import prospect, waits_for
@@ -82,8 +77,6 @@ from edge_site_proxy.rollout.records import (
     Step,
     etag_of,
 )
-from edge_site_proxy.rollout.revocation import Taken
-from edge_site_proxy.rollout.signatures import Here
 from edge_site_proxy.rollout.wanted import wanted
 from edge_site_proxy.rollout.world import Clocks, Plant, SiteSettings, World
 from tests.unit.runtime.update.promises import broken_by, broken_in, restless

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from edge_core.contracts.gates import GateCheck, GateLimits, Verdict
 from edge_core.contracts.gateway import HealthWindow
-from edge_site_proxy.rollout.aa import (
+from edge_site_proxy.rollout.gates.aa import (
     SHOWN,
     Day,
     aa_case,
@@ -20,8 +20,8 @@ from edge_site_proxy.rollout.aa import (
     realised,
     untrue,
 )
-from edge_site_proxy.rollout.evidence import EMPTY, Counts, Tally, add
-from edge_site_proxy.rollout.gate import judge
+from edge_site_proxy.rollout.gates.evidence import EMPTY, Counts, Tally, add
+from edge_site_proxy.rollout.gates.gate import judge
 from tests.unit.site_proxy.rollout.test_evidence import PLAIN
 
 LIMITS = GateLimits(shifts=("00:00",), history_days_min=2)

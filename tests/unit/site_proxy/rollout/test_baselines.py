@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from edge_site_proxy.audit.events import Event
 from edge_site_proxy.rollout import tables
 from edge_site_proxy.rollout.baselines import BaselineRow, row_of
-from edge_site_proxy.rollout.evidence import Counts, History
+from edge_site_proxy.rollout.gates.evidence import Counts, History
 from tests.unit.site_proxy.plant.plant import plant
 
 AT = datetime(2026, 11, 22, 6, 0, tzinfo=UTC)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from edge_core.contracts.gates import GateLimits
 from edge_core.contracts.gateway import HealthWindow
-from edge_site_proxy.rollout.evidence import (
+from edge_site_proxy.rollout.gates.evidence import (
     DAYS_MAX,
     EMPTY,
     OTHER,

@@ -8,9 +8,9 @@ import msgspec
 import pytest
 
 from edge_core.contracts.gates import GateLimits, Measurement, Verdict
-from edge_site_proxy.rollout.case import Case, Control, Subject
-from edge_site_proxy.rollout.evidence import EMPTY, Counts, History, Tally
-from edge_site_proxy.rollout.gate import judge
+from edge_site_proxy.rollout.gates.case import Case, Control, Subject
+from edge_site_proxy.rollout.gates.evidence import EMPTY, Counts, History, Tally
+from edge_site_proxy.rollout.gates.gate import judge
 from tests.unit.site_proxy.rollout.test_gate import GOOD, LIMITS, START, tally
 
 PASS, WAIT, FAIL = Verdict.PASS, Verdict.INCONCLUSIVE, Verdict.FAIL

@@ -8,9 +8,9 @@ import pytest
 
 from edge_core.contracts.gates import GateLimits, GateReport, Verdict
 from edge_core.contracts.gateway import HealthWindow
-from edge_site_proxy.rollout.case import Case, Control, Subject
-from edge_site_proxy.rollout.evidence import EMPTY, Counts, History, Tally, add
-from edge_site_proxy.rollout.gate import judge
+from edge_site_proxy.rollout.gates.case import Case, Control, Subject
+from edge_site_proxy.rollout.gates.evidence import EMPTY, Counts, History, Tally, add
+from edge_site_proxy.rollout.gates.gate import judge
 
 LIMITS = GateLimits(
     windows_min=20,

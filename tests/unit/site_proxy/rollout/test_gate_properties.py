@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge_core.contracts.gates import GateLimits, GateReport, Verdict
-from edge_site_proxy.rollout.case import Case, Control, Subject
-from edge_site_proxy.rollout.evidence import EMPTY, Counts, Tally
-from edge_site_proxy.rollout.gate import judge
+from edge_site_proxy.rollout.gates.case import Case, Control, Subject
+from edge_site_proxy.rollout.gates.evidence import EMPTY, Counts, Tally
+from edge_site_proxy.rollout.gates.gate import judge
 from tests.unit.site_proxy.rollout.test_gate import GOOD, RECIPE, past, tally
 
 LONGER = GateLimits()  # as at a plant

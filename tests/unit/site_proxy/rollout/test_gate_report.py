@@ -8,10 +8,10 @@ import msgspec
 import pytest
 
 from edge_core.contracts.gates import GateReport, Measurement, Verdict
-from edge_site_proxy.rollout.case import Case, Control, Subject
-from edge_site_proxy.rollout.evidence import EMPTY, Counts
-from edge_site_proxy.rollout.gate import judge
-from edge_site_proxy.rollout.statistics import (
+from edge_site_proxy.rollout.gates.case import Case, Control, Subject
+from edge_site_proxy.rollout.gates.evidence import EMPTY, Counts
+from edge_site_proxy.rollout.gates.gate import judge
+from edge_site_proxy.rollout.gates.statistics import (
     Arms,
     better_stakes,
     growth,

@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from edge_core.contracts.gates import GateLimits, GateReport, Measurement, Verdict
-from edge_site_proxy.rollout.case import Case, Control, Subject
-from edge_site_proxy.rollout.compare import chance
-from edge_site_proxy.rollout.evidence import Counts, Tally
-from edge_site_proxy.rollout.gate import judge
-from edge_site_proxy.rollout.statistics import mean_bets
+from edge_site_proxy.rollout.gates.case import Case, Control, Subject
+from edge_site_proxy.rollout.gates.compare import chance
+from edge_site_proxy.rollout.gates.evidence import Counts, Tally
+from edge_site_proxy.rollout.gates.gate import judge
+from edge_site_proxy.rollout.gates.statistics import mean_bets
 from tests.unit.site_proxy.rollout.test_gate import GOOD, LIMITS, RECIPE, past, ran, tally
 
 PASS, WAIT, FAIL = Verdict.PASS, Verdict.INCONCLUSIVE, Verdict.FAIL

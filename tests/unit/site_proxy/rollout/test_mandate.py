@@ -21,7 +21,13 @@ from edge_core.contracts.rollout import (
     RolloutState,
     Signature,
 )
-from edge_site_proxy.rollout.mandate import Lapse, Mandate, acknowledged, mandate, needs_pin
+from edge_site_proxy.rollout.approvals.mandate import (
+    Lapse,
+    Mandate,
+    acknowledged,
+    mandate,
+    needs_pin,
+)
 from edge_site_proxy.rollout.records import Header, Rollout, plan_digest
 from tests.unit.site_proxy.plant.plant import POLICY, V1, V2
 

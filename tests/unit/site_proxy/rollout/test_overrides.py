@@ -11,9 +11,9 @@ from edge_core.contracts.gates import GateLimits
 from edge_core.contracts.rollout import RolloutState
 from edge_site_proxy.alarms.pages.queue import pages
 from edge_site_proxy.fleet.watch import Watch
-from edge_site_proxy.rollout.evidence import EMPTY, History
+from edge_site_proxy.rollout.gates.evidence import EMPTY, History
+from edge_site_proxy.rollout.gates.overrides import turned_down
 from edge_site_proxy.rollout.orders import Sender
-from edge_site_proxy.rollout.overrides import turned_down
 from tests.unit.site_proxy.plant.gateway import Behaviour
 from tests.unit.site_proxy.plant.plant import V1, V2, Plant, plant
 from tests.unit.site_proxy.rollout.test_evidence import told, window

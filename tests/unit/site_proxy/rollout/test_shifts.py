@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from edge_core.contracts.errors import ConfigurationError
 from edge_core.contracts.gates import GateLimits
-from edge_site_proxy.rollout.shifts import shift_at, zone_of
+from edge_site_proxy.rollout.gates.shifts import shift_at, zone_of
 
 THREE = GateLimits()
 MADRID = GateLimits(shift_zone="Europe/Madrid")

@@ -22,6 +22,8 @@ from edge_core.contracts.rollout import (
     SignedPlanRef,
 )
 from edge_core.contracts.signing import ApproveRequest
+from edge_site_proxy.rollout.approvals.revocation import Taken, revoke
+from edge_site_proxy.rollout.approvals.signatures import Here, acknowledge, approve
 from edge_site_proxy.rollout.errors import (
     OrderRefusedError,
     OwnRolloutError,
@@ -30,8 +32,6 @@ from edge_site_proxy.rollout.errors import (
 )
 from edge_site_proxy.rollout.orders import Sender, resume
 from edge_site_proxy.rollout.records import Header, Rollout, Step, etag_of, plan_digest
-from edge_site_proxy.rollout.revocation import Taken, revoke
-from edge_site_proxy.rollout.signatures import Here, acknowledge, approve
 from tests.unit.site_proxy.plant.plant import INVENTORY, POLICY, V1, V2
 
 NOW = datetime(2026, 11, 28, 9, 0, tzinfo=UTC)  # a Saturday

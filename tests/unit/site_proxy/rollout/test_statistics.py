@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from edge_site_proxy.rollout.statistics import (
+from edge_site_proxy.rollout.gates.statistics import (
     BETTER,
     WORSE,
     Arms,

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import special, stats
 
-from edge_site_proxy.rollout.statistics import (
+from edge_site_proxy.rollout.gates.statistics import (
     BETS,
     BETTER,
     WORSE,

@@ -19,9 +19,9 @@ from edge_runtime.update.events import Event
 from edge_runtime.update.machine import advance
 from edge_runtime.update.record import Record
 from edge_site_proxy.rollout import machine, permits
-from edge_site_proxy.rollout.evidence import EMPTY
 from edge_site_proxy.rollout.facts import Facts
-from edge_site_proxy.rollout.gate import Case, Subject, judge
+from edge_site_proxy.rollout.gates.evidence import EMPTY
+from edge_site_proxy.rollout.gates.gate import Case, Subject, judge
 from edge_site_proxy.rollout.permits import Ask, Deferred, Granted, decide
 from edge_site_proxy.rollout.records import Grant, Rollout, Step
 from tests.unit.site_proxy.plant.plant import POLICY

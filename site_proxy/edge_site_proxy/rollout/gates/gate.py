@@ -12,11 +12,11 @@ from msgspec.structs import replace
 
 from edge_core.contracts.gates import GateReport, Measurement, Verdict
 from edge_core.contracts.gateway import REASON_CHARS
-from edge_site_proxy.rollout.case import Case, Control, Subject
-from edge_site_proxy.rollout.compare import cells, confirmation, worst
-from edge_site_proxy.rollout.evidence import History, Tally, pooled
-from edge_site_proxy.rollout.exposure import missing, seen_enough, without_history
-from edge_site_proxy.rollout.goals import asked, figure, goals, restarts
+from edge_site_proxy.rollout.gates.case import Case, Control, Subject
+from edge_site_proxy.rollout.gates.compare import cells, confirmation, worst
+from edge_site_proxy.rollout.gates.evidence import History, Tally, pooled
+from edge_site_proxy.rollout.gates.exposure import missing, seen_enough, without_history
+from edge_site_proxy.rollout.gates.goals import asked, figure, goals, restarts
 
 __all__ = ["Case", "Control", "History", "Subject", "judge"]
 

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from edge_core.contracts.gates import Measurement, Verdict
-from edge_site_proxy.rollout.case import Case, Control, Subject
-from edge_site_proxy.rollout.evidence import Tally
-from edge_site_proxy.rollout.shifts import shift_at
-from edge_site_proxy.rollout.statistics import Arms, log_wealth, ratio_worse
+from edge_site_proxy.rollout.gates.case import Case, Control, Subject
+from edge_site_proxy.rollout.gates.evidence import Tally
+from edge_site_proxy.rollout.gates.shifts import shift_at
+from edge_site_proxy.rollout.gates.statistics import Arms, log_wealth, ratio_worse
 
 MISSING_RATIO = 3.0  # a canary may lose so many times the windows that the control loses
 

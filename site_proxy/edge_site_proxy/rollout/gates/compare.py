@@ -12,9 +12,9 @@ import numpy as np
 from msgspec.structs import astuple
 
 from edge_core.contracts.gates import GateLimits, Measurement, Stratum, Verdict
-from edge_site_proxy.rollout.case import Case, Control, Subject
-from edge_site_proxy.rollout.evidence import Counts, History, since
-from edge_site_proxy.rollout.statistics import WORSE, Arms, Floats, worse_by
+from edge_site_proxy.rollout.gates.case import Case, Control, Subject
+from edge_site_proxy.rollout.gates.evidence import Counts, History, since
+from edge_site_proxy.rollout.gates.statistics import WORSE, Arms, Floats, worse_by
 
 WAYS = Counts.__struct_fields__[1:]  # in which a window may be bad
 SMOOTHING = 0.5  # bad windows added to every history: one that never saw any is no proof

@@ -7,7 +7,7 @@ nothing, the gate's own goal on overrides does.
 from datetime import datetime, timedelta
 
 from edge_core.contracts.gates import GateLimits
-from edge_site_proxy.rollout.evidence import History, Tally
+from edge_site_proxy.rollout.gates.evidence import History, Tally
 
 FIRST = timedelta(hours=1)
 

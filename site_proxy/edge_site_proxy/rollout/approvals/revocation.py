@@ -5,8 +5,8 @@ from datetime import datetime
 
 from edge_core.contracts.rollout import Hold, Revocation, RolloutState
 from edge_site_proxy.audit.events import Event
+from edge_site_proxy.rollout.approvals.mandate import RENEWABLE
 from edge_site_proxy.rollout.errors import TooLateError
-from edge_site_proxy.rollout.mandate import RENEWABLE
 from edge_site_proxy.rollout.orders import Sender, check_seen, said
 from edge_site_proxy.rollout.records import Rollout, Step, moved
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from edge_core.contracts.gates import GateLimits
-from edge_site_proxy.rollout.evidence import EMPTY, History, Tally
+from edge_site_proxy.rollout.gates.evidence import EMPTY, History, Tally
 
 
 @dataclass(frozen=True, slots=True)

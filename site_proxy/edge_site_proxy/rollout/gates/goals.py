@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from msgspec.structs import replace
 
 from edge_core.contracts.gates import Measurement, Verdict
-from edge_site_proxy.rollout.case import Case
-from edge_site_proxy.rollout.compare import Cells, arms_of
-from edge_site_proxy.rollout.evidence import Tally
-from edge_site_proxy.rollout.statistics import (
+from edge_site_proxy.rollout.gates.case import Case
+from edge_site_proxy.rollout.gates.compare import Cells, arms_of
+from edge_site_proxy.rollout.gates.evidence import Tally
+from edge_site_proxy.rollout.gates.statistics import (
     Arms,
     Stakes,
     besides,

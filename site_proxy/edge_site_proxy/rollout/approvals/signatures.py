@@ -22,18 +22,18 @@ from edge_core.contracts.rollout import (
 )
 from edge_core.contracts.signing import ApproveRequest
 from edge_site_proxy.audit.events import Event
-from edge_site_proxy.rollout.errors import (
-    OrderRefusedError,
-    OwnRolloutError,
-    RolloutChangedError,
-    TooLateError,
-)
-from edge_site_proxy.rollout.mandate import (
+from edge_site_proxy.rollout.approvals.mandate import (
     RENEWABLE,
     Mandate,
     mandate,
     needs_pin,
     open_roles,
+)
+from edge_site_proxy.rollout.errors import (
+    OrderRefusedError,
+    OwnRolloutError,
+    RolloutChangedError,
+    TooLateError,
 )
 from edge_site_proxy.rollout.orders import Sender, check_seen, lines_of, said, touches_safety
 from edge_site_proxy.rollout.records import Rollout, Step, moved

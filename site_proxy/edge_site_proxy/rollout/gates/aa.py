@@ -13,8 +13,15 @@ from datetime import UTC, date, datetime, time, timedelta
 from msgspec.structs import replace
 
 from edge_core.contracts.gates import GateCheck, GateChecks, GateLimits, Verdict
-from edge_site_proxy.rollout.case import Case, Control, Subject
-from edge_site_proxy.rollout.evidence import EMPTY, History, Strata, Tally, history_of, measure
+from edge_site_proxy.rollout.gates.case import Case, Control, Subject
+from edge_site_proxy.rollout.gates.evidence import (
+    EMPTY,
+    History,
+    Strata,
+    Tally,
+    history_of,
+    measure,
+)
 
 SHARE, LEAST, MOST = 0.01, 3, 10  # of the gateways: as a canary, and no more than are quickly read
 SHOWN = 20

@@ -19,8 +19,8 @@ from msgspec.structs import astuple, replace
 
 from edge_core.contracts.gates import GateLimits
 from edge_core.contracts.gateway import HealthWindow
-from edge_site_proxy.rollout.shifts import shift_at
-from edge_site_proxy.rollout.statistics import BETS, mean_bets
+from edge_site_proxy.rollout.gates.shifts import shift_at
+from edge_site_proxy.rollout.gates.statistics import BETS, mean_bets
 
 STRATA_MAX = 16  # recipes or shifts; what a hostile gateway invents beyond them is one more
 DAYS_MAX = 16  # a history of two weeks, and a day on which limits changed

@@ -1,0 +1,1 @@
+"""What people sign under a plan, what that amounts to, and taking it back; pure."""

@@ -1,0 +1,1 @@
+"""Gates of a cohort: what is counted, what is compared, and the verdict; pure."""

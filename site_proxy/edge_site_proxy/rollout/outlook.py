@@ -241,7 +241,15 @@ def _counts(world: World, serial: str) -> bool:
 
 
 def veto_of(world: World, rollout: Rollout, serial: str) -> str | None:
-    """A deterministic refusal of this release by *serial*, in words."""
+    """A deterministic refusal of this release by *serial*, in words.
+
+    Why it alone cannot take the release, as a full disk, is no word about the release.
+    """
+    veto = _refusal(world, rollout, serial)
+    return None if veto is None or veto.partition(":")[0] in LOCAL_VETOES else veto
+
+
+def _refusal(world: World, rollout: Rollout, serial: str) -> str | None:
     sighting = world.sightings.get(serial)
     if sighting is None:
         return None
@@ -294,7 +302,7 @@ def late_vetoes(world: World, rollout: Rollout) -> tuple[str, ...]:
     found = []
     for serial in sorted(world.suspects):
         veto = veto_of(world, rollout, serial) if _counts(world, serial) else None
-        if veto is None or veto.partition(":")[0] in LOCAL_VETOES:
+        if veto is None:
             continue
         said = f"{serial}: {veto}"[:250]
         update = world.sightings[serial].update(rollout.digest)

@@ -8,6 +8,7 @@ import pytest
 
 from edge_core.contracts.api import Priority
 from edge_core.contracts.errors import ConflictError, RefusedError
+from edge_core.contracts.gates import Verdict
 from edge_core.contracts.rollout import ChangeWindow, Hold, RolloutState
 from edge_core.contracts.signing import ApproveRequest
 from edge_site_proxy.rollout.orders import Sender
@@ -61,6 +62,21 @@ async def test_smoke_fails_on_the_canary(tmp_path: Path) -> None:
         assert held.header.gates[-1].by == ["veto"]
         assert "smoke" in held.header.holds[Hold.GATE_FAIL]
         assert len(await here.site.pages.open("any")) == 1
+
+
+async def test_one_disk_is_full(tmp_path: Path) -> None:
+    """Why one gateway alone cannot take a release counts as a member lost, and no gate fails."""
+    async with plant(tmp_path) as here:
+        await here.bring(V1)
+        here.gateways["g3"].models[V2.digest] = Behaviour(veto="space")
+        await here.arrive(V2)
+        await here.approve(V2)
+        for _ in range(60):
+            await here.beat()
+        found = here.rollout(V2).header
+        assert found.holds == {Hold.BLAST: "cohort early needs 2 gateways staged, has 1, 1 failed"}
+        assert found.gates[-1].verdict is Verdict.PASS
+        assert await here.site.pages.open("any") == []
 
 
 async def test_resumed_by_a_named_person(tmp_path: Path) -> None:

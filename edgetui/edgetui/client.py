@@ -133,8 +133,12 @@ class Operator:
                     raise _refusal(answer.status, await answer.read())
                 yield answer
         except aiohttp.ClientError as error:
+            found = str(error)
+            if isinstance(error, aiohttp.ClientConnectorError):
+                found = error.os_error.strerror or found
             raise errors.UnreachableError(
-                f"site proxy at {self.socket}: {error}; does it run, and may you open the socket?"
+                f"site proxy at {self.socket}: expected an answer, found: {found}; "
+                "does it run, and may you open the socket?"
             ) from None
         except msgspec.DecodeError as error:
             raise errors.EdgeError(

@@ -155,11 +155,7 @@ class Trust:
         Raises:
             NotVerifiedError: there is none, so no channel can pass.
         """
-        if self.policy.channel is None:
-            raise NotVerifiedError(
-                Step.POLICY, expected="[channel] in the trust policy", found="none"
-            )
-        return self.policy.channel
+        return _asked(self.policy.channel, "channel")
 
     def plan_rule(self) -> DocumentRule:
         """The rule for signed plans.
@@ -167,11 +163,13 @@ class Trust:
         Raises:
             NotVerifiedError: there is none, so no plan can pass.
         """
-        if self.policy.plan is None:
-            raise NotVerifiedError(
-                Step.POLICY, expected="[plan] in the trust policy", found="none"
-            )
-        return self.policy.plan
+        return _asked(self.policy.plan, "plan")
+
+
+def _asked(rule: DocumentRule | None, name: str) -> DocumentRule:
+    if rule is None:
+        raise NotVerifiedError(Step.POLICY, expected=f"[{name}] in the trust policy", found="none")
+    return rule
 
 
 def _pin(entry: KeyEntry, read_key: Callable[[str], bytes]) -> PinnedKey:

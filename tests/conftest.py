@@ -1,4 +1,4 @@
-"""What every test shares: the one event loop we support, and Hypothesis without a stopwatch."""
+"""What every test shares: one event loop, no stopwatch, logs of its own, and S16 at its end."""
 
 import os
 from collections.abc import Iterator
@@ -6,6 +6,9 @@ from collections.abc import Iterator
 import pytest
 import structlog
 from hypothesis import HealthCheck, Phase, settings
+
+from edge_site_proxy.audit.export import check_state
+from edge_site_proxy.store import Store
 
 # A busy machine is slow, not wrong; how fast things are is what `bench` says.
 settings.register_profile(
@@ -34,3 +37,17 @@ def own_logs() -> Iterator[None]:
     """Where a daemon under test sends its log is not where the next test's goes."""
     yield
     structlog.reset_defaults()
+
+
+@pytest.fixture(autouse=True)
+def state_is_the_log(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The state of every store that a test opened is what its log leads to (S16)."""
+    close = Store.close
+
+    async def checked(store: Store) -> None:
+        try:
+            await store.read(check_state)
+        finally:
+            await close(store)
+
+    monkeypatch.setattr(Store, "close", checked)

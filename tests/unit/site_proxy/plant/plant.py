@@ -17,13 +17,12 @@ from edge_core.contracts.plant import (
 )
 from edge_core.contracts.rollout import ChangeWindow, CohortRule, PinRule, Policy, RolloutState
 from edge_core.contracts.signing import ApproveRequest
-from edge_site_proxy.audit.export import check_state
 from edge_site_proxy.rollout.orders import Sender, lines_of
 from edge_site_proxy.rollout.records import Rollout, etag_of, plan_digest
 from edge_site_proxy.rollout.world import SiteSettings
 from edge_site_proxy.site import Arrival, Site, open_store
 from tests.unit.site_proxy.plant.clocks import HandClock
-from tests.unit.site_proxy.plant.gateway import BEAT_S, Gateway
+from tests.unit.site_proxy.plant.gateway import BEAT_S, Behaviour, Gateway
 
 MODEL = "pump-condition"
 TARGET = "linux-amd64/onnxruntime/fp32/b1"
@@ -152,6 +151,16 @@ class Plant:
         found = self.rollout(ref)
         raise AssertionError(f"{found.id} is {found.state}, holds {found.header.holds}")
 
+    async def refused(self, ref: ReleaseRef) -> Rollout:
+        """Roll out a *ref* whose smoke vectors come out nowhere, until it is held."""
+        for each in self.gateways.values():
+            each.models[ref.digest] = Behaviour(veto="smoke")
+        await self.arrive(ref)
+        await self.approve(ref)
+        for _ in range(5):
+            await self.beat()
+        return self.rollout(ref)
+
     async def until_trial(self, ref: ReleaseRef) -> str:
         """Roll *ref* out as far as its canary's trial, and say who that is."""
         await self.arrive(ref)
@@ -208,4 +217,3 @@ async def plant(
             each.serial: Gateway(serial=each.serial, clock=clock) for each in inventory.gateways
         }
         yield Plant(site, clock, gateways)
-        await store.read(check_state)

@@ -14,7 +14,6 @@ from edge_site_proxy.fleet.changes import CONFLICT_KEY
 from edge_site_proxy.rollout.orders import Sender
 from edge_site_proxy.rollout.outlook import vetoed
 from tests.unit.site_proxy.plant.clocks import HandClock
-from tests.unit.site_proxy.plant.gateway import Behaviour
 from tests.unit.site_proxy.plant.plant import V1, V2, V3, plant
 
 pytestmark = pytest.mark.anyio
@@ -111,13 +110,8 @@ async def test_its_veto_is_no_word_about_the_release(tmp_path: Path) -> None:
     """While somebody has swapped its model by hand, a gateway's veto bars nobody's permit."""
     async with plant(tmp_path) as here:
         await here.bring(V1)
-        for each in here.gateways.values():
-            each.models[V2.digest] = Behaviour(veto="smoke")
-        await here.arrive(V2)
-        await here.approve(V2)
-        for _ in range(5):
-            await here.beat()
-        said = vetoed(here.site.world, here.rollout(V2))
+        held = await here.refused(V2)
+        said = vetoed(here.site.world, held)
         assert ": smoke: " in said
         refusing = here.gateways[said.partition(":")[0]]
         refusing.swapped = V3.digest

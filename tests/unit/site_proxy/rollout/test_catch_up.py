@@ -179,16 +179,22 @@ async def test_stuck_in_its_download(tmp_path: Path) -> None:
         assert on == {**dict.fromkeys(on, V2.digest), stuck: V1.digest}
 
 
+async def stalled(here: Plant) -> str:
+    """The canary of a rollout, whose download does not end."""
+    await bring(here, V1)
+    await here.arrive(V2)
+    canary = here.rollout(V2).plan.cohorts[0].members[0]
+    here.gateways[canary].models[V2.digest] = Behaviour(stalls=True)
+    await here.approve(V2)
+    for _ in range(3):
+        await here.beat()
+    return canary
+
+
 async def test_a_suspect_is_shown(tmp_path: Path) -> None:
     """While its rollout goes on, a gateway that should have moved on is listed as such."""
     async with plant(tmp_path, policy=POLICY_HERE) as here:
-        await bring(here, V1)
-        await here.arrive(V2)
-        canary = here.rollout(V2).plan.cohorts[0].members[0]
-        here.gateways[canary].models[V2.digest] = Behaviour(stalls=True)
-        await here.approve(V2)
-        for _ in range(3):
-            await here.beat()
+        canary = await stalled(here)
         assert exceptions_of(here.site.world, canary) == []
         here.clock.turn(POLICY.stage_deadline_s + 100)
         await here.beat()
@@ -209,13 +215,7 @@ async def watched(here: Plant) -> dict[str, AlarmView]:
 async def test_a_suspect_is_told_once_a_line(tmp_path: Path) -> None:
     """One alarm a line names the first that should have moved on; it goes when that has."""
     async with plant(tmp_path, policy=POLICY_HERE) as here:
-        await bring(here, V1)
-        await here.arrive(V2)
-        canary = here.rollout(V2).plan.cohorts[0].members[0]
-        here.gateways[canary].models[V2.digest] = Behaviour(stalls=True)
-        await here.approve(V2)
-        for _ in range(3):
-            await here.beat()
+        canary = await stalled(here)
         here.clock.turn(POLICY.stage_deadline_s + 100)
         await here.beat()
         key = f"line/{here.site.world.plant.line_of(canary)}/suspect"

@@ -52,13 +52,7 @@ async def test_smoke_fails_on_the_canary(tmp_path: Path) -> None:
     """One gateway whose smoke vectors do not come out is enough: held, one page, nobody moved."""
     async with plant(tmp_path) as here:
         await here.bring(V1)
-        for each in here.gateways.values():
-            each.models[V2.digest] = Behaviour(veto="smoke")
-        await here.arrive(V2)
-        await here.approve(V2)
-        for _ in range(5):
-            await here.beat()
-        held = here.rollout(V2)
+        held = await here.refused(V2)
         assert held.header.gates[-1].by == ["veto"]
         assert "smoke" in held.header.holds[Hold.GATE_FAIL]
         assert len(await here.site.pages.open("any")) == 1

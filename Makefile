@@ -1,7 +1,8 @@
 # The only door: every command a person or a machine needs, and `make help` lists them.
 BIN := .venv/bin
 READY := .venv/.ready
-CODE := core packaging site_proxy runtime edgetui fixtures tests bench
+PROGRAMS := core packaging site_proxy runtime edgetui fixtures
+CODE := $(PROGRAMS) tests bench
 REAL_PACKAGES := docker-registry prometheus-alertmanager mosquitto mosquitto-clients openssh-server tmux e2fsprogs faketime strace rtsp-server-perl
 PYTEST := $(BIN)/python -m pytest
 
@@ -20,7 +21,7 @@ demo-check: $(READY) ## the same plant without a screen: plays the story, ends i
 # A file stays with one process: servers that its tests share are started once. One process more
 # than the two cores we promise, since many tests wait for a daemon, a disk or a deadline.
 test: $(READY) real-parts ## every test, the real components included
-	$(PYTEST) --numprocesses 3 --dist loadfile
+	$(PYTEST) --numprocesses 3 --dist loadfile --no-loadscope-reorder
 
 endurance: $(READY) real-parts ## faults by the hundred, power cuts at every step: what takes minutes
 	$(PYTEST) tests/endurance
@@ -42,6 +43,7 @@ $(READY): pyproject.toml constraints.txt
 	python3 -m venv .venv
 	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt uv
 	$(BIN)/uv pip install --quiet --compile-bytecode --constraint constraints.txt --editable '.[dev]'
+	$(BIN)/python -m compileall -q $(PROGRAMS)
 	@touch $@
 
 pins: ## pin every dependency anew, no host named

@@ -1,7 +1,11 @@
-"""What every test shares: one event loop, no stopwatch, logs of its own, and S16 at its end."""
+"""What every test shares: one event loop, no stopwatch, logs of its own, and S16 at its end.
+
+And the order of files: those that take longest begin first, so that no process waits for them.
+"""
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import structlog
@@ -23,7 +27,35 @@ settings.register_profile(
     database=None,
     phases=[Phase.explicit, Phase.generate],
 )
+# Longest first; everything else follows in whatever order it was shuffled into.
+LONGEST = (
+    "trips/test_story.py",
+    "real/test_disk.py",
+    "unit/site_proxy/rollout/test_plant_search.py",
+    "real/test_gateway_opcua.py",
+    "unit/site_proxy/rollout/test_any_order.py",
+    "unit/packing/test_kinds.py",
+    "real/test_opcua_resumption.py",
+    "unit/edgetui/test_console.py",
+    "unit/runtime/test_gateway.py",
+    "real/test_console_rollback.py",
+    "unit/site_proxy/rollout/test_catch_up.py",
+    "real/test_opcua_security.py",
+    "real/test_clock_off.py",
+    "unit/fixtures/test_models.py",
+    "unit/packing/test_commands.py",
+    "real/test_commission.py",
+)
+
 settings.load_profile(os.environ.get("EDGE_HYPOTHESIS_PROFILE", "house"))
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the files of `LONGEST` in front; a file stays together."""
+    folder = Path(__file__).parent
+    place = {folder / name: number for number, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: place.get(item.path, len(place)))
 
 
 @pytest.fixture

@@ -23,7 +23,8 @@ _WORSE_WEIGHTS = (0.1, 0.1, 0.2, 0.25, 0.2, 0.1, 0.05)
 _BETTER_WEIGHTS = (0.1, 0.1, 0.1, 0.1, 0.1, 0.5)
 BETS = (0.05, 0.1, 0.2, 0.4, 0.8)  # stakes of the bounded-mean test, as shares of the largest
 _EDGE = 1e-9  # keeps a probability inside (0, 1)
-_HALVINGS = 40  # of an interval that is at most a few times its lower end
+_STEPS_MAX = 40  # of Newton's method, which takes five or so
+_NEAR = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,14 +70,25 @@ def growth(stakes: Stakes, wanted: float) -> float:
         return 0.0
     if max(stakes.logs) <= 0:
         return math.inf
-    # The best bet alone gets there by this factor; the mean never gets there before all would.
-    high = (wanted - math.log(min(stakes.weights))) / max(stakes.logs)
-    low = wanted / max(stakes.logs)
-    for _ in range(_HALVINGS):
-        middle = (low + high) / 2
-        grown = Stakes(tuple(middle * each for each in stakes.logs), stakes.weights)
-        low, high = (low, middle) if log_wealth(grown) >= wanted else (middle, high)
-    return high
+    # The best bet alone is enough at this factor. Log-wealth is convex in it, so Newton's steps from
+    # here come down to where it is *wanted* and never pass it.
+    grown = (wanted - math.log(min(stakes.weights))) / max(stakes.logs)
+    for _ in range(_STEPS_MAX):
+        wealth, slope = _grown(stakes, grown)
+        step = (wealth - wanted) / slope
+        grown -= step
+        if step < _NEAR * grown:
+            break
+    return grown
+
+
+def _grown(stakes: Stakes, factor: float) -> tuple[float, float]:
+    """Log-wealth at *factor* times the evidence, and how fast it grows there."""
+    logs = [factor * each for each in stakes.logs]
+    top = max(logs)
+    made = [weight * math.exp(log - top) for log, weight in zip(logs, stakes.weights, strict=True)]
+    slope = math.fsum(one * log for one, log in zip(made, stakes.logs, strict=True))
+    return top + math.log(sum(made)), slope / sum(made)
 
 
 def worse_by(logs: Sequence[float]) -> Stakes:

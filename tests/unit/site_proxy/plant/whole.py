@@ -129,8 +129,6 @@ class Whole:
         self.opened = plant(self.folder / "site", policy=SMALL, clock=self.clock, stamp=self.stamp)
         self.here = self.wait(self.opened.__aenter__())
         self.here.gateways = dict(gateways)
-        # The site's process dies here and never its machine, so nothing need be flushed.
-        self._pragma("synchronous=OFF")
 
     def _pragma(self, words: str) -> None:
         store = self.here.site.store

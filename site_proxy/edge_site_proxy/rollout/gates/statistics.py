@@ -70,8 +70,8 @@ def growth(stakes: Stakes, wanted: float) -> float:
         return 0.0
     if max(stakes.logs) <= 0:
         return math.inf
-    # The best bet alone is enough at this factor. Log-wealth is convex in it, so Newton's steps from
-    # here come down to where it is *wanted* and never pass it.
+    # The best bet alone is enough at this factor. Log-wealth is convex in it, so Newton's steps
+    # come down from here to where it is *wanted* and never pass it.
     grown = (wanted - math.log(min(stakes.weights))) / max(stakes.logs)
     for _ in range(_STEPS_MAX):
         wealth, slope = _grown(stakes, grown)

@@ -136,7 +136,7 @@ def looks(seen: Stream) -> Iterator[tuple[int, Case, bool]]:
     ]
     for number in range(load.windows):
         tallies = [
-            add(tally, _window(seen, gateway, number), LIMITS)
+            add(tally, [_window(seen, gateway, number)], LIMITS)
             for gateway, tally in enumerate(tallies)
         ]
         ended = START + timedelta(seconds=load.window_s * (number + 1))

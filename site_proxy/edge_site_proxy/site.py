@@ -12,7 +12,6 @@ Everything here is called from one event loop.
 import asyncio
 import secrets
 from collections.abc import Callable, Iterable
-from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -100,11 +99,8 @@ def open_store(
     more: Iterable[Migrations] = (),
     now: Callable[[], datetime],
     clock: Callable[[], ClockQuality],
-    writer: Executor | None = None,
 ) -> Store:
     """The site's database with every table of this side, and those of *more*.
-
-    *writer* does its jobs, a thread of its own where None is given.
 
     Raises:
         StoreCorruptError: the file is no database of ours.
@@ -118,9 +114,7 @@ def open_store(
         *more,
     )
     observable = tables.OBSERVABLE | nightly.OBSERVABLE
-    return Store.open(
-        path, migrations=parts, observable=observable, now=now, clock=clock, writer=writer
-    )
+    return Store.open(path, migrations=parts, observable=observable, now=now, clock=clock)
 
 
 @dataclass(frozen=True, slots=True)

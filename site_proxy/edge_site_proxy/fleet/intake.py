@@ -230,14 +230,14 @@ class Intake:
         limits = {digest: self._world.limits(digest) for digest in {each.digest for each in known}}
 
         def mutate(db: Database) -> dict[TallyKey, Tally]:
-            fresh: dict[TallyKey, Tally] = {}
-            for window in known:
-                if not tables.take_window(db, serial, window) or not clean:
-                    continue
-                key = (serial, window.digest, window.role)
-                tally = fresh.get(key) or tables.load_tally(db, key) or EMPTY
-                here = in_site_time(window, ahead_s, heard, period_s)
-                fresh[key] = add(tally, here, limits[window.digest])
+            new: dict[TallyKey, list[HealthWindow]] = {}
+            for window in tables.take_windows(db, serial, known):
+                new.setdefault((serial, window.digest, window.role), []).append(window)
+            fresh = {}
+            for key, some in new.items() if clean else ():
+                tally = tables.load_tally(db, key) or EMPTY
+                here = [in_site_time(each, ahead_s, heard, period_s) for each in some]
+                fresh[key] = add(tally, here, limits[key[1]])
             for key, tally in fresh.items():
                 tables.save_tally(db, key, tally)
             return fresh

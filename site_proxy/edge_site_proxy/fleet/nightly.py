@@ -189,10 +189,7 @@ def _folded(db: Database, serials: list[str], digest: str, seen: Day) -> dict[st
                 (seen.end + timedelta(days=1)).isoformat(),
             ],
         ).fetchall()
-        tally = EMPTY
-        for row in rows:
-            window = msgspec.json.decode(row[0], type=HealthWindow)
-            if seen.start <= window.started < seen.end:
-                tally = add(tally, window, seen.limits)
-        found[serial] = tally
+        windows = (msgspec.json.decode(row[0], type=HealthWindow) for row in rows)
+        that_day = [each for each in windows if seen.start <= each.started < seen.end]
+        found[serial] = add(EMPTY, that_day, seen.limits)
     return found

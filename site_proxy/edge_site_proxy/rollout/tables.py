@@ -1,6 +1,6 @@
 """Rows of the rollouts: plans and headers, releases, permits, wishes; and apart, the evidence."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import TypeVar
 
@@ -196,22 +196,32 @@ def save_sighting(db: Database, serial: str, at: datetime, sighting: Sighting) -
     )
 
 
-def take_window(db: Database, serial: str, window: HealthWindow) -> bool:
-    """Evidence: one health window; False if it is held already."""
-    cursor = db.execute(
-        "INSERT OR IGNORE INTO health (serial, epoch, number, digest, role, ended, doc)"
+def take_windows(db: Database, serial: str, windows: Sequence[HealthWindow]) -> list[HealthWindow]:
+    """Evidence: health windows of one gateway; answers those that were not held already."""
+    fresh = {_name(window): window for window in reversed(windows)}  # of a repeat the first
+    for epoch in {window.epoch for window in windows}:
+        numbers = [window.number for window in windows if window.epoch == epoch]
+        held = db.execute(
+            "SELECT epoch, number, digest, role FROM health"
+            " WHERE serial = ? AND epoch = ? AND number BETWEEN ? AND ?",
+            [serial, epoch, min(numbers), max(numbers)],
+        )
+        for name in held.fetchall():
+            fresh.pop(name, None)
+    db.conn.executemany(
+        "INSERT INTO health (serial, epoch, number, digest, role, ended, doc)"
         " VALUES (?, ?, ?, ?, ?, ?, ?)",
         [
-            serial,
-            window.epoch,
-            window.number,
-            window.digest,
-            window.role,
-            window.ended.isoformat(),
-            _bytes(window),
+            (serial, *name, window.ended.isoformat(), _bytes(window))
+            for name, window in fresh.items()
         ],
     )
-    return cursor.rowcount == 1
+    return list(fresh.values())
+
+
+def _name(window: HealthWindow) -> tuple[int, int, str, str]:
+    """What tells a window from every other of its gateway."""
+    return window.epoch, window.number, window.digest, window.role
 
 
 def windows_of(db: Database, serial: str, limit: int) -> list[HealthWindow]:

@@ -9,7 +9,7 @@ import asyncio
 import sqlite3
 import threading
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -120,7 +120,6 @@ class Store:
         now: wall clock, for the time an event bears.
         clock: what the kernel says of that clock.
         observable: tables that `observe` may write.
-        writer: does one job after the other; a thread of its own where None is given.
     """
 
     def __init__(
@@ -130,13 +129,12 @@ class Store:
         now: Callable[[], datetime],
         clock: Callable[[], ClockQuality],
         observable: frozenset[str],
-        writer: Executor | None = None,
     ) -> None:
         self._db = db
         self._now = now
         self._clock = clock
         self._observable = observable | _EVIDENCE
-        self._writer = writer or ThreadPoolExecutor(max_workers=1, thread_name_prefix="store")
+        self._writer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="store")
         self._waiting: list[_Observation] = []
         self._waiting_guard = threading.Lock()
         self._listeners: list[asyncio.Event] = []
@@ -151,7 +149,6 @@ class Store:
         observable: Iterable[str],
         now: Callable[[], datetime],
         clock: Callable[[], ClockQuality],
-        writer: Executor | None = None,
     ) -> Self:
         """Open or create the database, and bring its tables up to date.
 
@@ -161,7 +158,6 @@ class Store:
             observable: the tables that hold evidence rather than state.
             now: wall clock.
             clock: quality of that clock.
-            writer: what does the jobs; a thread of its own where None is given.
 
         Raises:
             StoreCorruptError: the file is no database.
@@ -181,7 +177,7 @@ class Store:
                 f"database {path}: expected a SQLite database, found: {error}; "
                 "put it aside and restore the last copy"
             ) from error
-        return cls(db, now=now, clock=clock, observable=frozenset(observable), writer=writer)
+        return cls(db, now=now, clock=clock, observable=frozenset(observable))
 
     async def change(self, who: str, events: Sequence[Event], mutate: Callable[[Tx], T]) -> T:
         """Change state: *mutate*'s writes, *events* and those it records, in one transaction.

@@ -449,7 +449,7 @@ class Life:
         tallies: dict[tuple[str, str], Tally] = {}
         for each in self.spooled.values():
             key = (each.digest, each.role)
-            tallies[key] = add(tallies.get(key, EMPTY), each, GateLimits())
+            tallies[key] = add(tallies.get(key, EMPTY), [each], GateLimits())
         found: Counter[tuple[str, str, str]] = Counter()
         for (digest, role), tally in tallies.items():
             found[digest, role, "scored"] = tally.scored
@@ -581,9 +581,7 @@ def test_site_adds_up_every_field(tmp_path: Path) -> None:
             for _ in range(3):
                 sums.override(FIRST, ROLE_COMMITTED)
             sums.close()
-        tally = EMPTY
-        for each in sums.unkept:
-            tally = add(tally, each, GateLimits())
+        tally = add(EMPTY, list(sums.unkept), GateLimits())
     assert (tally.windows, tally.scored, tally.alarms, tally.anomalies) == (2, 2, 2, 2)
     assert (tally.dropped, tally.overrides) == (2, 6)
     assert (tally.kpi_sum, tally.kpi_rows) == (3.5, 4)

@@ -6,9 +6,11 @@ gateway may send, a tally stays small: of each kind of part only so many are kep
 same ones.
 """
 
+import math
 import operator
 import zlib
-from collections.abc import Callable, Iterable, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import TypeVar
@@ -117,64 +119,90 @@ _BETS = ("error_bets", "slow_bets", "domain_bets", "disagreement_bets")
 _APART = {*_BETS, "latency_p99_us_max", "first", "last"}
 _MERGED = {"strata", "days", "shifts", "overridden"}
 _SUMMED = tuple(name for name in Tally.__struct_fields__ if name not in _APART | _MERGED)
+_SAME = tuple(  # what is called the same in a window
+    name for name in _SUMMED if name in HealthWindow.__struct_fields__ and name != "out_of_domain"
+)
 
 
-def add(tally: Tally, window: HealthWindow, limits: GateLimits) -> Tally:
-    """*tally* with one more window."""
-    tried = window.scored + window.errors
-    seen = _counts(window, limits)
-    exposure_s = max(0.0, (window.ended - window.started).total_seconds())
-    shift = shift_at(window.started, limits)
-    stratum = f"recipe {window.regime}" if window.regime else f"shift {shift.name}"
-    started = window.started.astimezone(UTC)
-    days = tally.days
-    if tried and window.role == ROLE_COMMITTED:
-        day = {f"{started:%Y-%m-%d} {measure(limits)}": {stratum: seen}}
-        days = _last(_with([days, day], _strata), DAYS_MAX)
-    overridden = tally.overridden
-    if window.overrides:
-        said = {started.isoformat(): window.overrides}
-        overridden = _first(_with([overridden, said], int.__add__), OVERRIDDEN_MAX)
-    return replace(
-        tally,
-        windows=tally.windows + 1,
-        scored=tally.scored + window.scored,
-        no_verdict=tally.no_verdict + window.no_verdict,
-        errors=tally.errors + window.errors,
-        alarms=tally.alarms + window.alarms,
-        out_of_domain=tally.out_of_domain + min(window.out_of_domain, tried),
-        anomalies=tally.anomalies + window.anomalies,
-        overrides=tally.overrides + window.overrides,
-        pairs=tally.pairs + window.shadow_pairs,
-        disagreed=tally.disagreed + min(window.shadow_disagreed, window.shadow_pairs),
-        dropped=tally.dropped + window.shadow_dropped,
-        kpi_sum=tally.kpi_sum + window.kpi_sum,
-        kpi_rows=tally.kpi_rows + window.kpi_rows,
-        cut_short=tally.cut_short + window.cut_short,
-        broken=tally.broken + window.broken,
-        latency_p99_us_max=max(tally.latency_p99_us_max, window.latency_p99_us),
-        exposure_s=tally.exposure_s + exposure_s,
-        first=window.started if tally.first is None else min(tally.first, window.started),
-        last=window.ended if tally.last is None else max(tally.last, window.ended),
-        error_bets=_bet(tally.error_bets, window.errors, tried, limits.error_share_max),
-        slow_bets=_bet(tally.slow_bets, seen.slow, seen.windows, limits.bad_windows_max),
-        domain_bets=_bet(
-            tally.domain_bets, window.out_of_domain, tried, limits.out_of_domain_share_max
-        ),
-        disagreement_bets=_bet(
-            tally.disagreement_bets,
-            window.shadow_disagreed,
-            window.shadow_pairs,
-            limits.disagreement_share_max,
-        ),
-        strata=_strata(tally.strata, {stratum: seen}) if tried else tally.strata,
+def add(tally: Tally, windows: Sequence[HealthWindow], limits: GateLimits) -> Tally:
+    """*tally* with more windows, none of which is in it yet."""
+    parts = [each for each in (tally, _told(windows, limits)) if each.windows]
+    days = _with([each.days for each in parts], _strata)
+    return replace(pooled(parts), days=_last(days, DAYS_MAX))
+
+
+def _told(windows: Sequence[HealthWindow], limits: GateLimits) -> Tally:
+    """What *windows* alone add up to."""
+    if not windows:
+        return EMPTY
+    by_limits, shift = measure(limits), shift_at(windows[0].started, limits)
+    alike: Counter[tuple[str, str, Counts]] = Counter()
+    shifts: dict[str, float] = {}
+    for window in windows:
+        if not shift.start <= window.started < shift.end:
+            shift = shift_at(window.started, limits)
+        lasted_s = max(0.0, (window.ended - window.started).total_seconds())
+        begun = shift.start.isoformat()
+        shifts[begun] = shifts.get(begun, 0.0) + lasted_s
+        if window.scored + window.errors:
+            stratum = f"recipe {window.regime}" if window.regime else f"shift {shift.name}"
+            day = f"{_utc(window).date()} {by_limits}" if window.role == ROLE_COMMITTED else ""
+            alike[day, stratum, _counts(window, limits)] += 1
+    strata: Strata = {}
+    days: dict[str, Strata] = {}
+    for (day, stratum, counts), times in alike.items():
+        some = {stratum: Counts(*(times * each for each in astuple(counts)))}
+        strata = _strata(strata, some)
+        if day:
+            days = _last(_with([days, {day: some}], _strata), DAYS_MAX)
+    return Tally(
+        **{name: sum(getattr(each, name) for each in windows) for name in _SAME},
+        windows=len(windows),
+        out_of_domain=sum(min(each.out_of_domain, each.scored + each.errors) for each in windows),
+        pairs=sum(each.shadow_pairs for each in windows),
+        disagreed=sum(min(each.shadow_disagreed, each.shadow_pairs) for each in windows),
+        dropped=sum(each.shadow_dropped for each in windows),
+        latency_p99_us_max=max(each.latency_p99_us for each in windows),
+        exposure_s=math.fsum(shifts.values()),
+        first=min(each.started for each in windows),
+        last=max(each.ended for each in windows),
+        **_all_bets(windows, summed(strata.values()), limits),  # type: ignore[arg-type]  # all Bets
+        strata=strata,
         days=days,
-        shifts=_first(
-            _with([tally.shifts, {shift.start.isoformat(): exposure_s}], float.__add__),
-            SHIFTS_MAX,
-        ),
-        overridden=overridden,
+        shifts=_first(shifts, SHIFTS_MAX),
+        overridden=_overridden(windows),
     )
+
+
+def _utc(window: HealthWindow) -> datetime:
+    return window.started.astimezone(UTC)
+
+
+def _overridden(windows: Sequence[HealthWindow]) -> dict[str, int]:
+    """The windows in which operators overrode a verdict, by when they began."""
+    found: dict[str, int] = {}
+    for window in windows:
+        if window.overrides:
+            begun = _utc(window).isoformat()
+            found[begun] = found.get(begun, 0) + window.overrides
+    return _first(found, OVERRIDDEN_MAX)
+
+
+def _all_bets(
+    windows: Sequence[HealthWindow], counts: Counts, limits: GateLimits
+) -> dict[str, Bets]:
+    """What every test has made of *windows*."""
+    tried = [each.scored + each.errors for each in windows]
+    errors = zip((each.errors for each in windows), tried, strict=True)
+    outside = zip((each.out_of_domain for each in windows), tried, strict=True)
+    disagreed = ((each.shadow_disagreed, each.shadow_pairs) for each in windows)
+    slow = Counter({(1, 1): counts.slow, (0, 1): counts.windows - counts.slow})
+    return {
+        "error_bets": _bet(Counter(errors), limits.error_share_max),
+        "slow_bets": _bet(slow, limits.bad_windows_max),
+        "domain_bets": _bet(Counter(outside), limits.out_of_domain_share_max),
+        "disagreement_bets": _bet(Counter(disagreed), limits.disagreement_share_max),
+    }
 
 
 def _counts(window: HealthWindow, limits: GateLimits) -> Counts:
@@ -316,10 +344,14 @@ def _last(parts: dict[str, Part], most: int) -> dict[str, Part]:
     return parts if len(parts) <= most else {name: parts[name] for name in sorted(parts)[-most:]}
 
 
-def _bet(bets: Bets, bad: int, count: int, limit: float) -> Bets:
-    if count == 0:
-        return bets
-    return _added(bets, _mean_bets(min(1.0, bad / count), limit))
+def _bet(alike: Counter[tuple[int, int]], limit: float) -> Bets:
+    """Of windows with so many bad ones of so many, by how many windows are alike."""
+    made = _NONE
+    for (bad, count), times in alike.items():
+        if count and times:
+            one = _mean_bets(min(1.0, bad / count), limit)
+            made = _added(made, tuple(times * each for each in one))
+    return made
 
 
 @lru_cache(maxsize=4096)

@@ -1,6 +1,5 @@
 """The demo plant in small: two lines, three cells, five pumps; one pair, one safety zone."""
 
-import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from datetime import datetime
@@ -22,7 +21,6 @@ from edge_site_proxy.rollout.orders import Sender, lines_of
 from edge_site_proxy.rollout.records import Rollout, etag_of, plan_digest
 from edge_site_proxy.rollout.world import SiteSettings
 from edge_site_proxy.site import Arrival, Site, open_store
-from tests.simulators.inline import Inline
 from tests.unit.site_proxy.plant.clocks import HandClock
 from tests.unit.site_proxy.plant.gateway import BEAT_S, Behaviour, Gateway
 
@@ -211,10 +209,7 @@ async def plant(
     """
     clock = clock or HandClock()
     clocks = clock.clocks()
-    asyncio.get_running_loop().set_default_executor(Inline())
-    store = open_store(
-        folder / "site.db", now=stamp or clocks.now, clock=clocks.quality, writer=Inline()
-    )
+    store = open_store(folder / "site.db", now=stamp or clocks.now, clock=clocks.quality)
     async with store:
         # What a power cut leaves of the database is seen elsewhere; here nobody waits for a disk.
         await store.read(lambda db: db.execute("PRAGMA synchronous=OFF"))

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from itertools import chain
 
 import msgspec
 import pytest
@@ -47,11 +48,7 @@ def windows(day: int, *, errors: int = 0) -> list[HealthWindow]:
 
 def told(*days: Sequence[HealthWindow]) -> Tally:
     """All of it."""
-    found = EMPTY
-    for day in days:
-        for window in day:
-            found = add(found, window, LIMITS)
-    return found
+    return add(EMPTY, list(chain.from_iterable(days)), LIMITS)
 
 
 STEADY = told(windows(22), windows(23), windows(24), windows(25))

@@ -39,10 +39,9 @@ def tally(
     skip: int = 1,
 ) -> Tally:
     """So many equal windows of 60 inferences and 30 s; *skip* leaves gaps between them."""
-    found = EMPTY
-    for number in range(windows):
-        started = START + timedelta(seconds=30 * number * skip)
-        window = HealthWindow(
+    starts = [START + timedelta(seconds=30 * number * skip) for number in range(windows)]
+    told = [
+        HealthWindow(
             epoch=1,
             number=number,
             digest=DIGEST,
@@ -56,8 +55,9 @@ def tally(
             shadow_disagreed=disagreed,
             latency_p99_us=latency_us,
         )
-        found = add(found, window, LIMITS)
-    return found
+        for number, started in enumerate(starts)
+    ]
+    return add(EMPTY, told, LIMITS)
 
 
 GOOD = Subject(running=tally(40), shadow=tally(5, pairs=60), activated=True)

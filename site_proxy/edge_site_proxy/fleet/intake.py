@@ -186,8 +186,8 @@ class Intake:
             return
 
         def mutate(tx: Tx) -> None:
+            tables.save_sightings(tx.db, ((each.serial, now, each.merged) for each in news))
             for each in news:
-                tables.save_sighting(tx.db, each.serial, now, each.merged)
                 if each.marked:
                     tables.save_marks(tx, each.serial, each.marks, events[each.serial][-1])
                 self._alarm(tx, each)

@@ -6,6 +6,7 @@ restart, a lost wake-up or a repeat are no special cases.
 
 import asyncio
 from collections.abc import Sequence
+from functools import partial
 
 import structlog
 from msgspec.structs import replace
@@ -31,6 +32,7 @@ from edge_site_proxy.store.feed import note_changes
 STEPS_MAX = 64  # transitions of one rollout in one pass; more would be a loop
 REST_S = 1.0  # between passes when nobody wakes us: deadlines and silence need a look too
 TOLD_AT_ONCE = 250  # gateways in one transaction; heartbeats wait for no longer than that
+SAVED_AT_ONCE = 50  # likewise, of what nobody waits for
 TIMERS_EVERY_S = 10.0
 
 log = structlog.get_logger(__name__)
@@ -246,20 +248,15 @@ class Reconciler:
     async def _save_sightings(self) -> None:
         """Keep what is believed of gateways that said nothing new since the last pass."""
         world = self._world
-        unsaved, world.unsaved = world.unsaved, set()
-        rows = [(each, world.heard_at[each], world.sightings[each]) for each in unsaved]
-
-        def mutate(db: Database) -> None:
-            for serial, at, sighting in rows:
-                tables.save_sighting(db, serial, at, sighting)
-
-        if not rows:
-            return
-        try:
-            await self._store.observe(mutate)
-        except StoreUnavailableError:
-            world.unsaved |= unsaved
-            raise
+        unsaved, world.unsaved = list(world.unsaved), set()
+        for start in range(0, len(unsaved), SAVED_AT_ONCE):
+            some = unsaved[start : start + SAVED_AT_ONCE]
+            rows = [(each, world.heard_at[each], world.sightings[each]) for each in some]
+            try:
+                await self._store.observe(partial(tables.save_sightings, rows=rows))
+            except StoreUnavailableError:
+                world.unsaved.update(unsaved[start:])
+                raise
 
     async def _save_timers(self) -> None:
         """Keep how long each phase has stood, so that a restart does not begin a soak anew."""

@@ -1,6 +1,6 @@
 """Rows of the rollouts: plans and headers, releases, permits, wishes; and apart, the evidence."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import TypeVar
 
@@ -187,12 +187,12 @@ def load_sightings(db: Database) -> dict[str, tuple[datetime, Sighting]]:
     return {row[0]: (datetime.fromisoformat(row[1]), _read(row[2], Sighting)) for row in rows}
 
 
-def save_sighting(db: Database, serial: str, at: datetime, sighting: Sighting) -> None:
-    """Evidence: what is believed of *serial*."""
-    db.execute(
+def save_sightings(db: Database, rows: Iterable[tuple[str, datetime, Sighting]]) -> None:
+    """Evidence: when each serial was heard, and what is believed of it."""
+    db.conn.executemany(
         "INSERT INTO sightings (serial, at, doc) VALUES (?, ?, ?)"
         " ON CONFLICT (serial) DO UPDATE SET at = excluded.at, doc = excluded.doc",
-        [serial, at.isoformat(), _bytes(sighting)],
+        [(serial, at.isoformat(), _bytes(sighting)) for serial, at, sighting in rows],
     )
 
 

@@ -1,8 +1,10 @@
-"""One connection, one writer thread: state and its audit event are written together or not at all.
+"""One writer thread: state and its audit event are written together or not at all.
 
 `change` is the only way to write state, and it refuses a mutation that recorded no event.
-`observe` writes evidence (reports, health windows, timers), and SQLite itself denies it every
-other table. Reads run in the same thread, so what they see is what was committed.
+`observe` writes evidence (reports, health windows, timers) over a connection of its own, to which
+SQLite itself denies every other table: what is denied is looked up when a statement is prepared,
+so a connection that were now denied and now not would prepare all of them again and again. Reads
+run in the same thread, so what they see is what was committed.
 """
 
 import asyncio
@@ -117,6 +119,7 @@ class Store:
 
     Args:
         db: opened and migrated by `open`.
+        evidence: the same file, over a connection of its own.
         now: wall clock, for the time an event bears.
         clock: what the kernel says of that clock.
         observable: tables that `observe` may write.
@@ -125,15 +128,18 @@ class Store:
     def __init__(
         self,
         db: Database,
+        evidence: Database,
         *,
         now: Callable[[], datetime],
         clock: Callable[[], ClockQuality],
         observable: frozenset[str],
     ) -> None:
         self._db = db
+        self._evidence = evidence
         self._now = now
         self._clock = clock
         self._observable = observable | _EVIDENCE
+        self._evidence.conn.set_authorizer(self._authorise)
         self._writer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="store")
         self._waiting: list[_Observation] = []
         self._waiting_guard = threading.Lock()
@@ -164,12 +170,10 @@ class Store:
             StoreUnavailableError: the disk refuses.
         """
         try:
-            connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-            db = Database(connection)
-            db.enable_wal()
-            db.execute("PRAGMA synchronous=FULL")
+            db = _connected(path)
             for part in (audit_log.MIGRATIONS, FEED, state.STATE, *migrations):
                 part.apply(db)
+            evidence = _connected(path)
         except sqlite3.OperationalError as error:
             raise StoreUnavailableError(f"database {path}: {error}") from error
         except sqlite3.DatabaseError as error:
@@ -177,7 +181,7 @@ class Store:
                 f"database {path}: expected a SQLite database, found: {error}; "
                 "put it aside and restore the last copy"
             ) from error
-        return cls(db, now=now, clock=clock, observable=frozenset(observable))
+        return cls(db, evidence, now=now, clock=clock, observable=frozenset(observable))
 
     async def change(self, who: str, events: Sequence[Event], mutate: Callable[[Tx], T]) -> T:
         """Change state: *mutate*'s writes, *events* and those it records, in one transaction.
@@ -227,6 +231,7 @@ class Store:
 
     async def close(self) -> None:
         """Finish what is under way and close the file."""
+        await self._run(self._evidence.close)
         await self._run(self._db.close)
         self._writer.shutdown()
 
@@ -279,19 +284,22 @@ class Store:
             self._waiting.clear()
         if not batch:
             return []
-        # Setting it makes SQLite prepare every statement anew, so none slips past it.
-        self._db.conn.set_authorizer(self._authorise)
-        try:
-            with self._db.atomic():
-                return [waiting.mutate(self._db) for waiting in batch]
-        finally:
-            self._db.conn.set_authorizer(None)
+        with self._evidence.atomic():
+            return [waiting.mutate(self._evidence) for waiting in batch]
 
     def _authorise(self, action: int, first: str | None, *_: str | None) -> int:
         if action in _OBSERVABLE_ACTIONS:
             return sqlite3.SQLITE_OK
         allowed = action in _ROW_ACTIONS and first in self._observable
         return sqlite3.SQLITE_OK if allowed else sqlite3.SQLITE_DENY
+
+
+def _connected(path: Path) -> Database:
+    """A connection whose commits are on the disk when they return."""
+    db = Database(sqlite3.connect(path, isolation_level=None, check_same_thread=False))
+    db.enable_wal()
+    db.execute("PRAGMA synchronous=FULL")
+    return db
 
 
 def _deliver(job: "Future[list[object]]", batch: Sequence[_Observation]) -> None:

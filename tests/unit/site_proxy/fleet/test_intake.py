@@ -1,18 +1,17 @@
 """Heartbeats of many gateways at once: news in one transaction, each by its own gateway."""
 
 import asyncio
-import sqlite3
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
-from sqlite_utils import Database
 
 from edge_core.contracts.gateway import StatusReply
 from edge_core.contracts.plant import Inventory, Zone
 from edge_site_proxy.audit import log as audit_log
 from edge_site_proxy.rollout import tables
+from tests.unit.site_proxy.plant.connections import pragma
 from tests.unit.site_proxy.plant.plant import Plant, place, plant
 
 pytestmark = pytest.mark.anyio
@@ -98,16 +97,10 @@ async def test_quiet_reports_are_kept_by_the_next_pass(tmp_path: Path) -> None:
 async def test_disk_that_refuses(tmp_path: Path) -> None:
     """News that cannot be kept is not believed, and said again it is."""
     async with plant(tmp_path, inventory=CROWD) as here:
-        await here.site.store.read(lambda db: read_only(db, on=True))
+        await pragma(here.site.store, "query_only = ON")
         replies = await together(here, serve(here))
         assert {reply.health_stored for reply in replies} == {0}
         assert not here.site.world.sightings
-        await here.site.store.read(lambda db: read_only(db, on=False))
+        await pragma(here.site.store, "query_only = OFF")
         await together(here, CROWD_SERIALS)
         assert len(here.site.world.sightings) == MANY
-
-
-def read_only(db: Database, *, on: bool) -> None:
-    """What a failing disk looks like to SQLite."""
-    connection: sqlite3.Connection = db.conn
-    connection.execute(f"PRAGMA query_only = {int(on)}")

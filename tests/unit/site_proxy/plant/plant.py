@@ -22,6 +22,7 @@ from edge_site_proxy.rollout.records import Rollout, etag_of, plan_digest
 from edge_site_proxy.rollout.world import SiteSettings
 from edge_site_proxy.site import Arrival, Site, open_store
 from tests.unit.site_proxy.plant.clocks import HandClock
+from tests.unit.site_proxy.plant.connections import pragma
 from tests.unit.site_proxy.plant.gateway import BEAT_S, Behaviour, Gateway
 
 MODEL = "pump-condition"
@@ -212,7 +213,7 @@ async def plant(
     store = open_store(folder / "site.db", now=stamp or clocks.now, clock=clocks.quality)
     async with store:
         # What a power cut leaves of the database is seen elsewhere; here nobody waits for a disk.
-        await store.read(lambda db: db.execute("PRAGMA synchronous=OFF"))
+        await pragma(store, "synchronous = OFF")
         settings = SiteSettings(policy=policy, health_window_s=BEAT_S)
         site = await Site.open(store, inventory, settings, folder / "audit.key", clocks)
         gateways = {

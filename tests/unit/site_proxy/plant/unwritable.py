@@ -17,6 +17,7 @@ from edge_site_proxy.rollout.views import view
 from edge_site_proxy.rollout.why import why_not
 from edge_site_proxy.store import Store, StoreUnavailableError
 from tests.unit.site_proxy.alarms.test_pages import Deaf, pager
+from tests.unit.site_proxy.plant.connections import pragma
 from tests.unit.site_proxy.plant.plant import V1, Plant
 
 Turn = Callable[[], Awaitable[None]]
@@ -153,5 +154,4 @@ async def unbind(here: Plant) -> None:
 
 async def _bound(here: Plant, pages: int) -> None:
     """Let the database have at most so many pages; fewer than it has means none more."""
-    pragma = f"PRAGMA max_page_count = {pages}"
-    await here.site.store.read(lambda db: db.execute(pragma).fetchone())
+    await pragma(here.site.store, f"max_page_count = {pages}")

@@ -26,6 +26,7 @@ from edge_core.contracts.gateway import StatusReport, UpdateState
 from edge_core.contracts.rollout import ChangeWindow, CohortRule
 from edge_site_proxy.audit.log import root_of, size_of
 from tests.unit.site_proxy.plant.clocks import HandClock
+from tests.unit.site_proxy.plant.connections import pragma
 from tests.unit.site_proxy.plant.kernel import KernelGateway
 from tests.unit.site_proxy.plant.plant import INVENTORY, POLICY, V1, V2, Plant, plant
 
@@ -130,10 +131,6 @@ class Whole:
         self.here = self.wait(self.opened.__aenter__())
         self.here.gateways = dict(gateways)
 
-    def _pragma(self, words: str) -> None:
-        store = self.here.site.store
-        self.wait(store.read(lambda db: db.execute(f"PRAGMA {words}").fetchall()))
-
     def shut(self) -> None:
         """End the site's process; its connections and what was on them go with it."""
         if self.opened is not None:
@@ -150,7 +147,7 @@ class Whole:
 
     def refuse(self, *, refuses: bool) -> None:
         """The site's disk takes nothing any more, or takes it again."""
-        self._pragma(f"query_only={int(refuses)}")
+        self.wait(pragma(self.here.site.store, f"query_only = {int(refuses)}"))
 
     def window(self, *, open_: bool) -> None:
         """Set the wall clock into a change window, or out of every one."""

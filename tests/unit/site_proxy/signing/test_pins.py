@@ -17,6 +17,7 @@ from edge_site_proxy.signing.vault import Vault, VaultError
 from edge_site_proxy.site import open_store
 from edge_site_proxy.store import Store, StoreUnavailableError
 from tests.unit.site_proxy.plant.clocks import HandClock
+from tests.unit.site_proxy.plant.connections import pragma
 
 pytestmark = pytest.mark.anyio
 FIRST, SECOND, WRONG = "271828", "314159", "161803"
@@ -205,7 +206,7 @@ async def test_a_disk_that_refuses(tmp_path: Path) -> None:
     """A wrong PIN that cannot be audited is counted all the same."""
     async with office(tmp_path) as here:
         await here.pins.set("ana", FIRST, None)
-        await here.store.read(lambda db: db.execute("PRAGMA query_only = ON"))
+        await pragma(here.store, "query_only = ON")
         for _ in range(FAILURES_MAX):
             with pytest.raises(EdgeError) as refused:
                 await here.pins.check("ana", WRONG)

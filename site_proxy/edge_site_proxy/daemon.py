@@ -25,7 +25,8 @@ from edge_site_proxy.alarms.pages.patience import Patience
 from edge_site_proxy.alarms.pages.receivers import Receiver, Receivers
 from edge_site_proxy.api.gateway.app import GatewayApp
 from edge_site_proxy.api.gateway.est import enrolment_app
-from edge_site_proxy.api.gateway.server import calm_collector, listening, serve
+from edge_site_proxy.api.gateway.memory import calm_collector
+from edge_site_proxy.api.gateway.server import listening, serve
 from edge_site_proxy.api.gateway.tls import HandshakeLog, TlsFront
 from edge_site_proxy.api.operator.app import operator_app
 from edge_site_proxy.api.operator.server import serve as serve_operator

@@ -11,6 +11,7 @@ from typing import Any, ClassVar, cast
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from edge_site_proxy.api.gateway.limits import ConnectionLimits
+from edge_site_proxy.api.gateway.memory import Ended
 from edge_site_proxy.api.gateway.ports import Peer
 
 Subject = tuple[tuple[tuple[str, str], ...], ...]
@@ -31,6 +32,7 @@ class GatewayProtocol(HttpToolsProtocol):
     """One connection: who is there, how long it may take, how much its headers may weigh."""
 
     limits: ClassVar[ConnectionLimits] = ConnectionLimits()
+    ended: ClassVar[Ended] = Ended()
 
     def __init__(self, *args: Any, **settings: Any) -> None:  # uvicorn's own, passed on unread
         super().__init__(*args, **settings)
@@ -47,9 +49,13 @@ class GatewayProtocol(HttpToolsProtocol):
         self._arm(self.limits.head_s)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Stop the clock."""
+        """Stop the clocks."""
         self._disarm()
         super().connection_lost(exc)
+        self.ended.count += 1
+        # After a reset it would run on for minutes and hold this connection, all of 50 kB: beside
+        # the new ones, when thousands come back at once.
+        self._unset_keepalive_if_required()
 
     def data_received(self, data: bytes) -> None:
         """Parse, then count what a header without an end has piled up inside the parser."""
@@ -134,9 +140,9 @@ class GatewayProtocol(HttpToolsProtocol):
             self.transport.abort()
 
 
-def bound_to(limits: ConnectionLimits) -> type[GatewayProtocol]:
-    """The protocol class with *limits*; uvicorn makes the instances itself."""
-    return type("BoundGatewayProtocol", (GatewayProtocol,), {"limits": limits})
+def bound_to(limits: ConnectionLimits, ended: Ended) -> type[GatewayProtocol]:
+    """The protocol class with *limits*, counting in *ended*; uvicorn makes the instances."""
+    return type("BoundGatewayProtocol", (GatewayProtocol,), {"limits": limits, "ended": ended})
 
 
 def peer_of(connection: ssl.SSLObject | None) -> Peer | None:

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import gc
 import socket
 from collections.abc import Generator
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import uvicorn
 
 from edge_site_proxy.api.gateway.limits import ConnectionLimits
+from edge_site_proxy.api.gateway.memory import Ended, give_back
 from edge_site_proxy.api.gateway.protocol import bound_to
 from edge_site_proxy.api.gateway.tls import TlsFront
 from edge_site_proxy.api.gateway.wire import App
@@ -51,19 +51,25 @@ async def serve(
     app: App, listener: socket.socket, tls: TlsFront, limits: ConnectionLimits
 ) -> None:
     """Serve *app* on *listener* until cancelled; then close within `_SHUTDOWN_S` or so."""
+    ended = Ended()
     settings: dict[str, Any] = {}  # uvicorn's keywords have many types
     settings |= {"access_log": False, "log_config": None, "log_level": "warning", "ws": "none"}
     settings |= {"proxy_headers": False, "server_header": False, "lifespan": "off"}
     config = uvicorn.Config(
         app,
-        http=bound_to(limits),
+        http=bound_to(limits, ended),
         ssl_context_factory=lambda _config, _default: tls.context,
         backlog=BACKLOG,
         timeout_keep_alive=limits.keep_alive_s,
         timeout_graceful_shutdown=_SHUTDOWN_S,
         **settings,
     )
-    await until_cancelled(Server(config), listener)
+    async with asyncio.TaskGroup() as group:
+        giving = group.create_task(give_back(ended))
+        try:
+            await until_cancelled(Server(config), listener)
+        finally:
+            giving.cancel()
 
 
 async def until_cancelled(server: uvicorn.Server, listener: socket.socket) -> None:
@@ -76,8 +82,3 @@ async def until_cancelled(server: uvicorn.Server, listener: socket.socket) -> No
             server.should_exit = True
             await running
             raise
-
-
-def calm_collector() -> None:
-    """Thresholds under which the longest collection at 5,000 gateways fell from 240 to 56 ms."""
-    gc.set_threshold(50_000, 50, 1_000)

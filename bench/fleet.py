@@ -119,6 +119,7 @@ async def measure(
     try:
         async with asyncio.TaskGroup() as group:
             watch = group.create_task(daemon.watch())
+            crowd.prepare()
             await crowd.connect()
             for name in wanted:
                 daemon.forget()

@@ -25,7 +25,7 @@ from edge_core.journal.layout import crc32c
 
 QUIET_S: Final = 30.0
 JITTER: Final = 0.2
-RETRIES_MAX: Final = 50
+RETRIES_MAX: Final = 120  # ten minutes at five seconds each: twice what any goal allows
 RECONNECT_S: Final = 5.0
 FETCH: Final = request("GET", "/gateway/v1/desired")
 BATCH_BYTES: Final = 9_000  # of one OTLP request before gzip, about a third of it after
@@ -59,6 +59,7 @@ class Crowd:
     reconnects: int = 0
     refused: list[str] = field(default_factory=list)
     _batch: bytes = b""
+    _context: ssl.SSLContext | None = None
 
     def __post_init__(self) -> None:
         """Make the one body that all telemetry has."""
@@ -71,11 +72,13 @@ class Crowd:
         """In the order of the inventory."""
         return list(self.gateways.values())
 
-    async def connect(self) -> None:
-        """Everybody at once, each until it knows what the site wants of it."""
-        context = client_context(self.made.ca)
+    def prepare(self) -> None:
+        """Give everybody a new link, with its key loaded; real ones do that on their own time."""
         for gateway in self.gateways.values():
-            gateway.link = self._link(context, gateway)
+            gateway.link = self._link(gateway)
+
+    async def connect(self) -> None:
+        """Everybody at once, each until it knows what the site wants of it; see `prepare`."""
 
         async def one(gateway: Gateway) -> None:
             while True:
@@ -85,22 +88,25 @@ class Crowd:
                 except OSError:
                     self.reconnects += 1
                     await asyncio.sleep(around(RECONNECT_S))
-                    gateway.link = self._link(context, gateway)
+                    gateway.link = self._link(gateway)
                     continue
                 assert answer.status == 200, answer
                 return
 
         await self.all_at_once(one)
 
-    def _link(self, context: ssl.SSLContext, gateway: Gateway) -> Link:
-        context.load_cert_chain(self.made.chain(gateway.box.serial))
-        return Link(context)
+    def _link(self, gateway: Gateway) -> Link:
+        if self._context is None:
+            self._context = client_context(self.made.ca)
+        self._context.load_cert_chain(self.made.chain(gateway.box.serial))
+        return Link(self._context)
 
     def disconnect(self) -> None:
-        """Everybody falls silent."""
+        """Everybody falls silent, and is prepared to come back."""
         for gateway in self.gateways.values():
             if gateway.link is not None:
                 gateway.link.close()
+        self.prepare()
 
     async def all_at_once(
         self,

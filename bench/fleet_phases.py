@@ -181,6 +181,7 @@ async def restart(crowd: Crowd) -> Figures:
         await asyncio.sleep(2.0)
         await crowd.daemon.kill()
     restart_s = await crowd.daemon.start()
+    crowd.prepare()
     await crowd.connect()
     return {"restart_s": round(restart_s, 2)}
 

@@ -1,8 +1,10 @@
 """Slow and oversized clients: closed in time, without holding anything else up."""
 
 import asyncio
+import gc
 import socket
 import ssl
+import struct
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Self
@@ -10,6 +12,7 @@ from typing import Any, Self
 import pytest
 
 from edge_site_proxy.api.gateway.limits import ConnectionLimits
+from edge_site_proxy.api.gateway.protocol import GatewayProtocol
 from tests.unit.site_proxy.gateway_api.served import HOST, Served, served
 
 pytestmark = pytest.mark.anyio
@@ -71,6 +74,27 @@ async def test_in_a_row(sent: bytes, statuses: list[bytes], tmp_path: Path) -> N
         context, _ = server.issue("gw-101")
         answer = await said(server, context, sent)
         assert [part[:3] for part in answer.split(b"HTTP/1.1 ")[1:]] == statuses
+
+
+async def test_nothing_is_kept_of_a_reset(tmp_path: Path) -> None:
+    """A client that loses its power leaves nothing behind, not even a timer that holds it."""
+    async with served(tmp_path, SHORT) as server:
+        context, _ = server.issue("gw-101")
+        client = await asyncio.to_thread(connected, context, server.port)
+        client.sendall(GET)
+        assert await asyncio.to_thread(client.recv, 4096)
+        assert connections() == 1
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        client.close()
+        async with asyncio.timeout(5):
+            while connections():  # noqa: ASYNC110 - a collection tells nobody
+                await asyncio.sleep(0.01)
+
+
+def connections() -> int:
+    """How many of the server's there are in memory, open or not."""
+    gc.collect()
+    return sum(isinstance(each, GatewayProtocol) for each in gc.get_objects())
 
 
 async def test_slow_ourselves(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from edge_core.contracts.errors import ConfigurationError
 from edge_core.contracts.rollout import PlanRule, Policy
 from edge_core.trust import Trust
 from edge_site_proxy.rollout.gates.shifts import zone_of
+from edge_site_proxy.rollout.restrict import contradiction
 from edge_site_proxy.rollout.strategies import check as check_strategy
 from edge_site_proxy.rollout.windows import check_zones
 
@@ -14,8 +15,8 @@ def check_policy(policy: Policy) -> None:
     """See that *policy* can be kept.
 
     Raises:
-        ConfigurationError: a zone, the strategy, the ticket pattern, or roles that are never
-            enough.
+        ConfigurationError: a zone, the strategy, the ticket pattern, roles that are never
+            enough, or bounds that nothing lies between.
     """
     check_zones([*policy.windows, *policy.download_windows])
     check_strategy(policy)
@@ -28,6 +29,8 @@ def check_policy(policy: Policy) -> None:
             f"expression, found {error}"
         ) from error
     _check_roles(policy)
+    if (nowhere := contradiction(policy)) is not None:
+        raise ConfigurationError(f"rollout.policy: {nowhere}")
 
 
 def check_plans(policy: Policy, trust: Trust) -> None:

@@ -25,6 +25,10 @@ WRONG = {
         {"approver_roles": FREE, "approvals": 3},
         "approvals: expected 1 to 2, .* found 3",
     ),
+    "a soak that ends before it may": (
+        {"gate": msgspec.structs.replace(POLICY.gate, soak_min_s=601.0, soak_max_s=600.0)},
+        "gate.soak_min_s, gate.soak_max_s",
+    ),
     "fewer voices than required": (
         {"approver_roles": BOUND, "approvals": 1},
         "approvals: expected 2 to 2, .* found 1",

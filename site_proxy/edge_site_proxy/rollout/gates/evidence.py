@@ -126,15 +126,15 @@ _SAME = tuple(  # what is called the same in a window
 
 def add(tally: Tally, windows: Sequence[HealthWindow], limits: GateLimits) -> Tally:
     """*tally* with more windows, none of which is in it yet."""
+    if not windows:
+        return tally
     parts = [each for each in (tally, _told(windows, limits)) if each.windows]
     days = _with([each.days for each in parts], _strata)
     return replace(pooled(parts), days=_last(days, DAYS_MAX))
 
 
 def _told(windows: Sequence[HealthWindow], limits: GateLimits) -> Tally:
-    """What *windows* alone add up to."""
-    if not windows:
-        return EMPTY
+    """What *windows* alone add up to; there is at least one."""
     by_limits, shift = measure(limits), shift_at(windows[0].started, limits)
     alike: Counter[tuple[str, str, Counts]] = Counter()
     shifts: dict[str, float] = {}

@@ -1,4 +1,4 @@
-"""The one SQLite database of a site: one connection, one writer, no change without an event."""
+"""The one SQLite database of a site: one writer, no change without an event."""
 
 from edge_site_proxy.store.database import Store, Tx
 from edge_site_proxy.store.errors import (

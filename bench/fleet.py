@@ -119,7 +119,7 @@ async def measure(
     try:
         async with asyncio.TaskGroup() as group:
             watch = group.create_task(daemon.watch())
-            crowd.prepare()
+            crowd.renew_links()
             await crowd.connect()
             for name in wanted:
                 daemon.forget()

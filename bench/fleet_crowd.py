@@ -72,13 +72,15 @@ class Crowd:
         """In the order of the inventory."""
         return list(self.gateways.values())
 
-    def prepare(self) -> None:
-        """Give everybody a new link, with its key loaded; real ones do that on their own time."""
+    def renew_links(self) -> None:
+        """Hang up, and load everybody's key into a new link, as real ones do on their own time."""
         for gateway in self.gateways.values():
+            if gateway.link is not None:
+                gateway.link.close()
             gateway.link = self._link(gateway)
 
     async def connect(self) -> None:
-        """Everybody at once, each until it knows what the site wants of it; see `prepare`."""
+        """Everybody at once over its new link, each until it knows what the site wants of it."""
 
         async def one(gateway: Gateway) -> None:
             while True:
@@ -100,13 +102,6 @@ class Crowd:
             self._context = client_context(self.made.ca)
         self._context.load_cert_chain(self.made.chain(gateway.box.serial))
         return Link(self._context)
-
-    def disconnect(self) -> None:
-        """Everybody falls silent, and is prepared to come back."""
-        for gateway in self.gateways.values():
-            if gateway.link is not None:
-                gateway.link.close()
-        self.prepare()
 
     async def all_at_once(
         self,

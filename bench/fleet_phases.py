@@ -73,7 +73,7 @@ def _timed(act: Callable[[], object]) -> float:
 
 async def reconnect(crowd: Crowd) -> Figures:
     """Everybody connects at the same moment."""
-    crowd.disconnect()
+    crowd.renew_links()
     began_s = time.monotonic()
     server_s = crowd.daemon.cpu_s()
     await crowd.connect()
@@ -181,7 +181,7 @@ async def restart(crowd: Crowd) -> Figures:
         await asyncio.sleep(2.0)
         await crowd.daemon.kill()
     restart_s = await crowd.daemon.start()
-    crowd.prepare()
+    crowd.renew_links()
     await crowd.connect()
     return {"restart_s": round(restart_s, 2)}
 
@@ -234,7 +234,7 @@ async def rollback(crowd: Crowd, effort: Effort) -> Figures:
 
 async def storm(crowd: Crowd, effort: Effort) -> Figures:
     """Everybody comes back at the same moment, each with what has piled up."""
-    crowd.disconnect()
+    crowd.renew_links()
     crowd.daemon.forget()
     began_s, server_s = time.monotonic(), crowd.daemon.cpu_s()
     heard: list[float] = []

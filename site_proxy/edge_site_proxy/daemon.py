@@ -25,7 +25,6 @@ from edge_site_proxy.alarms.pages.patience import Patience
 from edge_site_proxy.alarms.pages.receivers import Receiver, Receivers
 from edge_site_proxy.api.gateway.app import GatewayApp
 from edge_site_proxy.api.gateway.est import enrolment_app
-from edge_site_proxy.api.gateway.memory import calm_collector
 from edge_site_proxy.api.gateway.server import listening, serve
 from edge_site_proxy.api.gateway.tls import HandshakeLog, TlsFront
 from edge_site_proxy.api.operator.app import operator_app
@@ -87,7 +86,6 @@ async def run(config: SiteConfig, signals: Signals, ready: Callable[[Ports], Non
     Raises:
         EdgeError: what keeps it from running, in one line.
     """
-    calm_collector()
     async with AsyncExitStack() as stack:
         gateways, enrolment = _listeners(config, stack)
         jobs = await _assemble(config, signals, stack, gateways, enrolment)

@@ -34,7 +34,6 @@ from tests.simulators.ports import free_port
 from tests.simulators.programs import Program
 from tests.simulators.waiting import until
 from tests.unit.site_proxy.plant.clocks import HandClock
-from tests.unit.site_proxy.plant.gateway import Behaviour
 from tests.unit.site_proxy.plant.plant import V1, V2, Plant, plant
 
 MISSING = shutil.which("prometheus-alertmanager") is None
@@ -120,12 +119,7 @@ async def shown(folder: Path) -> AsyncIterator[Shown]:
 async def held(here: Plant) -> None:
     """A canary whose smoke vectors do not come out: the rollout is held, one P1 stands."""
     await here.bring(V1)
-    for each in here.gateways.values():
-        each.models[V2.digest] = Behaviour(veto="smoke")
-    await here.arrive(V2)
-    await here.approve(V2)
-    for _ in range(5):
-        await here.beat()
+    await here.refused(V2)
 
 
 async def test_a_held_canary(tmp_path: Path) -> None:

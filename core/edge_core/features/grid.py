@@ -13,6 +13,7 @@ with what is still needed carried over as samples, so both give the same rows.
 
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -99,7 +100,14 @@ def _known(samples: Samples, tags: int) -> bool:
     return 0 <= int(samples.tags.min()) <= int(samples.tags.max()) < tags
 
 
-def _holders(samples: Samples, spec: GridSpec, first: int, rows: int) -> tuple[Indices, Indices]:
+def _newest_ns(samples: Samples) -> int:
+    """The latest source time, `NO_TIME_NS` where there is no sample."""
+    return int(samples.times_ns.max()) if len(samples) else NO_TIME_NS
+
+
+def _holders(
+    samples: Samples, newest_ns: int, spec: GridSpec, first: int, rows: int
+) -> tuple[Indices, Indices]:
     """For each cell the last sample and the last usable one, shape (tag, row); or `NONE`.
 
     Cells lie tag by tag here, so that filling one tag's rows runs through consecutive memory.
@@ -112,9 +120,9 @@ def _holders(samples: Samples, spec: GridSpec, first: int, rows: int) -> tuple[I
         np.maximum(at_row, 0, out=at_row)
     cell = np.multiply(samples.tags, rows, dtype=np.int64)
     cell += at_row
-    index = np.arange(len(samples), dtype=np.int64)
+    index = _numbers(len(samples))
     quality = samples.quality
-    if len(samples) and int(at_row.max()) >= rows:
+    if newest_ns > (first + rows - 1) * period_ns:
         within = at_row < rows
         index, cell, quality = index[within], cell[within], quality[within]
     newest = np.full(spec.tags * rows, NONE, np.int64)
@@ -173,14 +181,8 @@ def _cells(samples: Samples, spec: GridSpec, first: int, seen: Indices, held: In
     values = samples.values.take(held, mode="wrap")
     source_ns = samples.times_ns.take(held, mode="wrap")
     cell = samples.quality.take(seen, mode="wrap")
-    for found, column, none in (
-        (held, values, np.float32(np.nan)),
-        (held, source_ns, np.int64(NO_TIME_NS)),
-        (seen, cell, np.uint8(CellQuality.GAP)),
-    ):
-        bare = np.flatnonzero(found[:, 0] == NONE)  # who has one in the first row has one in all
-        if len(bare):
-            column[bare] = np.where(found[bare] == NONE, none, column[bare])
+    _bare(held, (values, np.float32(np.nan)), (source_ns, np.int64(NO_TIME_NS)))
+    _bare(seen, (cell, np.uint8(CellQuality.GAP)))
     now_ns = (first + np.arange(held.shape[1], dtype=np.int64)) * spec.period_ns
     limits_ns = _limits(spec.stale_ns)
     # A tag's first row has its oldest value: what is young enough for the last row is never stale.
@@ -190,6 +192,23 @@ def _cells(samples: Samples, spec: GridSpec, first: int, seen: Indices, held: In
         stale = (source_ns[old] < now_ns - limits_ns[old, None]) & usable(cell[old])
         cell[old] = np.where(stale, np.uint8(CellQuality.STALE), cell[old])
     return Rows(first, spec.period_ns, values.T, cell.T, source_ns.T)
+
+
+def _bare(found: Indices, *columns: tuple[NDArray[Any], Any]) -> None:  # Any: each its own dtype
+    """Put what stands for nothing where nothing was *found*. Fills in place."""
+    tags = np.flatnonzero(found[:, 0] == NONE)  # who has one in the first row has one in all
+    if len(tags):
+        none = found[tags] == NONE
+        for column, nothing in columns:
+            column[tags] = np.where(none, nothing, column[tags])
+
+
+@lru_cache(maxsize=4)
+def _numbers(count: int) -> Indices:
+    """0 to *count* - 1, to be read only; one second brings as many samples as the next."""
+    numbers = np.arange(count, dtype=np.int64)
+    numbers.flags.writeable = False
+    return numbers
 
 
 @lru_cache(maxsize=64)
@@ -220,7 +239,7 @@ def place(samples: Samples, spec: GridSpec, first: int, rows: int) -> Rows:
     if rows == 0:
         return _unknown(spec, first, 0)
     sound = _sound(samples)
-    return _cells(sound, spec, first, *_holders(sound, spec, first, rows))
+    return _cells(sound, spec, first, *_holders(sound, _newest_ns(sound), spec, first, rows))
 
 
 class Grid:
@@ -272,26 +291,28 @@ class Grid:
         rows = min(max(due, 0), ROWS_MAX)
         if rows == 0:
             return _unknown(self._spec, self._next, 0)
-        samples = self._drop_ahead(join(self._waiting), now_ns + self._spec.ahead_ns)
-        seen, held = _holders(samples, self._spec, self._next, rows)
+        samples = join(self._waiting)
+        newest_ns = _newest_ns(samples)
+        if newest_ns > now_ns + self._spec.ahead_ns:
+            samples = self._drop_ahead(samples, now_ns + self._spec.ahead_ns)
+            newest_ns = _newest_ns(samples)
+        seen, held = _holders(samples, newest_ns, self._spec, self._next, rows)
         closed = _cells(samples, self._spec, self._next, seen, held)
         self._next += rows
-        self._keep(samples, seen[:, -1], held[:, -1])
+        self._keep(samples, newest_ns, seen[:, -1], held[:, -1])
         return closed
 
     def _drop_ahead(self, samples: Samples, limit_ns: int) -> Samples:
-        if len(samples) == 0 or int(samples.times_ns.max()) <= limit_ns:
-            return samples
         ahead = samples.times_ns > limit_ns
         dropped = int(np.count_nonzero(ahead))
         was = self._counts
         self._counts = GridCounts(was.late, was.ahead + dropped, was.overflow, was.unknown_tag)
         return samples.take(~ahead)
 
-    def _keep(self, samples: Samples, seen: Indices, held: Indices) -> None:
+    def _keep(self, samples: Samples, newest_ns: int, seen: Indices, held: Indices) -> None:
         closed_ns = (self._next - 1) * self._spec.period_ns
         needed = np.zeros(len(samples), np.bool_)
-        if len(samples) and int(samples.times_ns.max()) > closed_ns:
+        if newest_ns > closed_ns:
             needed = samples.times_ns > closed_ns
         for last in (seen, held):
             needed[last[last != NONE]] = True

@@ -6,6 +6,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 import structlog
 
@@ -143,7 +144,8 @@ async def _server_certificate(config: OpcUaConfig, ua: Any) -> str | bytes:  # A
             f"has {', '.join(offered) or 'none'}"
         )
     own = own_of(shown[0])
-    await asyncio.to_thread(TrustList(config.trust).check, own, datetime.now(UTC))
+    host = urlsplit(config.url).hostname or ""
+    await asyncio.to_thread(TrustList(config.trust).check, own, host, datetime.now(UTC))
     return own
 
 

@@ -32,8 +32,10 @@ class OpcUaConfig(
         mode: whether messages are signed, or signed and encrypted.
         certificate: our own, DER or PEM, with `application_uri` as its URI.
         server_certificate: the one certificate that the server must show.
-        trust: a folder with `trusted/` and `rejected/`, as UaExpert has it; a certificate of
-            a server, or of an authority, that lies in `trusted/` is believed.
+        trust: a folder with `trusted/`, `issuers/` and `rejected/`, as UaExpert has it; a
+            certificate of a server, or of an authority, that lies in `trusted/` is believed
+            unless a list in `crl/` there says that it was revoked. A server that is believed
+            because of its authority must be certified for the host in `url`.
         user: signs in by name, with the file `password`; `user_certificate` and `user_key` sign
             in by certificate; with neither it is anonymous.
         plain_password: send the password even where the channel does not encrypt it.

@@ -14,7 +14,7 @@ import asyncio
 import os
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -22,6 +22,7 @@ import numpy as np
 import structlog
 
 from bench.report import report, table
+from edge_core.admission.model import ModelFile
 from edge_core.contracts.artefact import ModelSignature, ReleaseRef
 from edge_core.features.grid import Rows
 from edge_core.features.window import Window, window_of
@@ -40,6 +41,7 @@ PERIOD_NS = 1_000_000
 WINDOWS_A_SWAP = 5
 NICE_CANDIDATE = 19
 ROWS = 8
+FIRST = 3  # release that is loaded as a candidate; the first two are swapped
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,26 +70,30 @@ class Heard:
 
 @dataclass(frozen=True, slots=True)
 class Loads:
-    """Loads the same small model under any name, as `Lineup` asks."""
+    """Loads models that lie on disk, as `Lineup` asks.
+
+    Attributes:
+        files: of each release, by its number.
+    """
 
     engine: Engine
-    folder: Path
+    signature: ModelSignature
+    files: Mapping[int, tuple[ModelFile, ...]]
 
     async def load(self, entry: Entry, *, nice: int = 0) -> Model:
         """A worker with the model of *entry*."""
-        good = mlp(64, seed=entry.release.release)
         worker = await self.engine.load(
             LoadSpec(
                 digest=entry.release.digest,
                 runtime="onnxruntime",
-                files=good.save(self.folder),
-                signature=good.signature,
+                files=self.files[entry.release.release],
+                signature=self.signature,
                 nice=nice,
                 spare=False,
             )
         )
-        units = dict.fromkeys(good.signature.roles, "bar")
-        return ready(entry.release, good.signature, None, units, worker)
+        units = dict.fromkeys(self.signature.roles, "bar")
+        return ready(entry.release, self.signature, None, units, worker)
 
 
 def main() -> None:
@@ -103,12 +109,14 @@ async def measure(effort: Effort) -> None:
     """All figures."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
+        models = {number: mlp(64, seed=number) for number in range(1, FIRST + effort.turns)}
+        files = {number: made.save(folder) for number, made in models.items()}
         async with open_engine() as engine, asyncio.TaskGroup() as group:
             scorer = Scorer("gw-1", 1, time.monotonic)
             aside = group.create_task(scorer.run())
-            lineup = Lineup(Loads(engine, folder), scorer)
+            lineup = Lineup(Loads(engine, models[1].signature, files), scorer)
             with Ledger(folder / "windows") as ledger:
-                line = Line(scorer, ledger, mlp().signature)
+                line = Line(scorer, ledger, models[1].signature)
                 swapped = await swap(line, lineup, effort.swaps)
                 counts = ledger.counts
                 alone, loading, loads = await compared(line, lineup, effort)
@@ -192,7 +200,7 @@ async def compared(
         async with asyncio.TaskGroup() as group:
             scoring = group.create_task(line.score(effort.turn_windows, loading))
             while not scoring.done():
-                await lineup.ensure(entry(3 + turn), nice=NICE_CANDIDATE)
+                await lineup.ensure(entry(FIRST + turn), nice=NICE_CANDIDATE)
                 await lineup.retire_others(frozenset({kept}))
                 loads += 1
     return alone.taken_us, loading.taken_us, loads

@@ -83,6 +83,8 @@ class Confinement(Struct, frozen=True, kw_only=True):
 
 def confine(bounds: Confinement) -> tuple[str, ...]:
     """Bind the calling process to *bounds*; the names of what the kernel granted."""
+    if bounds.nice > 0:
+        os.nice(bounds.nice)  # first of all: what follows already takes its time from others
     _limit_resources(bounds)
     granted = ["rlimit"]
     libc = ctypes.CDLL(None, use_errno=True)
@@ -102,8 +104,6 @@ def _limit_resources(bounds: Confinement) -> None:
     _lower(resource.RLIMIT_FSIZE, bounds.file_bytes)
     if bounds.cpu_s is not None:
         _lower(resource.RLIMIT_CPU, bounds.cpu_s)
-    if bounds.nice > 0:
-        os.nice(bounds.nice)
     # The kernel should take a model before it takes the daemon; raising needs no privilege.
     with open("/proc/self/oom_score_adj", "wb", buffering=0) as adjust:  # noqa: PTH123 - no text layer
         adjust.write(b"%d" % bounds.oom_score_adj)

@@ -7,7 +7,7 @@ REAL_PACKAGES := docker-registry prometheus-alertmanager mosquitto mosquitto-cli
 PYTEST := $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-check test endurance check bench docs setup pins wheelhouse mutants real-parts
+.PHONY: help demo demo-check test endurance exhaustive check bench docs setup pins wheelhouse mutants real-parts
 
 help: ## what there is to type
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -25,6 +25,9 @@ test: $(READY) real-parts ## every test, the real components included
 
 endurance: $(READY) real-parts ## faults by the hundred, power cuts at every step: what takes minutes
 	$(PYTEST) tests/endurance
+
+exhaustive: $(READY) ## of the endurance tests what asks no clock: every order of an update, ONNX's own
+	$(PYTEST) tests/endurance/test_update_model_check.py tests/endurance/test_onnx_node_tests.py
 
 check: $(READY) ## formatting, lint, types, architecture
 	$(BIN)/ruff format --check $(CODE)

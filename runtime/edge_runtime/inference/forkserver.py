@@ -28,12 +28,20 @@ def main() -> int:
     """Serve until the daemon closes its end; the exit status."""
     die_with_parent()
     control = socket.socket(fileno=int(sys.argv[1]))
-    for module in sys.argv[2:]:
-        importlib.import_module(module)
+    for name in sys.argv[2:]:
+        _preload(name)
     # What exists now is shared by all children: a collector that touched it would copy it.
     gc.freeze()
     _tell(control, Up(threads=sum(1 for _ in Path("/proc/self/task").iterdir())))
     return Server(control).serve()
+
+
+def _preload(name: str) -> None:
+    """Import a module, and call the function named behind the colon if there is one."""
+    module, _, function = name.partition(":")
+    found = importlib.import_module(module)
+    if function:
+        getattr(found, function)()
 
 
 def _tell(control: socket.socket, message: Message, fds: tuple[int, ...] = ()) -> None:

@@ -59,7 +59,8 @@ class EngineConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     """How workers are started and bounded, whatever the model.
 
     Attributes:
-        preload: modules that every worker process finds already imported.
+        preload: modules that every worker process finds already imported, each with a function
+            that has been called where one is named behind a colon.
         providers: what shall compute, by runtime, in order of preference; what is not here is
             passed over, and what was really used is reported.
         backends: `module:Class` by runtime, for runtimes that are not ours.
@@ -67,7 +68,7 @@ class EngineConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         address_space_bytes: hard limit by runtime.
     """
 
-    preload: tuple[str, ...] = ("numpy", "onnxruntime")
+    preload: tuple[str, ...] = ("numpy", "edge_core.admission.backends.onnx_runtime:warm")
     providers: dict[str, list[str]] = {}
     backends: dict[str, str] = {}
     remote: Annotated[str, Meta(pattern=r"^https?://[^\s/]+$", max_length=200)] | None = None

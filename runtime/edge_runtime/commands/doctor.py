@@ -13,8 +13,9 @@ from edge_runtime.broker import BrokerConfig
 from edge_runtime.commands.names import PROGRAM
 from edge_runtime.commands.output import flush, json_line, say
 from edge_runtime.config import Config, load
-from edge_runtime.doctor import local, reach
+from edge_runtime.doctor import local, pictures, reach
 from edge_runtime.doctor.finding import Finding, Level, exit_code
+from edge_runtime.frames.config import FramesConfig
 from edge_runtime.sources.opcua_config import OpcUaConfig
 
 WIDTHS: Final = (6, 13)
@@ -49,6 +50,11 @@ async def examined(config: Config, *, dials: bool = True) -> list[Finding]:
         *local.identity(config, identity, now),
         local.trust(config),
         *local.model(config),
+        *(
+            pictures.local(part)
+            for _, part in local.parts(config)
+            if isinstance(part, FramesConfig)
+        ),
     ]
     if dials:
         found += await _dialled(config, identity)
@@ -63,6 +69,8 @@ async def _dialled(config: Config, identity: Path) -> list[Finding]:
             looks.append(partial(_source, config, part))
         elif isinstance(part, BrokerConfig):
             looks.append(partial(_broker, key, part))
+        elif isinstance(part, FramesConfig):
+            looks.append(partial(pictures.camera, part))
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(_of(look)) for look in looks]
     return [finding for task in tasks for finding in task.result()]

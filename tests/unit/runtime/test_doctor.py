@@ -1,5 +1,6 @@
 """What the doctor says of a gateway: each judgement, the exit code, and the command as a whole."""
 
+import asyncio
 import json
 import ssl
 from collections.abc import Sequence
@@ -14,8 +15,9 @@ from edge_fixtures.certificates import issue
 from edge_runtime.__main__ import main
 from edge_runtime.bounds import MIB
 from edge_runtime.commands.doctor import examined
-from edge_runtime.doctor import judge, local
+from edge_runtime.doctor import judge, local, pictures
 from edge_runtime.doctor.finding import Finding, Level, exit_code, fail, ok, warn
+from edge_runtime.frames.config import FramesConfig
 from tests.simulators.releases import Workshop
 from tests.unit.runtime.gateways import Rig
 
@@ -239,3 +241,42 @@ async def test_key_that_does_not_belong(rig: Rig) -> None:
     assert secret.level is Level.OK
     assert pem.level is Level.FAIL
     assert "expected our key and certificate" in pem.found
+
+
+def seen_by(folder: Path | None = None, video: str | None = None) -> Finding:
+    """What is said of a source of pictures without dialling."""
+    config = FramesConfig(name="belt", role="belt", folder=folder, video=video)
+    return pictures.local(config)
+
+
+def test_folder_of_pictures(tmp_path: Path) -> None:
+    """A folder that is there is fine; one that is not, or is a file, is a wrong setting."""
+    assert seen_by(tmp_path).level is Level.OK
+    (tmp_path / "file").write_bytes(b"")
+    for wrong, found in ((tmp_path / "none", "none"), (tmp_path / "file", "a file")):
+        said = seen_by(wrong)
+        assert (said.level, said.found, said.code) == (Level.FAIL, found, 78)
+
+
+def test_video(tmp_path: Path) -> None:
+    """A video file must be there; a camera's password is never shown."""
+    (tmp_path / "belt.mp4").write_bytes(b"")
+    assert seen_by(video=str(tmp_path / "belt.mp4")).level is Level.OK
+    assert seen_by(video=str(tmp_path / "gone.mp4")).found == "none"
+    said = seen_by(video="rtsp://operator:hunter2@camera.line:8554/belt")
+    assert said.level is Level.OK
+    assert "hunter2" not in repr(said)
+
+
+async def test_camera() -> None:
+    """A camera's port is asked; a folder and a file have none."""
+    server = await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    camera = FramesConfig(name="belt", role="belt", video=f"rtsp://user:secret@127.0.0.1:{port}/b")
+    async with server:
+        [said] = await pictures.camera(camera)
+        assert said.level is Level.OK
+    [said] = await pictures.camera(camera)
+    assert (said.level, said.code) == (Level.FAIL, 5)
+    assert "secret" not in repr(said)
+    assert await pictures.camera(FramesConfig(name="b", role="b", folder=Path())) == []

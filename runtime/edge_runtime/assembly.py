@@ -43,7 +43,7 @@ from edge_runtime.sitelog import SiteLog
 from edge_runtime.sources.factory import SourceMeans, make
 from edge_runtime.sources.sample import Source
 from edge_runtime.spool import HealthSpool, open_spool
-from edge_runtime.startup import cause_of, kernel_boot, made, watchdog_bit
+from edge_runtime.startup import cause_of, kernel_boot, made, tidied, watchdog_bit
 from edge_runtime.telemetry import Levels, Meters
 from edge_runtime.traces import Clocks, Traces
 from edge_runtime.unsaid import Unsaid
@@ -181,6 +181,8 @@ async def assemble(
     folders = Folders(config.data)
     for folder in (folders.record, folders.store):
         made(folder)
+    for folder in (folders.data, folders.record):
+        tidied(folder)
     trust = Trust.load(config.trust_policy)
     async with AsyncExitStack() as stack:
         recorder = FlightRecorder(folders.flight, utc_now)

@@ -3,12 +3,12 @@
 import fcntl
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
-from edge_core.contracts.errors import ConfigurationError, ConflictError
-from edge_core.oci.disk import sync_folder
+from edge_core.contracts.errors import ConfigurationError, ConflictError, TryAgainError
+from edge_core.oci.disk import sweep, sync_folder
 from edge_runtime.update.references import Cause
 
 BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
@@ -86,6 +86,12 @@ def made(folder: Path) -> Path:
     for each in reversed(missing):
         sync_folder(each.parent)
     return folder
+
+
+def tidied(folder: Path) -> None:
+    """Remove what a killed run left half-written in *folder*; what cannot be removed can stay."""
+    with suppress(TryAgainError):
+        sweep(folder)
 
 
 def _read(path: Path) -> str:

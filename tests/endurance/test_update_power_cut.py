@@ -63,7 +63,7 @@ async def test_finished_is_finished(disk: Disk, tmp_path: Path) -> None:
     kept: dict[bool, bool] = {}
     with Runner(tmp_path / "runs.log") as runner:
         for forgetful in (False, True):
-            data = stage.copied(disk.mounted / str(forgetful))
+            data = stage.copied(disk.mounted / str(forgetful), story)
             assert runner.run(stage.request(data, story.wanted, forgetful=forgetful))
             cut(disk)
             try:

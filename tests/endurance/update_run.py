@@ -40,6 +40,7 @@ from edge_core.oci.documents import Fetched
 from edge_core.trust.policy import Trust
 from edge_runtime.errors import SiteUnreachableError
 from edge_runtime.lineup import Lineup, Loads
+from edge_runtime.startup import tidied
 from edge_runtime.update.agent import Agent
 from edge_runtime.update.ascent import Means, Pace
 from edge_runtime.update.fetch import Shelf
@@ -188,6 +189,7 @@ class Gateway:
 def gateway_at(request: Request, loads: Loads | None = None) -> Gateway:
     """The gateway of *request*, in its own folder; *loads* takes the place of simulated models."""
     data = Path(request.data)
+    tidied(data / "record")
     shelf = shelf_at(data, Path(request.policy))
     line = Line(shelf=shelf, errs=request.errs)
     recorder = FlightRecorder(data / "record" / "flight.log", lambda: datetime.now(UTC))

@@ -33,6 +33,12 @@ STEPS: Final = (
     "unlink",
 )
 STEPS_MAX: Final = 400  # of one kind; far above those of one update
+UNFINISHED: Final = (
+    ".adding-*",
+    "*.part",
+    "reservation",
+    ".*.new",
+)  # what a step leaves half-done
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,18 +51,20 @@ class Story:
         ends: the committed version when everything is over.
         may_run: what may ever be committed on the way.
         errs: the release that fails on every window.
+        new: whether the gateway has never run anything.
     """
 
     name: str
     wanted: Desired
     ends: Digest
-    may_run: frozenset[Digest]
+    may_run: frozenset[Digest | None]
     errs: str = ""
+    new: bool = False
 
 
 @dataclass(slots=True)
 class Stage:
-    """Four releases in a layout, and a gateway that has run the first three of them."""
+    """Four releases in a layout, a gateway that has run the first three, and a new one."""
 
     folder: Path
     releases: dict[str, ReleaseRef] = field(default_factory=dict)
@@ -93,9 +101,12 @@ class Stage:
         )
         return self
 
-    def copied(self, data: Path) -> Path:
-        """The gateway as it is before the update, at *data*, all of it on the medium."""
-        shutil.copytree(self.prepared, data)
+    def copied(self, data: Path, story: Story) -> Path:
+        """The gateway as it is before *story*, at *data*, all of it on the medium."""
+        if story.new:
+            (data / "record").mkdir(parents=True)
+        else:
+            shutil.copytree(self.prepared, data)
         subprocess.run(["sync", "--file-system", data], check=True)
         return data
 
@@ -111,12 +122,13 @@ class Stage:
         return _desired(generation, assignment=assignment)
 
     def stories(self) -> dict[str, Story]:
-        """A good release, a bad one, and an order to leave what runs."""
+        """A good release, a bad one, an order to leave what runs, and a gateway's first."""
         two, three, four = (self.digest(version) for version in "234")
         order = RollbackOrder(from_digest=three, epoch=1, reason="a person said so")
         return {
             "good": Story("good", self.assigned("4"), four, frozenset({three, four})),
             "bad": Story("bad", self.assigned("4"), three, frozenset({three}), errs=four),
+            "first": Story("first", self.assigned("4"), four, frozenset({None, four}), new=True),
             "ordered": Story("ordered", _desired(9, rollback=order), two, frozenset({three, two})),
         }
 
@@ -133,17 +145,22 @@ class Stage:
         for digest in slots.referenced:  # S1 and S3: every byte of all of them is right
             shelf.verify(now.entries[digest])
         lines = [line["event"] for line in read(data / "record" / "flight.log")]
-        assert lines, "the flight recorder is empty"
+        assert lines or story.new, "the flight recorder is empty"
         return now
 
     async def recover(self, data: Path, story: Story, loads: Loads, cause: Cause) -> None:
-        """Start the gateway after the cut, first without a site and then with one; judge both."""
+        """Start the gateway after the cut, first without a site and then with one; judge both.
+
+        In the end nothing lies in its folder that has no final name.
+        """
         self.judge_disk(data, story)
         alone = self.request(data, None, cause=cause.value, errs=story.errs)
         first = await live(alone, lambda each: each.rests, loads)
         self._judge_running(first, story)
         again = self.request(data, story.wanted, cause=Cause.ORDERLY.value, errs=story.errs)
-        last = await live(again, lambda each: each.ended(story.wanted), loads)
+        last = await live(
+            again, lambda each: each.ended(story.wanted) and not unfinished(data), loads
+        )
         self._judge_running(last, story)
         assert last.record.slots.committed == story.ends
         assert (story.errs in last.record.slots.bad) == bool(story.errs)
@@ -155,6 +172,11 @@ class Stage:
         assert not gateway.record.fail_safe
         assert slots.committed in story.may_run  # one of the two right ones
         assert gateway.line.decided <= {self.digest(version) for version in "234"}
+
+
+def unfinished(data: Path) -> list[Path]:
+    """What lies in a gateway's folder and was never given its name."""
+    return [each for form in UNFINISHED for each in data.rglob(form)]
 
 
 def _desired(generation: int, **more: object) -> Desired:
@@ -227,7 +249,7 @@ class Runner:
         for step in steps:
             for number in range(1, STEPS_MAX):
                 # A folder for each: a thread of the run before may still be tidying its own.
-                data = stage.copied(folder / f"{step}-{number}")
+                data = stage.copied(folder / f"{step}-{number}", story)
                 request = stage.request(data, story.wanted, errs=story.errs)
                 ended = self.run(request, step, number)
                 yield step, data, ended

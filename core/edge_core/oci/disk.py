@@ -66,6 +66,18 @@ def replace_bytes(final: Path, content: bytes) -> None:
         publish(file, temporary, final)
 
 
+def sweep(folder: Path) -> None:
+    """Remove what a process that was killed began in *folder*; nobody may be writing there now.
+
+    Raises:
+        TryAgainError: the disk removes nothing.
+    """
+    with writing(str(folder)):
+        for left in folder.glob(f"{UNFINISHED}*"):
+            if left.is_file():
+                left.unlink(missing_ok=True)
+
+
 def sync_folder(folder: Path) -> None:
     """Make names that were made, moved or removed in *folder* survive a power cut."""
     opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from edge_runtime.startup import cause_of, made, watchdog_bit
+from edge_runtime.startup import cause_of, made, tidied, watchdog_bit
 from edge_runtime.update.references import Cause
 
 CAUSES: dict[str, tuple[str, str, bool, bool, Cause]] = {
@@ -54,3 +54,14 @@ def test_made(tmp_path: Path) -> None:
     deep = tmp_path / "a" / "b" / "c"
     assert made(made(deep)) == deep
     assert deep.is_dir()
+
+
+def test_tidied(tmp_path: Path) -> None:
+    """What a killed run began goes; what has its name stays, and so does what is no file."""
+    for name in ("flight.log", "record-a.json", ".adding-x1", ".adding-x2"):
+        (tmp_path / name).write_bytes(b"1")
+    tidied(tmp_path)
+    assert {each.name for each in tmp_path.iterdir()} == {"flight.log", "record-a.json"}
+    (tmp_path / ".adding-folder").mkdir()
+    tidied(tmp_path)
+    assert (tmp_path / ".adding-folder").is_dir()

@@ -32,6 +32,7 @@ BODY = msgspec.json.encode(
 )
 HEAD = b"POST /v2/models/pump/infer HTTP/1.1\r\nHost: gateway\r\n"
 INFER = HEAD + b"Content-Length: %d\r\n\r\n" % len(BODY) + BODY
+NONSENSE = HEAD + b"Content-Length: 3\r\n\r\nno!"
 LIVE = b"GET /v2/health/live HTTP/1.1\r\nHost: gateway\r\n\r\n"
 
 
@@ -83,6 +84,7 @@ async def answer(reader: asyncio.StreamReader) -> tuple[int, bytes, bytes]:
 
 SPOKEN: dict[str, tuple[bytes, list[int]]] = {
     "no Content-Type": (INFER, [200]),
+    "no JSON": (NONSENSE + INFER, [400, 200]),
     "two requests in one piece": (INFER + LIVE, [200, 200]),
     "twenty requests in one piece": (LIVE * 20, [200] * 20),
     "chunked": (
@@ -219,6 +221,9 @@ async def test_full_queue() -> None:
             third.write(INFER)
             status, head, _ = await answer(three)
             assert (status, b"retry-after: 1\r\n" in head) == (503, True)
+            # Who is turned away costs nothing more: nobody looks into what it brought.
+            third.write(NONSENSE)
+            assert (await answer(three))[0] == 503
         waits.set()
         assert (await answer(one))[0] == 200
 

@@ -1,11 +1,11 @@
-"""One timer for the oldest window: late exactly when it is, whatever comes and goes meanwhile."""
+"""How long a window may take, and one timer that is late exactly when the oldest window is."""
 
 import asyncio
 from dataclasses import dataclass, field
 
 import pytest
 
-from edge_runtime.inference.deadline import Deadline
+from edge_runtime.inference.deadline import FLOOR_S, Deadline, Pace
 from tests.simulators.virtual import VirtualLoop
 
 pytestmark = pytest.mark.anyio
@@ -24,6 +24,7 @@ class Worker:
 
     begun_s: float | None = NEVER
     late_s: list[float] = field(default_factory=list)
+    deadlines_s: set[float] = field(default_factory=set)
 
     def head_for_s(self) -> float | None:
         """How long it has been at its window."""
@@ -31,8 +32,9 @@ class Worker:
             return None
         return asyncio.get_running_loop().time() - self.begun_s
 
-    def late(self) -> None:
-        """It is late."""
+    def late(self, deadline_s: float) -> None:
+        """It is late by that."""
+        self.deadlines_s.add(deadline_s)
         self.late_s.append(asyncio.get_running_loop().time())
         self.begun_s = NEVER
 
@@ -66,7 +68,7 @@ async def test_late(name: str) -> None:
     """Each row is what a worker does with eight seconds a window, and when it is late."""
     case, loop, ends = CASES[name], asyncio.get_running_loop(), asyncio.Event()
     worker = Worker(case.begun_s)
-    deadline = Deadline(8.0, worker.head_for_s, worker.late)
+    deadline = Deadline(lambda: 8.0, worker.head_for_s, worker.late)
     deadline.arm()
     for at_s, begun_s in case.later.items():
 
@@ -84,12 +86,65 @@ async def test_cancelled() -> None:
     """Who does not watch any more says nothing; there may have been nothing to watch."""
     loop, ends = asyncio.get_running_loop(), asyncio.Event()
     idle = Worker()
-    Deadline(8.0, idle.head_for_s, idle.late).cancel()
+    Deadline(lambda: 8.0, idle.head_for_s, idle.late).cancel()
     worker = Worker(0.0)
-    deadline = Deadline(8.0, worker.head_for_s, worker.late)
+    deadline = Deadline(lambda: 8.0, worker.head_for_s, worker.late)
     deadline.arm()
     deadline.arm()  # a window more
     deadline.cancel()
     loop.call_at(100.0, ends.set)
     await ends.wait()
     assert worker.late_s == []
+
+
+async def test_shorter() -> None:
+    """A deadline that becomes much shorter holds at once, not when the old one's timer ends."""
+    loop, ends = asyncio.get_running_loop(), asyncio.Event()
+    deadlines = {"s": 8.0}
+    worker = Worker(0.0)
+    deadline = Deadline(lambda: deadlines["s"], worker.head_for_s, worker.late)
+    deadline.arm()
+
+    def shorter() -> None:
+        deadlines["s"], worker.begun_s = 2.0, 1.0
+        deadline.arm()
+
+    loop.call_at(1.0, shorter)
+    loop.call_at(100.0, ends.set)
+    await ends.wait()
+    assert (worker.late_s, worker.deadlines_s) == ([3.0], {2.0})
+
+
+@dataclass(frozen=True)
+class Paced:
+    """How often windows come, what the last ones took, how nice it is, and the deadline."""
+
+    stride_s: float
+    took_s: list[float]
+    deadline_s: float
+    nice: int = 0
+    most_s: float = 1.0
+
+
+PACED = {
+    "windows come slowly: the setting": Paced(4.0, [0.001], 1.0),
+    "one is due every 0.4 s": Paced(0.4, [0.001], 0.4),
+    "windows come faster than a busy machine can keep": Paced(0.1, [0.001], FLOOR_S),
+    "the model takes long": Paced(0.1, [0.04], 0.4),
+    "it takes longer than the setting allows": Paced(0.1, [0.3], 1.0),
+    "it took long once, and that is remembered": Paced(0.1, [0.04, 0.001], 0.4 * 0.99),
+    "and forgotten": Paced(0.1, [0.04, *[0.001] * 100], FLOOR_S),
+    "nothing is known yet: the setting": Paced(0.1, [], 1.0),
+    "a trial stands back behind others: the setting": Paced(0.1, [0.001], 1.0, nice=19),
+    "a setting below all that": Paced(0.1, [0.04], 0.05, most_s=0.05),
+}
+
+
+@pytest.mark.parametrize("name", PACED)
+def test_pace(name: str) -> None:
+    """Each row is a model's windows and answers, and what its next window may take."""
+    case = PACED[name]
+    pace = Pace(case.most_s, case.stride_s)
+    for took_s in case.took_s:
+        pace.took(took_s)
+    assert pace.deadline_s(case.nice) == pytest.approx(case.deadline_s)

@@ -2,11 +2,14 @@
 
 import asyncio
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pytest
 
 from edge_runtime.inference.deadline import FLOOR_S, Deadline, Pace
+from tests.simulators.good_models import mlp
 from tests.simulators.virtual import VirtualLoop
+from tests.unit.inference.engines import spec
 
 pytestmark = pytest.mark.anyio
 NEVER = None
@@ -97,22 +100,41 @@ async def test_cancelled() -> None:
     assert worker.late_s == []
 
 
-async def test_shorter() -> None:
-    """A deadline that becomes much shorter holds at once, not when the old one's timer ends."""
+# What a deadline of eight seconds becomes after one, whether a window is then at work, and when
+# the next one, which hangs from then on, is late.
+CHANGED: dict[str, tuple[float, bool, float]] = {
+    "much shorter: it holds at once": (2.0, True, 3.0),
+    "half as long: likewise": (4.0, True, 5.0),
+    "a little shorter: when the old timer looks": (5.0, True, 8.0),
+    "longer: the window gets all of it": (12.0, True, 13.0),
+    "much shorter while nothing is at work": (2.0, False, 12.0),
+}
+
+
+@pytest.mark.parametrize("name", CHANGED)
+async def test_changed(name: str) -> None:
+    """Each row is what a deadline becomes while it is watched, and when a window is late."""
+    changed_s, busy, late_s = CHANGED[name]
     loop, ends = asyncio.get_running_loop(), asyncio.Event()
     deadlines = {"s": 8.0}
     worker = Worker(0.0)
     deadline = Deadline(lambda: deadlines["s"], worker.head_for_s, worker.late)
     deadline.arm()
 
-    def shorter() -> None:
-        deadlines["s"], worker.begun_s = 2.0, 1.0
+    def change() -> None:
+        deadlines["s"], worker.begun_s = changed_s, 1.0 if busy else NEVER
         deadline.arm()
 
-    loop.call_at(1.0, shorter)
+    def begin() -> None:
+        worker.begun_s = 10.0
+        deadline.arm()
+
+    loop.call_at(1.0, change)
+    if not busy:
+        loop.call_at(10.0, begin)
     loop.call_at(100.0, ends.set)
     await ends.wait()
-    assert (worker.late_s, worker.deadlines_s) == ([3.0], {2.0})
+    assert (worker.late_s, worker.deadlines_s) == ([late_s], {changed_s})
 
 
 @dataclass(frozen=True)
@@ -136,6 +158,7 @@ PACED = {
     "and forgotten": Paced(0.1, [0.04, *[0.001] * 100], FLOOR_S),
     "nothing is known yet: the setting": Paced(0.1, [], 1.0),
     "a trial stands back behind others: the setting": Paced(0.1, [0.001], 1.0, nice=19),
+    "nor does a nice one have to hurry": Paced(0.1, [0.001], 1.0, nice=1),
     "a setting below all that": Paced(0.1, [0.04], 0.05, most_s=0.05),
 }
 
@@ -148,3 +171,9 @@ def test_pace(name: str) -> None:
     for took_s in case.took_s:
         pace.took(took_s)
     assert pace.deadline_s(case.nice) == pytest.approx(case.deadline_s)
+    assert pace.last_s == (case.took_s or [0.0])[-1]
+
+
+def test_pace_of_a_model(tmp_path: Path) -> None:
+    """The setting is the spec's, and how often windows come is the signature's."""
+    assert Pace.of(spec(mlp(), tmp_path, deadline_s=3.0)) == Pace(3.0, 4 * 1.0)

@@ -109,7 +109,13 @@ class TagConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class InferenceConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How models are run."""
+    """How models are run.
+
+    Attributes:
+        deadline_s: the most that a window may take; then the model's process is replaced. It is
+            less for a model whose windows come faster: until the next one is due, yet at least
+            0.25 s and ten times its slowest answer lately.
+    """
 
     deadline_s: Seconds = 1.0
     spare: bool = True  # a crash costs under 5 ms; without it some 20, and 8 MB less memory

@@ -1,5 +1,6 @@
 """What is deployed is well-formed, as the real tools see it."""
 
+import re
 import shutil
 import subprocess
 import sys
@@ -55,6 +56,14 @@ def test_unit_is_confined(unit: Path) -> None:
         check=False,
     )
     assert run.returncode == 0, run.stdout
+
+
+@pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.name)
+def test_unit_has_a_bound_of_tasks(unit: Path) -> None:
+    """A daemon that starts processes or threads without an end takes none from the machine."""
+    found = re.findall(r"^TasksMax=(\d+)$", unit.read_text(encoding="utf-8"), re.MULTILINE)
+    assert len(found) == 1
+    assert 128 <= int(found[0]) <= 1024
 
 
 def test_alertmanager_takes_the_example() -> None:

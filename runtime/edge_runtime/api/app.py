@@ -170,14 +170,16 @@ class InferenceApp:
             raise NoModelError("safe mode: the model decides nothing now")
         if request.headers.get(b"content-encoding", b"identity") != b"identity":
             raise RequestError("content-encoding: expected identity")
-        infer = decode(request.body, _header_length(request))
         signature = model.signature
-        wanted_outputs(infer.request, dict.fromkeys(spec.name for spec in signature.outputs))
-        arrays = fitting(infer, signature.inputs)
-        try:
-            outputs = await self.door.run(model.worker, arrays)
-        except WorkerLostError as error:
-            raise NoModelError(f"the model has just left: {error}") from error
+        # Decoding takes the daemon's only thread: not for whoever is turned away anyway.
+        async with self.door.place():
+            infer = decode(request.body, _header_length(request))
+            wanted_outputs(infer.request, dict.fromkeys(spec.name for spec in signature.outputs))
+            arrays = fitting(infer, signature.inputs)
+            try:
+                outputs = await self.door.run(model.worker, arrays)
+            except WorkerLostError as error:
+                raise NoModelError(f"the model has just left: {error}") from error
         given = dict(zip((spec.name for spec in signature.outputs), outputs, strict=True))
         named = (model.release.model, model.release.version)
         body, head = encode(infer.request, given, named)

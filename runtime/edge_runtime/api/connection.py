@@ -1,7 +1,8 @@
 """One client's HTTP/1.1 connection: bytes in, requests in order out, answers back.
 
 httptools parses; this holds what a parser does not: how long a head, a body and a silence may be,
-and that one connection has one request at work at a time.
+that one connection has one request at work at a time and the next is not read meanwhile, and that
+all bodies together stay within bounds.
 """
 
 import asyncio
@@ -13,7 +14,7 @@ from typing import Final, Protocol
 
 import httptools
 
-from edge_core.contracts.errors import RefusedError
+from edge_core.contracts.errors import EdgeError, RefusedError
 from edge_runtime.api.app import (
     Answer,
     HeadTooLargeError,
@@ -23,13 +24,17 @@ from edge_runtime.api.app import (
     TooLargeError,
     problem,
 )
+from edge_runtime.api.bodies import Bodies
+from edge_runtime.api.door import TurnedAwayError
 
 HEAD_BYTES_MAX: Final = 16 * 1024
 HEAD_S: Final = 10.0  # from a request's first byte to the end of its headers
 BODY_S: Final = 30.0  # from there to its last byte
 IDLE_S: Final = 75.0
 GOODBYE_S: Final = 5.0  # a client that does not read its answer is not waited for any longer
-AHEAD_MAX: Final = 8  # requests read before the first of them is answered
+# So much is given to the parser at once where it cannot be known where a request ends: whatever
+# stands behind the end is read ahead of its turn.
+PIECE_BYTES: Final = 4096
 
 _STATUS: Final = {
     status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus
@@ -41,6 +46,7 @@ class House(Protocol):
     """Where connections live."""
 
     app: InferenceApp
+    bodies: Bodies
 
     def opened(self, connection: "Connection") -> bool:
         """Whether there is room for it; then `Connection.serve` runs until it ends."""
@@ -76,6 +82,7 @@ class Connection(asyncio.Protocol):
         self._writable = asyncio.Event()
         self._writable.set()
         self._gone = False
+        self._unread = memoryview(b"")
         self._paused = False
         self._over = False  # nothing more is read: something was refused
         self._eof = False  # the client has said its last
@@ -87,6 +94,8 @@ class Connection(asyncio.Protocol):
         self._head_bytes = 0
         self._body_bytes = 0
         self._body_bytes_max = 0
+        self._declared: int | None = None  # of the body at work; chunks declare nothing
+        self._held = 0  # of what all bodies together may take
         self.deadline_s = monotonic() + HEAD_S
 
     # What asyncio calls.
@@ -111,26 +120,46 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Bytes of a request."""
-        while data and not self._over:
-            try:
-                self._parser.feed_data(data)
-                break
-            except httptools.HttpParserUpgrade as upgrade:
-                if self._parser.get_method() == b"CONNECT":
-                    self._refuse(MethodError("GET or POST"))
-                    return
-                data = self._declined() + data[upgrade.args[0] :]
-                self._parser = httptools.HttpRequestParser(self)
-            except httptools.HttpParserError as error:
-                words = ascii(str(error))[1:-1][:200]
-                self._refuse(RefusedError(f"expected HTTP/1.1: {words}"))
+        if self._over:
+            return
+        self._unread = memoryview(bytes(self._unread) + data if self._unread else data)
+        self._read()
+        if self._unread and not self._paused:
+            self._paused = True
+            self._transport.pause_reading()
+
+    def _read(self) -> None:
+        """Parse until a request is whole; what comes behind it waits for its answer."""
+        while self._unread and not (self._over or self._asked or self._busy):
+            size = PIECE_BYTES
+            if self._declared is not None:
+                size = self._declared - self._body_bytes
+            piece, self._unread = self._unread[:size], self._unread[size:]
+            self._parse(piece)
+
+    def _parse(self, piece: memoryview) -> None:
+        try:
+            self._parser.feed_data(piece)
+        except httptools.HttpParserUpgrade as upgrade:
+            if self._parser.get_method() == b"CONNECT":
+                self._refuse(MethodError("GET or POST"))
+                return
+            behind = bytes(piece[upgrade.args[0] :]) + bytes(self._unread)
+            self._unread = memoryview(self._declined() + behind)
+            self._parser = httptools.HttpRequestParser(self)
+        except httptools.HttpParserError as error:
+            words = ascii(str(error))[1:-1][:200]
+            self._refuse(RefusedError(f"expected HTTP/1.1: {words}"))
         if self._in_head:
-            # The parser keeps a header to itself until the next one begins.
-            self._count_head(len(data) - 1 - data.rfind(b"\n\r\n"))
+            self._head_bytes += len(piece)
+            if self._head_bytes > HEAD_BYTES_MAX:
+                self._refuse(
+                    HeadTooLargeError(f"headers: expected at most {HEAD_BYTES_MAX} bytes")
+                )
 
     def eof_received(self) -> bool:
         """The client sends no more; what it asked is still answered."""
-        self._over = self._eof = True
+        self._eof = True
         self._notify()
         return bool(self._asked) or self._busy
 
@@ -149,16 +178,15 @@ class Connection(asyncio.Protocol):
         self._in_head = True
         self._url, self._headers, self._body = b"", {}, []
         self._head_bytes = self._body_bytes = 0
+        self._declared = None
         self.deadline_s = self._monotonic() + HEAD_S
 
     def on_url(self, url: bytes) -> None:
         """A piece of the request line."""
         self._url += url
-        self._count_head(len(url))
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """One header."""
-        self._count_head(len(name) + len(value) + 4)
         self._headers[name.lower()] = value
 
     def on_headers_complete(self) -> None:
@@ -169,28 +197,38 @@ class Connection(asyncio.Protocol):
         declared = self._headers.get(b"content-length", b"0")
         if len(declared) > 12 or int(declared) > self._body_bytes_max:
             self._refuse_length()
-        elif self._headers.get(b"expect", b"").lower() == b"100-continue" and not self._busy:
+            return
+        if not self._house.bodies.fits(int(declared)):
+            self._refuse_room()
+            return
+        if b"transfer-encoding" not in self._headers:
+            self._declared = int(declared)
+        if self._headers.get(b"expect", b"").lower() == b"100-continue" and not self._asked:
             self._transport.write(_CONTINUE)
 
     def on_body(self, body: bytes) -> None:
         """A piece of the body."""
+        if self._over:
+            return
         self._body_bytes += len(body)
         if self._body_bytes > self._body_bytes_max:
             self._refuse_length()
-        elif not self._over:
+        elif not self._house.bodies.take(len(body)):
+            self._refuse_room()
+        else:
+            self._held += len(body)
             self._body.append(body)
 
     def on_message_complete(self) -> None:
         """A request is whole."""
+        self._declared = None
         if self._over or self._parser.should_upgrade():
             return
         body = self._body[0] if len(self._body) == 1 else b"".join(self._body)
+        self._body = []
         path = self._url.partition(b"?")[0].decode("latin-1")
         request = Request(self._parser.get_method(), path, self._headers, body)
         self._queue(_Asked(request, None, self._parser.should_keep_alive()))
-        if len(self._asked) >= AHEAD_MAX and not self._paused:
-            self._paused = True
-            self._transport.pause_reading()
 
     # What we do.
 
@@ -212,6 +250,7 @@ class Connection(asyncio.Protocol):
                     await self._writable.wait()
                 self.deadline_s = self._monotonic() + IDLE_S
         finally:
+            self._let_go(self._held)
             self.deadline_s = self._monotonic() + GOODBYE_S
             if self._over and not self._eof and self._transport.can_write_eof():
                 # To close on bytes that nobody read would destroy the answer on its way.
@@ -226,7 +265,10 @@ class Connection(asyncio.Protocol):
     async def _next(self) -> bool:
         """Wait for a request; whether there is one."""
         while not self._asked:
-            if self._gone or self._over:
+            self._read()
+            if self._asked:
+                break
+            if self._gone or self._over or self._eof:
                 return False
             if self._paused:
                 self._paused = False
@@ -239,7 +281,14 @@ class Connection(asyncio.Protocol):
     async def _answered(self, asked: _Asked) -> Answer:
         assert asked.request is not None, "it is that or a refusal"  # noqa: S101 - ours
         self.deadline_s = float("inf")  # the worker has deadlines of its own
-        return await self._house.app.answer(asked.request)
+        try:
+            return await self._house.app.answer(asked.request)
+        finally:
+            self._let_go(len(asked.request.body))
+
+    def _let_go(self, size: int) -> None:
+        self._house.bodies.give(size)
+        self._held -= size
 
     def _send(self, answer: Answer, *, keep: bool) -> None:
         lines = [_STATUS[answer.status], b"content-type: ", answer.content_type]
@@ -262,20 +311,20 @@ class Connection(asyncio.Protocol):
         ]
         return b"\r\n".join([*lines, b"\r\n"])
 
-    def _count_head(self, size: int) -> None:
-        self._head_bytes += size
-        if self._head_bytes > HEAD_BYTES_MAX:
-            self._refuse(HeadTooLargeError(f"headers: expected at most {HEAD_BYTES_MAX} bytes"))
-
     def _refuse_length(self) -> None:
         most = self._body_bytes_max
         self._refuse(TooLargeError(f"request: expected at most {most} bytes, found more"))
 
-    def _refuse(self, error: RefusedError) -> None:
+    def _refuse_room(self) -> None:
+        most = self._house.bodies.most
+        self._refuse(TurnedAwayError(f"expected at most {most} bytes of all requests", 1.0))
+
+    def _refuse(self, error: EdgeError) -> None:
         """Answer, and read no more of this connection."""
         if self._over:
             return
         self._over = True
+        self._unread, self._body = memoryview(b""), []
         self._queue(_Asked(None, problem(error), keep=False))
 
     def _queue(self, asked: _Asked) -> None:

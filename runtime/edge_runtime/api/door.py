@@ -8,7 +8,8 @@ never use up the restarts that the line may need.
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from typing import Final, Protocol
 
 import structlog
@@ -55,14 +56,25 @@ class Door:
         self._shut_until_s = 0.0
         self.turned_away = 0
 
-    async def run(self, worker: Runs, inputs: Arrays) -> Outputs:
-        """What *worker* gives for *inputs*, in turn.
+    @asynccontextmanager
+    async def place(self) -> AsyncIterator[None]:
+        """Wait for a turn at the worker; whoever has none yet should not have cost anything.
 
         Raises:
             TurnedAwayError: the queue is full, or the door is shut.
-            EdgeError: as `Worker.run`.
         """
         await self._enter()
+        try:
+            yield
+        finally:
+            self._leave()
+
+    async def run(self, worker: Runs, inputs: Arrays) -> Outputs:
+        """What *worker* gives for *inputs*; only for whoever has a `place`.
+
+        Raises:
+            EdgeError: as `Worker.run`.
+        """
         self._running += 1
         begun_s, company = self._monotonic(), self._running
         try:
@@ -73,7 +85,6 @@ class Door:
             raise
         finally:
             self._running -= 1
-            self._leave()
         share_s = (self._monotonic() - begun_s) / company
         self._quick_s = min(share_s, self._quick_s * FORGET)
         return outputs

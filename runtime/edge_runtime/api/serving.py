@@ -13,6 +13,7 @@ import structlog
 
 from edge_core.contracts.errors import ConfigurationError
 from edge_runtime.api.app import InferenceApp
+from edge_runtime.api.bodies import Bodies
 from edge_runtime.api.connection import Connection
 from edge_runtime.api.settings import ServingConfig
 from edge_runtime.api.tls import load_pair, server_context
@@ -30,6 +31,7 @@ class Serving:
     """Serves one gateway's model.
 
     Attributes:
+        bodies: of all clients, as far as they are read and not answered.
         port: where it listens, once it does; the kernel's choice if the configuration says 0.
     """
 
@@ -40,6 +42,7 @@ class Serving:
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self.app = InferenceApp(config, route, monotonic)
+        self.bodies = Bodies(config.bodies_bytes_max)
         self.port = 0
         self._config = config
         self._monotonic = monotonic

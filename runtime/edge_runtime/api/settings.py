@@ -21,6 +21,7 @@ class ServingConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         queue: requests at once, of all clients together; one more is told to come back.
         connections_max: open at once; one more is told to come back.
         body_bytes_max: of one request; a smaller model takes less.
+        bodies_bytes_max: of all requests together; one that does not fit is told to come back.
     """
 
     host: Text = "127.0.0.1"
@@ -31,13 +32,19 @@ class ServingConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     queue: Annotated[int, Meta(ge=1, le=1024)] = 64
     connections_max: Annotated[int, Meta(ge=1, le=4096)] = 128
     body_bytes_max: Annotated[int, Meta(ge=1024)] = 4 * MIB
+    bodies_bytes_max: Annotated[int, Meta(ge=1024)] = 32 * MIB
 
     def __post_init__(self) -> None:
         """Refuse to be exposed without mutual TLS, and half of a TLS.
 
         Raises:
-            ValueError: names the keys that are missing.
+            ValueError: names the keys that are missing, or do not go together.
         """
+        if self.bodies_bytes_max < self.body_bytes_max:
+            raise ValueError(
+                "serving.bodies_bytes_max: expected at least serving.body_bytes_max, "
+                f"{self.body_bytes_max}, found {self.bodies_bytes_max}"
+            )
         files = {"certificate": self.certificate, "key": self.key, "client_ca": self.client_ca}
         missing = [f"serving.{name}" for name, path in files.items() if path is None]
         if not missing or (len(missing) == len(files) and is_loopback(self.host)):

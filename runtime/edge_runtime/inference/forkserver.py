@@ -1,27 +1,35 @@
 """The fork server: has the libraries loaded once, and forks a worker process in milliseconds.
 
-Started by `starter.py` with a socket as its only argument. It is single-threaded, runs no model
-itself, reaps its children and reports how they ended. It ends with the daemon, and its children
-end with it.
+Started by `starter.py` with a socket as its first argument, then what to load. It is
+single-threaded, runs no model itself, reaps its children and reports how they ended. It ends with
+the daemon, and its children end with it; so it outlives a kernel that refuses another process.
 """
 
 import gc
 import importlib
 import os
 import selectors
+import signal
 import socket
 import sys
+import time
+from collections import deque
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Final
 
 import msgspec
 
 from edge_core.admission.confine import die_with_parent
+from edge_core.contracts.errors import EdgeError
 from edge_runtime.frames.job import PictureJob
 from edge_runtime.inference.child import live
-from edge_runtime.inference.job import Ended, Job, Message, Started, Up
+from edge_runtime.inference.job import NOT_FORKED, Ended, Full, Job, Message, Started, Unloaded, Up
 
 JOB_BYTES_MAX = 128 * 1024
 FDS_MAX = 16
+FORK_S: Final = 20.0  # a process that takes longer to be had comes too late for who asked
+FORK_AGAIN_S: Final = 0.1
 
 
 def main() -> int:
@@ -29,11 +37,14 @@ def main() -> int:
     die_with_parent()
     control = socket.socket(fileno=int(sys.argv[1]))
     for name in sys.argv[2:]:
-        _preload(name)
+        try:
+            _preload(name)
+        except (ImportError, EdgeError) as error:
+            _tell(control, Unloaded(reason=str(error)[:500]))
     # What exists now is shared by all children: a collector that touched it would copy it.
     gc.freeze()
     _tell(control, Up(threads=sum(1 for _ in Path("/proc/self/task").iterdir())))
-    return Server(control).serve()
+    return Server(control, os.fork, time.monotonic).serve()
 
 
 def _preload(name: str) -> None:
@@ -48,43 +59,89 @@ def _tell(control: socket.socket, message: Message, fds: tuple[int, ...] = ()) -
     socket.send_fds(control, [msgspec.json.encode(message)], fds)
 
 
-class Server:
-    """The control socket and the children that live."""
+def _close(fds: Iterable[int]) -> None:
+    for fd in fds:
+        os.close(fd)
 
-    def __init__(self, control: socket.socket) -> None:
+
+class Server:
+    """The control socket, the children that live, and the jobs that have no process yet."""
+
+    def __init__(
+        self,
+        control: socket.socket,
+        fork: Callable[[], int],
+        monotonic: Callable[[], float],
+    ) -> None:
         self._control = control
+        self._fork = fork
+        self._monotonic = monotonic
         self._children: dict[int, tuple[int, int]] = {}  # pidfd -> ticket, pid
+        self._waiting: deque[tuple[float, Job | PictureJob, list[int]]] = deque()  # since, s
+        self._full = False
         self._selector = selectors.DefaultSelector()
         self._selector.register(control, selectors.EVENT_READ)
 
     def serve(self) -> int:
         """Fork and reap until the control socket ends."""
-        while True:
-            for key, _ in self._selector.select():
-                if key.fd != self._control.fileno():
-                    self._reap(key.fd)
-                elif not self._fork():
-                    return 0
-
-    def _fork(self) -> bool:
-        """Do the next job; False when the daemon is gone."""
         try:
-            raw, fds, _, _ = socket.recv_fds(self._control, JOB_BYTES_MAX, FDS_MAX)
-        except ConnectionError:  # it was killed with something of ours unread
-            return False
+            while self._turn():
+                pass
+        except ConnectionError:
+            return 0  # the daemon is gone, with something of ours or of its own unread
+        return 0
+
+    def _turn(self) -> bool:
+        """Do what there is to do; False when the daemon is gone."""
+        for key, _ in self._selector.select(FORK_AGAIN_S if self._waiting else None):
+            if key.fd != self._control.fileno():
+                self._reap(key.fd)
+            elif not self._take():
+                return False
+        while self._waiting and self._begin(*self._waiting[0]):
+            self._waiting.popleft()
+        return True
+
+    def _take(self) -> bool:
+        """Read one job; False when the daemon is gone."""
+        raw, fds, _, _ = socket.recv_fds(self._control, JOB_BYTES_MAX, FDS_MAX)
         if not raw:
             return False
         job = msgspec.json.decode(raw, type=Job | PictureJob)
-        pid = os.fork()
-        if pid == 0:
-            self._become_worker(job, fds)
-        for fd in fds:
-            os.close(fd)
-        pidfd = os.pidfd_open(pid)
+        self._waiting.append((self._monotonic(), job, fds))
+        return True
+
+    def _begin(self, since_s: float, job: Job | PictureJob, fds: list[int]) -> bool:
+        """Give *job* its process; False when the kernel has none now and it is tried again."""
+        try:
+            pid, pidfd = self._forked(job, fds)
+        except OSError as error:
+            if not self._full:
+                self._full = True
+                _tell(self._control, Full(reason=error.strerror or str(error)))
+            if self._monotonic() - since_s < FORK_S:
+                return False
+            _close(fds)
+            _tell(self._control, Ended(ticket=job.ticket, status=NOT_FORKED))
+            return True
+        self._full = False
+        _close(fds)
         self._children[pidfd] = (job.ticket, pid)
         self._selector.register(pidfd, selectors.EVENT_READ)
         _tell(self._control, Started(ticket=job.ticket, pid=pid), (pidfd,))
         return True
+
+    def _forked(self, job: Job | PictureJob, fds: list[int]) -> tuple[int, int]:
+        """The child and a descriptor of it; without the second there is no first."""
+        pid = self._fork()
+        if pid == 0:
+            self._become_worker(job, fds)
+        try:
+            return pid, os.pidfd_open(pid)
+        except OSError:
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+            raise
 
     def _reap(self, pidfd: int) -> None:
         ticket, pid = self._children.pop(pidfd)
@@ -98,8 +155,10 @@ class Server:
         status = 1
         try:
             self._selector.close()
-            for pidfd in self._children:
-                os.close(pidfd)
+            _close(self._children)
+            for _, other, theirs in self._waiting:
+                if other is not job:
+                    _close(theirs)
             self._control.close()
             nothing = os.open(os.devnull, os.O_RDWR)
             for stream in (0, 1, 2):

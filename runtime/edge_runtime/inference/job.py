@@ -9,6 +9,7 @@ from edge_core.contracts.artefact import Digest, TensorSpec
 # Doorbell bytes that are no slot; every slot is below `spec.SLOTS_MAX`.
 READY = 255
 REFUSED = 254
+NOT_FORKED = -1001  # no signal has this number: there never was a process
 
 
 class JobFile(Struct, frozen=True, kw_only=True):
@@ -47,13 +48,28 @@ class Started(Struct, frozen=True, kw_only=True, tag=True):
 
 
 class Ended(Struct, frozen=True, kw_only=True, tag=True):
-    """A process is gone; `status` as `subprocess` has it, negative for a signal."""
+    """A process is gone; `status` as `subprocess` has it, negative for a signal.
+
+    Or it never came: `NOT_FORKED`.
+    """
 
     ticket: int
     status: int
 
 
-Message = Up | Started | Ended
+class Full(Struct, frozen=True, kw_only=True, tag=True):
+    """The kernel refuses another process; what was asked for is tried again for a while."""
+
+    reason: str
+
+
+class Unloaded(Struct, frozen=True, kw_only=True, tag=True):
+    """A library could not be loaded beforehand; whoever needs it loads it alone, or is refused."""
+
+    reason: str
+
+
+Message = Up | Started | Ended | Full | Unloaded
 
 
 class Greeting(Struct, frozen=True, kw_only=True):

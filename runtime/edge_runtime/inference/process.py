@@ -10,12 +10,13 @@ import os
 import signal
 import socket
 from pathlib import Path
-from typing import Protocol
+from typing import Final, Protocol
 
 import msgspec
 
 from edge_core.admission.limited import EXIT_MEMORY, signal_name
-from edge_runtime.inference.job import READY, REFUSED, Greeting, Job
+from edge_runtime.inference.forkserver import FORK_S
+from edge_runtime.inference.job import NOT_FORKED, READY, REFUSED, Greeting, Job
 from edge_runtime.inference.ring import Arrays, Layout, Ring, SlotStatus
 from edge_runtime.inference.spec import SLOTS_MAX, Loss, LossKind
 from edge_runtime.inference.starter import SERVER_LOST, Starter
@@ -197,17 +198,24 @@ class Process:
         self._listener.ended(self, msgspec.structs.replace(loss, pid=self.pid))
 
 
+# What a status says that needs no more words than these.
+_ENDS: Final = {
+    SERVER_LOST: (LossKind.EXIT, "went with the fork server"),
+    NOT_FORKED: (LossKind.EXIT, f"the machine had no room for its process for {FORK_S:g} s"),
+    EXIT_MEMORY: (LossKind.MEMORY, "reached its memory limit"),
+    -signal.SIGXCPU: (LossKind.CPU, "used up its processor time on a window"),
+    -signal.SIGKILL: (
+        LossKind.CRASH,
+        "SIGKILL that we did not send; perhaps the machine ran out of memory",
+    ),
+}
+
+
 def loss_of(status: int, pid: int) -> Loss:
     """What a status says that we did not cause."""
-    if status == SERVER_LOST:
-        return Loss(kind=LossKind.EXIT, detail="went with the fork server", pid=pid)
-    if status == EXIT_MEMORY:
-        return Loss(kind=LossKind.MEMORY, detail="reached its memory limit", pid=pid)
-    if status == -signal.SIGXCPU:
-        return Loss(kind=LossKind.CPU, detail="used up its processor time on a window", pid=pid)
-    if status == -signal.SIGKILL:
-        detail = "SIGKILL that we did not send; perhaps the machine ran out of memory"
-        return Loss(kind=LossKind.CRASH, detail=detail, pid=pid)
+    if status in _ENDS:
+        kind, detail = _ENDS[status]
+        return Loss(kind=kind, detail=detail, pid=pid)
     if status < 0:
         return Loss(kind=LossKind.CRASH, detail=signal_name(-status), pid=pid)
     return Loss(kind=LossKind.EXIT, detail=f"left with status {status}", pid=pid)

@@ -26,7 +26,8 @@ class LoadSpec:
         batch: as the manifest's target says, None where there is no manifest.
         warm: one window, every input, for the first run; zeros where nothing is given.
         nice: 0 for the committed model, 19 for a trial.
-        deadline_s: how long one window may take once it is at the head of the queue.
+        deadline_s: how long one window may take at most once it is at the head of the queue; a
+            model whose windows come faster gets less, see `deadline.Pace`.
         slots: windows that may be unanswered at once.
         spare: keep a second process loaded at normal priority, so a crash costs under 5 ms.
         address_space_bytes: hard limit, or None for the runtime's usual.

@@ -9,8 +9,8 @@ import itertools
 import os
 import socket
 import sys
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Final, Protocol
 
 import msgspec
 import structlog
@@ -18,12 +18,15 @@ import structlog
 from edge_core.admission.limited import ENVIRONMENT
 from edge_runtime.frames.job import PictureJob
 from edge_runtime.inference.forkserver import JOB_BYTES_MAX
-from edge_runtime.inference.job import Ended, Job, Message, Started, Up
+from edge_runtime.inference.job import Ended, Full, Job, Message, Started, Unloaded, Up
 from edge_runtime.inference.spec import EngineConfig
 
 log = structlog.get_logger(__name__)
 
 SERVER_LOST = -1000  # no signal has this number: the fork server went and its children with it
+STEADY_S: Final = 10.0  # a fork server that lived so long has done its work
+PAUSE_S: Final = 0.1
+PAUSE_MAX_S: Final = 10.0
 
 
 class Asker(Protocol):
@@ -36,11 +39,30 @@ class Asker(Protocol):
         """The process is gone, or never came; `SERVER_LOST` if nobody knows how."""
 
 
+class Pauses:
+    """How long to wait before the next fork server; the first that is lost is replaced at once."""
+
+    def __init__(self) -> None:
+        self._in_row = 0
+
+    def after(self, lived_s: float) -> float:
+        """Seconds, now that one has ended that lived so long, or did not even come."""
+        self._in_row = 0 if lived_s >= STEADY_S else self._in_row + 1
+        if self._in_row <= 1:
+            return 0.0
+        return min(PAUSE_MAX_S, PAUSE_S * 2.0 ** min(self._in_row - 2, 16))
+
+
 class Starter:
     """One fork server at a time; what is asked while there is none waits for the next."""
 
-    def __init__(self, config: EngineConfig) -> None:
+    def __init__(
+        self,
+        config: EngineConfig,
+        wait: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
         self._config = config
+        self._wait = wait
         self._control: socket.socket | None = None
         self._up = False
         self._gone = asyncio.Event()
@@ -51,17 +73,30 @@ class Starter:
 
     async def keep(self) -> None:
         """Keep a fork server alive until cancelled."""
+        pauses, loop = Pauses(), asyncio.get_running_loop()
         while True:
-            self._gone.clear()
+            begun_s = loop.time()
+            why = await self._kept()
+            pause_s = pauses.after(loop.time() - begun_s)
+            log.warning("forkserver.lost", reason=why, again_in_s=pause_s)
+            await self._wait(pause_s)
+
+    async def _kept(self) -> str:
+        """Run one fork server to its end; how it ended, or why there is none."""
+        self._gone.clear()
+        try:
             process = await self._launch()
-            try:
-                await self._gone.wait()
-            finally:
-                self._drop()
-                if process.returncode is None:
-                    process.kill()
-                await process.wait()
-            log.warning("forkserver.lost", status=process.returncode)
+        # Without room for a thread asyncio cannot wait for a process, and says so by the second.
+        except (OSError, RuntimeError) as error:
+            return f"could not be started: {error}"
+        try:
+            await self._gone.wait()
+        finally:
+            self._drop()
+            if process.returncode is None:
+                process.kill()
+            await process.wait()
+        return f"ended with status {process.returncode}"
 
     def ticket(self) -> int:
         """A number that names one request."""
@@ -77,8 +112,7 @@ class Starter:
 
     async def _launch(self) -> asyncio.subprocess.Process:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        ours.setblocking(False)  # noqa: FBT003 - the socket API
-        with theirs:
+        try:
             process = await asyncio.create_subprocess_exec(
                 sys.executable,
                 *("-I", "-B", "-m", "edge_runtime.inference.forkserver", str(theirs.fileno())),
@@ -90,6 +124,12 @@ class Starter:
                 env=ENVIRONMENT,
                 cwd="/",
             )
+        except BaseException:
+            ours.close()
+            raise
+        finally:
+            theirs.close()
+        ours.setblocking(False)  # noqa: FBT003 - the socket API
         self._control = ours
         asyncio.get_running_loop().add_reader(ours.fileno(), self._hear)
         return process
@@ -139,6 +179,10 @@ class Starter:
                 asker = self._askers.pop(ticket, None)
                 if asker is not None:
                     asker.ended(status)
+            case Full(reason=reason):
+                log.warning("forkserver.full", reason=reason)
+            case Unloaded(reason=reason):
+                log.warning("forkserver.preload_failed", reason=reason)
 
     def _drop(self) -> None:
         """The fork server is gone, and by the kernel's hand so are its children."""

@@ -12,7 +12,7 @@ import structlog
 from numpy.typing import NDArray
 
 from edge_core.admission.errors import ModelRefusedError
-from edge_runtime.inference.deadline import Deadline
+from edge_runtime.inference.deadline import Deadline, Pace
 from edge_runtime.inference.errors import (
     ModelFailedError,
     WindowQuarantinedError,
@@ -53,7 +53,6 @@ class _Counts:
     busy: int = 0
     deaths_in_row: int = 0
     set_aside_in_row: int = 0
-    taken_us: float = 0.0
     blamed: dict[Process, Entry[_Window]] = field(default_factory=dict)
 
 
@@ -77,7 +76,10 @@ class Worker:
         self._fitting = Fitting(plan.inputs)
         self._nice = spec.nice
         self._careful = False  # one window at a time, after a death that nobody can be blamed for
-        self._deadline = Deadline(spec.deadline_s, self._head_for_s, self._late)
+        self._pace = Pace.of(spec)
+        self._deadline = Deadline(
+            lambda: self._pace.deadline_s(self._nice), self._head_for_s, self._late
+        )
         self._spare_timer: asyncio.TimerHandle | None = None
         self._last_loss: Loss | None = None
         self._lost: WorkerLostError | None = None
@@ -158,7 +160,7 @@ class Worker:
             quarantined=counts.quarantined,
             busy=counts.busy,
             last_loss=self._last_loss,
-            last_us=counts.taken_us,
+            last_us=self._pace.last_s * 1e6,
             spare_ready=self._spare is not None and self._spare.loaded,
             rss_bytes=current.resident_bytes() if current else 0,
         )
@@ -215,7 +217,7 @@ class Worker:
         self._ledger.settle(slot, self._loop.time())
         self._counts.answered += 1
         self._counts.deaths_in_row = self._counts.set_aside_in_row = 0
-        self._counts.taken_us = taken_ns / 1e3
+        self._pace.took(taken_ns / 1e9)
         answer = entry.window.answer
         if not answer.done() and status == DONE:
             answer.set_result(tuple([view.copy() for view in process.ring.outputs[slot]]))
@@ -333,8 +335,7 @@ class Worker:
 
     def _fail_successor(self, why: str) -> None:
         if self._successor is not None:
-            _, done = self._successor
-            self._successor = None
+            (_, done), self._successor = self._successor, None
             if not done.done():
                 done.set_exception(WorkerLostError(f"model {self.spec.digest}: {why}"))
 
@@ -371,9 +372,8 @@ class Worker:
             return None
         return self._ledger.head_for_s(self._loop.time())
 
-    def _late(self) -> None:
+    def _late(self, deadline_s: float) -> None:
         if self._current is not None:
-            deadline_s = self.spec.deadline_s
             self._current.kill(LossKind.DEADLINE, f"a window took longer than {deadline_s:g} s")
 
     def _give_up(self, reason: WorkerLostError) -> None:

@@ -1,15 +1,19 @@
 """A confined process: what it gave up is really gone."""
 
 import os
+import platform
+import signal
 import subprocess
 import sys
 
 import pytest
 
+from edge_core.admission.calls import calls_for
 from edge_core.admission.limited import ENVIRONMENT
 
+MACHINE = platform.machine()
 PREAMBLE = """
-import os, resource, socket
+import fcntl, os, resource, signal, socket, threading, time
 from edge_core.admission.confine import Confinement, confine
 granted = confine(Confinement(address_space_bytes=1 << 30, nice=5, dials=DIALS))
 """
@@ -36,6 +40,22 @@ GIVEN_UP = {
     "signalling its parent": "os.kill(os.getppid(), 0)",
     "removing a file": "os.unlink('/tmp/edge-confined')",
     "renaming a file": "os.rename('/tmp/edge-confined', '/tmp/edge-other')",
+    "a file's times": "os.utime('/tmp')",
+    "a file's mode": "os.chmod('/tmp', 0o777)",
+    "a pipe with a name": "os.mkfifo('/tmp/edge-confined')",
+    "a process that outlives it": "os.fork()",
+    "a program beside it": "os.posix_spawn('/bin/true', ['true'], {})",
+    "a session of its own": "os.setsid()",
+    "a handle of its parent": "os.pidfd_open(os.getppid())",
+    "its parent's limits": "resource.prlimit(os.getppid(), resource.RLIMIT_CPU, (1, 1))",
+    "its parent's priority": "os.setpriority(os.PRIO_PROCESS, os.getppid(), 19)",
+    "its parent's processors": "os.sched_setaffinity(os.getppid(), {0})",
+    "its parent's scheduler": "os.sched_setscheduler(os.getppid(), 3, os.sched_param(0))",
+    "a signal by a descriptor": "fcntl.fcntl(0, fcntl.F_SETOWN, os.getppid())",
+    "which signal that is": "fcntl.fcntl(0, fcntl.F_SETSIG, 9)",
+    "the same by another call": "fcntl.ioctl(0, 0x8901, os.getppid().to_bytes(4, 'little'))",
+    "memory that no limit counts": "os.memfd_create('more')",
+    "another root": "os.chroot('/tmp')",
 }
 
 
@@ -53,6 +73,7 @@ DIALS = {
     "being dialled": ("socket.socket().listen()", "PermissionError"),
     "writing to a file": (GIVEN_UP["writing to a file"], "PermissionError"),
     "starting a program": (GIVEN_UP["starting a program"], "PermissionError"),
+    "a local socket": ("socket.socket(socket.AF_UNIX)", "PermissionError"),
 }
 
 
@@ -68,6 +89,9 @@ KEPT = {
     "reading a file": ("len(open('/proc/self/status').read()) > 0", "True"),
     "being nice": ("os.getpriority(os.PRIO_PROCESS, 0)", str(os.getpriority(0, 0) + 5)),
     "no core dumps": ("resource.getrlimit(resource.RLIMIT_CORE)", "(0, 0)"),
+    "a thread": ("[each.start() or each.join() for each in [threading.Thread()]]", "[None]"),
+    "where it runs": ("os.sched_setaffinity(0, os.sched_getaffinity(0))", "None"),
+    "its own limits": ("resource.setrlimit(resource.RLIMIT_CPU, (60, 60))", "None"),
     "no more memory than allowed": ("len(bytearray(2 << 30))", "MemoryError"),
 }
 
@@ -76,3 +100,43 @@ KEPT = {
 def test_kept(code: str, says: str) -> None:
     """What it may do still works, within its bounds."""
     assert confined(code) == says
+
+
+ABORT = """
+import os, sys
+from edge_core.admission.confine import Confinement, confine
+confine(Confinement(address_space_bytes=1 << 30))
+os.abort()
+"""
+
+
+def test_abort() -> None:
+    """A library that gives up says so with the signal that everybody knows."""
+    done = subprocess.run([sys.executable, "-c", ABORT], check=False, env=ENVIRONMENT)
+    assert done.returncode == -signal.SIGABRT
+
+
+EVERY = """
+import ctypes, errno, os, platform, sys
+from edge_core.admission.calls import calls_for
+from edge_core.admission.confine import Confinement, confine
+calls = calls_for(platform.machine(), os.getpid(), dials=False)
+libc = ctypes.CDLL(None, use_errno=True)
+assert "seccomp" in confine(Confinement(address_space_bytes=1 << 30))
+for name, number in {**calls.denied, "clone3": calls.unknown}.items():
+    ctypes.set_errno(0)
+    found = libc.syscall(number, 0, 0, 0, 0, 0, 0)
+    print(name, found, errno.errorcode.get(ctypes.get_errno(), "none"))
+"""
+
+
+@pytest.mark.skipif(calls_for(MACHINE, 1, dials=False) is None, reason="no filter here")
+def test_every_one() -> None:
+    """The kernel denies each call of the list, and knows nothing of the one without a look."""
+    done = subprocess.run(
+        [sys.executable, "-c", EVERY], capture_output=True, text=True, check=True, env=ENVIRONMENT
+    )
+    found = dict(line.split(" ", 1) for line in done.stdout.splitlines())
+    assert found.pop("clone3") == "-1 ENOSYS"
+    assert len(found) > 100
+    assert {name: said for name, said in found.items() if said != "-1 EPERM"} == {}

@@ -1,5 +1,8 @@
 """What every backend must do, in one test for all of them: the same model, the same answers."""
 
+import asyncio
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,6 +13,7 @@ import pytest
 
 from edge_core.admission.errors import ModelRefusedError
 from edge_core.admission.files import digest_of
+from edge_core.admission.limited import ENVIRONMENT
 from edge_core.contracts.artefact import Dtype, TensorSpec
 from edge_core.contracts.errors import ConfigurationError
 from edge_runtime.inference.engine import Engine, open_engine
@@ -62,6 +66,7 @@ async def test_same_answers(peer: Peer) -> None:
     report = worker.report()
     assert (report.state, report.answered, report.in_flight) == (WorkerState.READY, 10, 0)
     assert report.used
+    assert peer.spec.runtime != "openvino" or report.used == ("CPU (f32)",)
     (file, *_) = peer.spec.files
     assert report.digests[file.name] == digest_of(file.path.read_bytes())
     worker.close()
@@ -142,6 +147,42 @@ async def test_plan_of_providers(tmp_path: Path) -> None:
             assert worker.report().asked == tuple(asked)
             found[runtime] = worker.report().used
     assert found == {"onnxruntime": ("CPUExecutionProvider (4 nodes)",), "litert": ("CPU",)}
+
+
+LOADS = """
+import pathlib, sys
+sys.modules["openvino_telemetry"] = None
+import openvino
+from edge_core.admission.backends.open_vino import OpenVino
+from edge_core.contracts.artefact import Dtype, TensorSpec
+
+
+class Core(openvino.Core):
+    def compile_model(self, model, device_name=None, config=None):
+        print(config["INFERENCE_PRECISION_HINT"])
+        return super().compile_model(model, device_name, config)
+
+
+openvino.Core = Core
+backend = OpenVino()
+backend.load(
+    {"m" + each.suffix: each.read_bytes() for each in map(pathlib.Path, sys.argv[1:3])},
+    [TensorSpec(name="x", dtype=Dtype.FLOAT32, shape=[1, int(sys.argv[3])])],
+    [TensorSpec(name="scores", dtype=Dtype.FLOAT32, shape=[1, int(sys.argv[4])])],
+)
+print(*backend.used())
+"""
+
+
+async def test_openvino_computes_in_float32(tmp_path: Path) -> None:
+    """Its precision is asked for and got; by itself it takes bfloat16 where a CPU has that."""
+    pair = await files("openvino", tmp_path, mlp())
+    named = [str(file.path) for file in pair]
+    command = [sys.executable, "-c", LOADS, *named, str(WIDTH), str(CLASSES)]
+    done = await asyncio.to_thread(
+        subprocess.run, command, env=ENVIRONMENT, check=True, capture_output=True, text=True
+    )
+    assert done.stdout.splitlines() == ["f32", "CPU (f32)"]
 
 
 async def test_nothing_of_the_plan(tmp_path: Path) -> None:

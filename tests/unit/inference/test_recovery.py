@@ -8,14 +8,18 @@ import socket
 import subprocess
 import sys
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from msgspec import structs
 from numpy.typing import NDArray
 
 from edge_core.admission.limited import ENVIRONMENT
 from edge_core.admission.model import MIB
+from edge_core.contracts.artefact import Windowing
+from edge_runtime.inference.deadline import FLOOR_S
 from edge_runtime.inference.engine import Engine, ModelWorker, open_engine
 from edge_runtime.inference.errors import (
     WindowQuarantinedError,
@@ -81,6 +85,21 @@ async def test_hang_is_noticed_by_the_deadline(engine: Engine, tmp_path: Path) -
     loss = worker.report().last_loss
     assert loss is not None
     assert (loss.kind, loss.pid) == (LossKind.DEADLINE, pid)
+    worker.close()
+
+
+async def test_hang_of_a_fast_model(engine: Engine, tmp_path: Path) -> None:
+    """Where windows come fast a hang costs a few of them, however long the setting would allow."""
+    good = mlp()
+    windowing = Windowing(period_s=0.05, length_rows=8, stride_rows=2, gap_rows_max=2)
+    fast = replace(good, signature=structs.replace(good.signature, windowing=windowing))
+    worker = await engine.load(spec(fast, tmp_path, deadline_s=60.0))
+    await worker.infer(windows(1)[0])
+    os.kill(await until_ready(worker), signal.SIGSTOP)
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    await worker.infer(windows(1)[0])
+    assert FLOOR_S <= loop.time() - began < 20.0
     worker.close()
 
 

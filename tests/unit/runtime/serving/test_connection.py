@@ -32,6 +32,7 @@ BODY = msgspec.json.encode(
 )
 HEAD = b"POST /v2/models/pump/infer HTTP/1.1\r\nHost: gateway\r\n"
 INFER = HEAD + b"Content-Length: %d\r\n\r\n" % len(BODY) + BODY
+NONSENSE = HEAD + b"Content-Length: 3\r\n\r\nno!"
 LIVE = b"GET /v2/health/live HTTP/1.1\r\nHost: gateway\r\n\r\n"
 
 
@@ -83,6 +84,7 @@ async def answer(reader: asyncio.StreamReader) -> tuple[int, bytes, bytes]:
 
 SPOKEN: dict[str, tuple[bytes, list[int]]] = {
     "no Content-Type": (INFER, [200]),
+    "no JSON": (NONSENSE + INFER, [400, 200]),
     "two requests in one piece": (INFER + LIVE, [200, 200]),
     "twenty requests in one piece": (LIVE * 20, [200] * 20),
     "chunked": (
@@ -219,8 +221,99 @@ async def test_full_queue() -> None:
             third.write(INFER)
             status, head, _ = await answer(three)
             assert (status, b"retry-after: 1\r\n" in head) == (503, True)
+            # Who is turned away costs nothing more: nobody looks into what it brought.
+            third.write(NONSENSE)
+            assert (await answer(three))[0] == 503
         waits.set()
         assert (await answer(one))[0] == 200
+
+
+def padded(size: int) -> bytes:
+    """A request whose body has so many bytes."""
+    return HEAD + b"Content-Length: %d\r\n\r\n" % size + BODY.rjust(size)
+
+
+class Waits(SimulatedWorker):
+    """Answers nobody until it may."""
+
+    def __init__(self) -> None:
+        super().__init__("x")
+        self.may = asyncio.Event()
+
+    async def run(self, inputs: Any) -> Any:  # arrays
+        """One answer, once it may."""
+        await self.may.wait()
+        return await SimulatedWorker.run(self, inputs)
+
+
+async def test_one_body_a_connection() -> None:
+    """What a client sends behind a request that is not answered yet is not read."""
+    worker, size = Waits(), 60_000
+    async with served(worker) as serving, client(serving) as (reader, writer):
+        writer.write(padded(size) * 8)
+        await until(lambda: serving.bodies.held == size, "the first body")
+        await asyncio.sleep(0.05)
+        assert serving.bodies.held == size
+        worker.may.set()
+        assert [(await answer(reader))[0] for _ in range(8)] == [200] * 8
+        await until(lambda: serving.bodies.held == 0, "all is let go of")
+
+
+async def test_many_bodies() -> None:
+    """However many clients send long bodies at once, together they get no more than the bound."""
+    worker, size, clients = Waits(), 60_000, 16
+    bounds: dict[str, Any] = {"body_bytes_max": 65_536, "bodies_bytes_max": 4 * size}
+    found: list[list[int]] = []
+
+    async def asks(serving: Serving) -> None:
+        async with client(serving) as (reader, writer):
+            writer.write(padded(size) * 8)
+            statuses = [(await answer(reader))[0]]
+            while statuses[-1] == 200 and len(statuses) < 8:
+                statuses.append((await answer(reader))[0])
+            found.append(statuses)
+
+    async with served(worker, **bounds) as serving:
+        async with asyncio.TaskGroup() as group:
+            for _ in range(clients):
+                group.create_task(asks(serving))
+            await until(lambda: len(found) >= clients - 4, "who is turned away")
+            assert serving.bodies.held <= 4 * size
+            worker.may.set()
+        await until(lambda: serving.bodies.held == 0, "all is let go of")
+    assert found.count([503]) + found.count([200] * 8) == clients
+    assert found.count([503]) >= clients - 4
+
+
+async def test_bodies_cut_short() -> None:
+    """A client that leaves in the middle of a body takes nothing with it."""
+    bounds: dict[str, Any] = {"body_bytes_max": 65_536, "bodies_bytes_max": 65_536}
+    async with served(**bounds) as serving:
+        for _ in range(3):
+            async with client(serving) as (_, writer):
+                writer.write(padded(60_000)[:-10])
+                await until(lambda: serving.bodies.held > 50_000, "most of it")
+            await until(lambda: serving.bodies.held == 0, "all is let go of")
+        async with client(serving) as (reader, writer):
+            writer.write(padded(60_000))
+            assert (await answer(reader))[0] == 200
+
+
+async def test_last_words() -> None:
+    """A client that says all it has to say and then that it is done is answered all of it."""
+    async with served() as serving, client(serving) as (reader, writer):
+        writer.write(INFER * 40)
+        writer.write_eof()
+        assert [(await answer(reader))[0] for _ in range(40)] == [200] * 40
+        assert await reader.read() == b""
+
+
+def test_bodies_hold_one() -> None:
+    """A bound that no single request fits is a mistake, and both keys are named."""
+    with pytest.raises(
+        msgspec.ValidationError, match=r"at least serving\.body_bytes_max, 4194304"
+    ):
+        msgspec.convert({"bodies_bytes_max": 5000}, ServingConfig)
 
 
 async def test_unread_answers() -> None:

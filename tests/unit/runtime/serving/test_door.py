@@ -51,6 +51,12 @@ class Line:
             await asyncio.sleep(0)
 
 
+async def asked(door: Door, line: Line) -> Outputs:
+    """As a request goes through the door."""
+    async with door.place():
+        return await door.run(line, ROW)
+
+
 PACES = {
     "a quick model: several overlap": (AHEAD_S / 100, INSIDE_MAX),
     "half of what is allowed: two": (AHEAD_S / 2.01, 2),
@@ -66,7 +72,7 @@ async def test_room(name: str) -> None:
     door = Door(200, line.monotonic)
     async with asyncio.TaskGroup() as group:
         for _ in range(100):
-            group.create_task(door.run(line, ROW))
+            group.create_task(asked(door, line))
         for _ in range(100):
             await line.answer()
     assert line.most == room
@@ -78,10 +84,10 @@ async def test_full_queue() -> None:
     line = Line(1.0)
     door = Door(2, line.monotonic)
     async with asyncio.TaskGroup() as group:
-        two = [group.create_task(door.run(line, ROW)) for _ in range(2)]
+        two = [group.create_task(asked(door, line)) for _ in range(2)]
         await asyncio.sleep(0)
         with pytest.raises(TurnedAwayError, match="at most 2") as refused:
-            await door.run(line, ROW)
+            await asked(door, line)
         await line.answer()
         await line.answer()
     assert refused.value.after_s == 1.0
@@ -97,17 +103,17 @@ async def test_shut() -> None:
         await line.answer(WindowQuarantinedError(7, ()))
         await poison
     with pytest.raises(TurnedAwayError, match="rests") as refused:
-        await door.run(line, ROW)
+        await asked(door, line)
     assert 0 < refused.value.after_s <= SHUT_S
     line.now_s += SHUT_S
     async with asyncio.TaskGroup() as group:
-        group.create_task(door.run(line, ROW))
+        group.create_task(asked(door, line))
         await line.answer()
 
 
 async def _quarantined(door: Door, line: Line) -> None:
     with pytest.raises(WindowQuarantinedError):
-        await door.run(line, ROW)
+        await asked(door, line)
 
 
 async def test_failure_lets_the_next_in() -> None:
@@ -117,11 +123,11 @@ async def test_failure_lets_the_next_in() -> None:
 
     async def busy() -> None:
         with pytest.raises(WorkerBusyError):
-            await door.run(line, ROW)
+            await asked(door, line)
 
     async with asyncio.TaskGroup() as group:
         group.create_task(busy())
-        second = group.create_task(door.run(line, ROW))
+        second = group.create_task(asked(door, line))
         await line.answer(WorkerBusyError("full"))
         await line.answer()
     assert second.result() == ()
@@ -132,9 +138,9 @@ async def test_cancelled_while_waiting() -> None:
     line = Line(1.0)
     door = Door(8, line.monotonic)
     async with asyncio.TaskGroup() as group:
-        group.create_task(door.run(line, ROW))
-        leaving = group.create_task(door.run(line, ROW))
-        staying = group.create_task(door.run(line, ROW))
+        group.create_task(asked(door, line))
+        leaving = group.create_task(asked(door, line))
+        staying = group.create_task(asked(door, line))
         await asyncio.sleep(0)
         leaving.cancel()
         await line.answer()

@@ -237,8 +237,9 @@ class OpcUaSource:
             handle = int(handles[row]) - UNIT_HANDLES
             if 0 <= handle < len(self._columns.tags) and tell_unit(self._columns, handle, said):
                 # From one unit to another there is no sense in holding the last value.
-                place = int(self._columns.places[handle])
-                self._hand_on(gaps([place], published_ns, GapCause.UNIT))
+                place = self._columns.places[handle : handle + 1]
+                [from_ns] = self._continuity.dated(place, published_ns).tolist()
+                self._hand_on(gaps(place.tolist(), from_ns, GapCause.UNIT))
 
     def _hand_on(self, batch: SampleBatch) -> None:
         if len(batch):

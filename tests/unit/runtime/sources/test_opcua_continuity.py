@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 
 from edge_core.features.samples import CellQuality
+from edge_runtime.clock import LEAP_NS
 from edge_runtime.sources.opcua_continuity import (
     HOLES_MAX,
     OVERFLOW,
+    SET_NS,
     Continuity,
     Hole,
     doubted,
@@ -79,6 +81,78 @@ def test_age_of_a_first_value(name: str) -> None:
     known = Continuity(TAGS, 3)
     found = known.take(batch((0, 1.0, 0), (2, 7.0, -age_ns)), T0 - AHEAD, more=False)
     assert rows(found)[1] == (2, 7.0, counts_ns, GOOD)
+
+
+# How far the first values of tags 0 and 1 are ahead of the server's clock, and that of the plant.
+BEGINNINGS: dict[str, tuple[int, int, int]] = {
+    "both of now": (0, 0, 0),
+    "the newest tells": (-2 * SECOND, -SECOND, -SECOND),
+    "both ahead": (AHEAD, AHEAD, AHEAD),
+    "one of old": (-3600 * SECOND, -SECOND, -SECOND),
+    "both of old: the newest again": (-3600 * SECOND, -60 * SECOND, -60 * SECOND),
+    "the later of two halves": (40 * SECOND, 0, 40 * SECOND),
+}
+
+
+@pytest.mark.parametrize("name", BEGINNINGS)
+def test_clock_of_the_beginning(name: str) -> None:
+    """Each row says what now is, for a tag that has not changed for a day."""
+    first_ns, second_ns, now_ns = BEGINNINGS[name]
+    known = Continuity(np.arange(3, dtype=np.int32), 3)
+    first = batch((0, 1.0, first_ns), (1, 1.0, second_ns), (2, 7.0, -86_400 * SECOND))
+    found = known.take(first, T0, more=False)
+    assert rows(found)[2] == (2, 7.0, now_ns, GOOD)
+
+
+def test_one_fast_clock_at_the_beginning() -> None:
+    """One tag of three is of a controller that is 40 s ahead: what is of old counts from now."""
+    known = Continuity(np.arange(4, dtype=np.int32), 4)
+    first = batch(
+        (0, 1.0, 0), (1, 1.0, -SECOND), (2, 1.0, 40 * SECOND), (3, 7.0, -86_400 * SECOND)
+    )
+    assert rows(known.take(first, T0, more=False))[3] == (3, 7.0, 0, GOOD)
+
+
+def test_each_tag_by_its_own_clock() -> None:
+    """A controller that is behind loses by its own clock, one that is ahead by the plant's."""
+    tags = np.arange(5, dtype=np.int32)
+    known = Continuity(tags, 5)
+    known.take(batch(*((tag, 1.0, 0) for tag in range(5))), T0, more=False)
+    behind, ahead = -30 * SECOND, LEAP_NS + 1
+    clocks = {0: 0, 1: 0, 2: behind, 3: ahead}
+    spoken = batch(*((tag, 2.0, 60 * SECOND + by) for tag, by in clocks.items()))
+    known.take(spoken, T0 + 60 * SECOND, more=False)
+    known.take(batch(), T0 + 80 * SECOND, more=False)
+    by = (known.dated(tags, T0 + 80 * SECOND) - T0 - 80 * SECOND).tolist()
+    assert by == [0, 0, behind, 0, 0]
+    starts = (known.lost(GapCause.SILENCE).source_ns - T0 - 80 * SECOND - 1).tolist()
+    assert starts == by
+
+
+def test_who_spoke_lately_has_a_say() -> None:
+    """After a minute a tag that says nothing no longer tells what the plant's clock is."""
+    tags = np.arange(3, dtype=np.int32)
+    known = Continuity(tags, 3)
+    known.take(batch((0, 1.0, 0), (1, 1.0, 0), (2, 1.0, 0)), T0, more=False)
+    known.take(batch((0, 2.0, SECOND), (1, 2.0, SECOND)), T0 + SECOND, more=False)
+    for at, plant_ns in ((61 * SECOND, 0), (61 * SECOND + 1, -30 * SECOND)):
+        known.take(batch((0, 3.0, at - 30 * SECOND)), T0 + at, more=False)
+        assert (known.dated(tags[2:], T0) - T0).tolist() == [plant_ns]
+
+
+def test_a_tag_that_is_refused() -> None:
+    """One tag that never speaks does not keep the others' clock from being known."""
+    known = Continuity(TAGS, 3)
+    known.take(batch((0, 1.0, 0)), T0, more=False)
+    known.take(batch((0, 2.0, 4 * SECOND)), T0 + 2 * SECOND, more=False)
+    assert (known.dated(TAGS, T0) - T0).tolist() == [2 * SECOND] * 2
+
+
+def test_part_of_a_first_message() -> None:
+    """Before the first whole answer a gap begins where the first part of it was sent."""
+    known = Continuity(TAGS, 3)
+    known.take(batch((0, 1.0, 0)), T0, more=True)
+    assert (known.lost(GapCause.SILENCE).source_ns - T0).tolist() == [1, 1]
 
 
 def test_nothing_known() -> None:
@@ -284,6 +358,8 @@ OVERFLOWS = {
     "no time between": Overflow(OVERFLOW, SECOND + 1),
     "a nanosecond between": Overflow(OVERFLOW, SECOND + 2, gap=True),
     "before the last one": Overflow(OVERFLOW, SECOND // 2),
+    "a minute before the last one": Overflow(OVERFLOW, SECOND + 1 - SET_NS),
+    "longer before it: the clock was set back": Overflow(OVERFLOW, -SET_NS, gap=True),
 }
 
 
@@ -295,7 +371,8 @@ def test_overflows(name: str) -> None:
     message = batch((0, 5.0, case.source_ns), status=case.status)
     found = known.take(message, T0 + case.source_ns - AHEAD, more=False)
     quality = case.status >> 30
-    gaps = [(0, None, SECOND + 1, GAP)] if case.gap else []
+    start_ns = min(SECOND + 1, case.source_ns - 1)
+    gaps = [(0, None, start_ns, GAP)] if case.gap else []
     assert rows(found) == [*gaps, (0, 5.0, case.source_ns, quality)]
     assert known.overflows == case.overflows
     assert len(known.holes()) == len(gaps)

@@ -26,6 +26,7 @@ from edge_runtime.sources.opcua_tags import (
     bad_address,
     node_text,
 )
+from edge_runtime.sources.opcua_units import said_of, says_unit
 from edge_runtime.sources.opcua_variant import read_variant
 from edge_runtime.sources.opcua_wire import Notification, read_republished
 
@@ -196,12 +197,18 @@ async def _units(
         for handle, result in enumerate(results, start):
             if result.StatusCode.is_good() and result.Targets:
                 found[handle] = result.Targets[0].TargetId
-    handles = list(found)
+    handles, unsaid = list(found), []
     for start in range(0, len(handles), CALL_MAX):
         part = handles[start : start + CALL_MAX]
         values = await session.read_attributes([found[each] for each in part], AttributeIds.Value)
         for handle, value in zip(part, values, strict=True):
-            tell_unit(columns, handle, None if value.Value is None else value.Value.Value)
+            said = None if value.Value is None else value.Value.Value
+            tell_unit(columns, handle, said)
+            if isinstance(said, ua.EUInformation) and not says_unit(*said_of(said)):
+                unsaid.append(columns.tags[handle].role)
+    if unsaid:
+        source = columns.tags[0].source
+        log.info("source.units_unsaid", source=source, tags=len(unsaid), first=unsaid[0])
     return found
 
 
@@ -212,8 +219,7 @@ def tell_unit(
     if not isinstance(said, ua.EUInformation):
         return False
     before = columns.conversion(handle)
-    number = said.UnitId if isinstance(said.UnitId, int) else 0
-    why = columns.measured_in(handle, str(said.DisplayName.Text or ""), number)
+    why = columns.measured_in(handle, *said_of(said))
     changed = columns.conversion(handle) != before
     if changed and why is not None:
         log.error("tag.unit_refused", role=columns.tags[handle].role, reason=why)

@@ -1,0 +1,105 @@
+"""A session with an OPC UA server of variables and limits: what subscribing asks of it.
+
+Answers as asyncua's client and its session do, without a network.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, NoReturn
+
+from asyncua import ua
+from asyncua.common.utils import Buffer
+from asyncua.ua.attribute_ids import AttributeIds
+from asyncua.ua.ua_binary import struct_to_binary
+from asyncua.ua.uaerrors import UaStatusCodeError
+
+TOO_MANY = 0x80100000  # BadTooManyOperations
+UNSUPPORTED = 0x800B0000  # BadServiceUnsupported
+GOOD = ua.StatusCode()
+NAMESPACE = "urn:small"
+READ_HISTORY = 0x05
+
+
+def refused(status: int) -> NoReturn:
+    """As asyncua raises a service fault."""
+    raise UaStatusCodeError(status)  # type: ignore[no-untyped-call]  # asyncua: half typed
+
+
+@dataclass(slots=True)
+class SmallServer:
+    """A server whose every node has a unit and a history.
+
+    Attributes:
+        operations_max: of one request; a longer one is refused.
+        unit: of every variable; None is a server without such properties.
+        unsupported: services that it does not have.
+        requests: how many things each service was asked, request by request.
+        monitored: handles of the items that it made.
+    """
+
+    operations_max: int = 1000
+    unit: ua.EUInformation | None = None
+    unsupported: frozenset[str] = frozenset()
+    requests: dict[str, list[int]] = field(default_factory=dict)
+    monitored: list[int] = field(default_factory=list)
+
+    @property
+    def uaclient(self) -> "SmallServer":
+        """It is its own client."""
+        return self
+
+    @property
+    def session(self) -> "SmallServer":
+        """And its own session."""
+        return self
+
+    async def get_namespace_array(self) -> list[str]:
+        """As the client does."""
+        return ["http://opcfoundation.org/UA/", NAMESPACE]
+
+    async def _send_request(self, request: Any) -> Buffer:  # Any: asyncua's own
+        assert isinstance(request, ua.CreateSubscriptionRequest)
+        made = ua.CreateSubscriptionResponse()
+        made.Parameters.SubscriptionId = ua.IntegerId(7)
+        made.Parameters.RevisedPublishingInterval = 100.0
+        made.Parameters.RevisedMaxKeepAliveCount = ua.Counter(10)
+        return Buffer(struct_to_binary(made))
+
+    async def translate_browsepaths_to_nodeids(
+        self, paths: Sequence[ua.BrowsePath]
+    ) -> list[ua.BrowsePathResult]:
+        """As the session does."""
+        self._count("translate", len(paths))
+        return [self._property(each.StartingNode) for each in paths]
+
+    async def read_attributes(
+        self, nodes: Sequence[ua.NodeId], attribute: AttributeIds
+    ) -> list[ua.DataValue]:
+        """As the session does."""
+        self._count("read", len(nodes))
+        if attribute == AttributeIds.UserAccessLevel:
+            level = ua.Variant(READ_HISTORY, ua.VariantType.Byte)
+            return [ua.DataValue(level) for _ in nodes]
+        return [ua.DataValue(ua.Variant(self.unit)) for _ in nodes]
+
+    async def create_monitored_items(
+        self, wanted: ua.CreateMonitoredItemsParameters
+    ) -> list[ua.MonitoredItemCreateResult]:
+        """As the session does."""
+        self._count("monitor", len(wanted.ItemsToCreate))
+        self.monitored += [each.RequestedParameters.ClientHandle for each in wanted.ItemsToCreate]
+        return [ua.MonitoredItemCreateResult(StatusCode=GOOD) for _ in wanted.ItemsToCreate]
+
+    def _count(self, service: str, operations: int) -> None:
+        if service in self.unsupported:
+            refused(UNSUPPORTED)
+        self.requests.setdefault(service, []).append(operations)
+        if operations > self.operations_max:
+            refused(TOO_MANY)
+
+    def _property(self, node: Any) -> ua.BrowsePathResult:  # Any: as above
+        found = ua.BrowsePathResult()
+        found.StatusCode = GOOD
+        if self.unit is not None:
+            found.Targets = [ua.BrowsePathTarget(TargetId=node)]
+        return found

@@ -9,7 +9,7 @@ from typing import Any, Final, TypeVar
 
 TOO_MUCH: Final = (
     *("BadTooManyOperations", "BadResponseTooLarge", "BadEncodingLimitsExceeded"),
-    *("BadRequestTooLarge", "BadTcpMessageTooLarge"),
+    *("BadRequestTooLarge", "BadTcpMessageTooLarge", "BadNoContinuationPoints"),
 )
 
 Asked = TypeVar("Asked")
@@ -22,11 +22,14 @@ class Batch:
     Args:
         ua: asyncua's types.
         size: at first.
+
+    Attributes:
+        size: how many things are in one request.
     """
 
     def __init__(self, ua: Any, size: int) -> None:  # Any: asyncua ships no types
         self._ua = ua
-        self._size = size
+        self.size = size
 
     async def each(
         self, ask: Callable[[Sequence[Asked]], Awaitable[Answer]], things: Sequence[Asked]
@@ -38,16 +41,21 @@ class Batch:
         """
         at = 0
         while at < len(things):
-            some = things[at : at + self._size]
+            some = things[at : at + self.size]
             try:
                 answer = await ask(some)
             except self._ua.UaStatusCodeError as error:
-                self._lighten(error, len(some))
+                self.lighten(error, len(some))
                 continue
             at += len(some)
             yield some, answer
 
-    def _lighten(self, error: Any, size: int) -> None:  # Any: as above
-        if self._ua.StatusCode(error.code).name not in TOO_MUCH or size <= 1:
+    def lighten(self, error: Any, asked: int) -> None:  # Any: as above
+        """Make a request of *asked* things smaller, if *error* says that it was too large.
+
+        Raises:
+            UaError: it says something else, or there is nothing smaller.
+        """
+        if self._ua.StatusCode(error.code).name not in TOO_MUCH or asked <= 1:
             raise error
-        self._size = size // 2
+        self.size = asked // 2

@@ -16,6 +16,7 @@ from asyncua.ua.uaerrors import UaStatusCodeError
 
 TOO_MANY = 0x80100000  # BadTooManyOperations
 UNSUPPORTED = 0x800B0000  # BadServiceUnsupported
+UNKNOWN = 0x80340000  # BadNodeIdUnknown
 NO_HISTORY = 0x80710000  # BadHistoryOperationInvalid
 NO_POINTS = 0x804B0000  # BadNoContinuationPoints
 GOOD = ua.StatusCode()
@@ -39,6 +40,7 @@ class SmallServer:
         unsupported: services that it does not have.
         requests: how many things each service was asked, request by request.
         monitored: handles of the items that it made.
+        nobody: identifiers of nodes that it does not have.
         history: values by their time in seconds since `BEGUN`, of every variable.
         page: values of one variable in one answer.
         points_max: continuation points that it keeps.
@@ -52,6 +54,7 @@ class SmallServer:
     unsupported: frozenset[str] = frozenset()
     requests: dict[str, list[int]] = field(default_factory=dict)
     monitored: list[int] = field(default_factory=list)
+    nobody: frozenset[int] = frozenset()
     history: dict[int, float] = field(default_factory=dict)
     page: int = 1000
     points_max: int = 1000
@@ -104,8 +107,13 @@ class SmallServer:
     ) -> list[ua.MonitoredItemCreateResult]:
         """As the session does."""
         self._count("monitor", len(wanted.ItemsToCreate))
-        self.monitored += [each.RequestedParameters.ClientHandle for each in wanted.ItemsToCreate]
-        return [ua.MonitoredItemCreateResult(StatusCode=GOOD) for _ in wanted.ItemsToCreate]
+        found = []
+        for each in wanted.ItemsToCreate:
+            unknown = each.ItemToMonitor.NodeId.Identifier in self.nobody
+            self.monitored += [] if unknown else [each.RequestedParameters.ClientHandle]
+            status = ua.StatusCode(ua.UInt32(UNKNOWN)) if unknown else GOOD
+            found.append(ua.MonitoredItemCreateResult(StatusCode=status))
+        return found
 
     async def history_read(self, wanted: ua.HistoryReadParameters) -> list[ua.HistoryReadResult]:
         """As the session does."""

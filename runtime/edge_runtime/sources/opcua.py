@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 LOOKS_A_SILENCE: Final = 8
-REFUSED_S: Final = 30.0  # until a tag that the server refused is asked for again
 
 
 class OpcUaSource:
@@ -140,7 +139,7 @@ class OpcUaSource:
         async with asyncio.TaskGroup() as group:
             beside = (
                 self._quietly(renew_channel(line.client)),
-                self._quietly(self._ask_again(line)),
+                self._ask_again(line),
                 self._recovery.run(line.session, line.subscription),
             )
             jobs = [group.create_task(job) for job in beside]
@@ -180,21 +179,9 @@ class OpcUaSource:
             await job
 
     async def _ask_again(self, line: "Line") -> None:
-        from edge_runtime.sources.opcua_subscription import monitor  # noqa: PLC0415 - loaded by now
+        from edge_runtime.sources.opcua_subscription import ask_again  # noqa: PLC0415 - loaded by now
 
-        refused = list(line.subscription.refused)
-        while refused:
-            await asyncio.sleep(REFUSED_S)
-            subscription = line.subscription
-            found = await monitor(
-                line.session,
-                subscription.number,
-                self._config,
-                self._columns,
-                subscription.nodes,
-                refused,
-            )
-            refused = list(found)
+        await ask_again(line.session, line.subscription, self._config, self._columns)
 
     def _message(self, message: Notification, more: bool) -> None:  # noqa: FBT001 - as it was sent
         """One message has come, perhaps without a value."""

@@ -3,7 +3,9 @@
 Loads asyncua, so it is imported only where a source is already connecting.
 """
 
+import asyncio
 from collections.abc import Coroutine, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -34,6 +36,7 @@ from edge_runtime.sources.opcua_wire import Notification, read_republished
 log = structlog.get_logger(__name__)
 
 CALL_MAX: Final = 100  # nodes in one call at first: a slow controller answers them in a second
+REFUSED_S: Final = 30.0  # until a tag that the server refused is asked for again
 NOTIFICATIONS_MAX: Final = 10_000  # in one publish response
 REPUBLISHED_MAX: Final = 1000  # messages that a server may have kept for us
 UNIT_SAMPLING_MS: Final = 1000.0
@@ -163,6 +166,25 @@ async def monitor(
     )
     codes.update(zip(whole, again, strict=True))
     return {handle: status_name(code) for handle, code in codes.items() if code >> 31}
+
+
+async def ask_again(
+    session: Any,  # as above
+    subscription: Subscription,
+    config: OpcUaConfig,
+    columns: TagColumns,
+) -> None:
+    """Ask for the refused tags until there are none: a controller may be loaded meanwhile."""
+    refused = list(subscription.refused)
+    while refused:
+        await asyncio.sleep(REFUSED_S)
+        number, nodes = subscription.number, subscription.nodes
+        # What is no answer is none the next time either, or the line's end tells.
+        with suppress(OSError, UaError, *NONSENSE):
+            left = await monitor(session, number, config, columns, nodes, refused)
+            for handle in set(refused) - set(left):
+                log.info("tag.accepted", source=config.name, role=columns.tags[handle].role)
+            refused = list(left)
 
 
 async def _add(

@@ -1,5 +1,6 @@
 """Subscriptions on servers that are small, slow, or lack a service: each tag all the same."""
 
+import asyncio
 from collections.abc import Iterator, MutableMapping
 from typing import Any
 
@@ -12,9 +13,10 @@ from edge_runtime.config import TagConfig
 from edge_runtime.sources.opcua_client import CONNECT_S
 from edge_runtime.sources.opcua_config import OpcUaConfig
 from edge_runtime.sources.opcua_line import TAG_S, open_s
-from edge_runtime.sources.opcua_subscription import CALL_MAX, subscribe
+from edge_runtime.sources.opcua_subscription import CALL_MAX, REFUSED_S, ask_again, subscribe
 from edge_runtime.sources.opcua_tags import UNIT_HANDLES, TagColumns
 from tests.simulators.opcua_session import NAMESPACE, SmallServer
+from tests.simulators.virtual import VirtualLoop
 
 pytestmark = pytest.mark.anyio
 
@@ -107,3 +109,41 @@ def test_more_tags_may_take_longer() -> None:
     assert open_s(0) == CONNECT_S
     assert open_s(2000) == CONNECT_S + 2000 * TAG_S
     assert open_s(2000) > 60
+
+
+VIRTUAL = pytest.mark.parametrize("anyio_backend", [("asyncio", {"loop_factory": VirtualLoop})])
+
+
+@VIRTUAL
+async def test_refused_tags_are_asked_for_again(events: Events) -> None:
+    """Tags that the server lacks are asked for every half minute, until it has them all."""
+    loop, made = asyncio.get_running_loop(), columns(4)
+    server = SmallServer(nobody=frozenset({1, 3}))
+    known = await subscribe(server, CONFIG, made)
+    assert known.refused == dict.fromkeys((1, 3), "BadNodeIdUnknown")
+
+    async def loaded() -> None:
+        await asyncio.sleep(REFUSED_S + 1)
+        server.nobody = frozenset({3})
+        await asyncio.sleep(REFUSED_S)
+        server.unsupported = frozenset({"monitor"})  # an answer that is none ends nothing
+        await asyncio.sleep(REFUSED_S)
+        server.unsupported, server.nobody = frozenset(), frozenset()
+
+    async with asyncio.TaskGroup() as group:
+        group.create_task(loaded())
+        await ask_again(server, known, CONFIG, made)
+    assert loop.time() == 4 * REFUSED_S
+    assert server.monitored == [0, 2, 1, 3]
+    assert server.requests["monitor"] == [4, 2, 2, 1]
+    assert [each["role"] for each in events if each["event"] == "tag.accepted"] == ["p1", "p3"]
+
+
+@VIRTUAL
+async def test_nothing_refused() -> None:
+    """Where nothing was refused nothing is asked for again."""
+    server, made = SmallServer(), columns(2)
+    known = await subscribe(server, CONFIG, made)
+    await ask_again(server, known, CONFIG, made)
+    assert server.requests["monitor"] == [2]
+    assert asyncio.get_running_loop().time() == 0

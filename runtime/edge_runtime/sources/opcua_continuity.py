@@ -97,10 +97,10 @@ class Continuity:
         plant_ns = self._plant_ahead_ns()
         if plant_ns is None:
             return _batch([], [], [], [])
-        starts = np.maximum(self._last_ns[self._tags], self.dated(self._tags, self._known_ns)) + 1
+        known = np.maximum(self._last_ns[self._tags], self.dated(self._tags, self._known_ns))
         # What was said of a time that the plant has not reached is no news of it.
-        now_ns = self._known_ns + plant_ns
-        starts = np.where(starts > now_ns + SET_NS, now_ns + 1, starts)
+        now_ns = max(self._known_ns, self._published_ns) + plant_ns
+        starts = np.where(known > now_ns + SET_NS, now_ns, known) + 1
         # An outage that had begun before goes on.
         begun = self._since_ns[self._tags]
         self._since_ns[self._tags] = np.where(begun == NO_TIME, starts, begun)

@@ -176,6 +176,36 @@ def test_a_clock_that_is_set_while_nothing_changes() -> None:
     assert (known.lost(GapCause.SILENCE).source_ns - T0).tolist() == [5 * SECOND + 1] * 2
 
 
+def test_who_speaks_first_after_a_clock_was_set() -> None:
+    """One tag that shows its own clock was set too is believed; the others were but a guess."""
+    tags = np.arange(3, dtype=np.int32)
+    known = Continuity(tags, 3)
+    for at_s in (0, 1):
+        values = batch(*((tag, 1.0, at_s * SECOND) for tag in range(3)))
+        known.take(replace(values, arrived_s=float(at_s)), T0 + at_s * SECOND, more=False)
+    known.take(replace(batch(), arrived_s=5.0), T0 + 5 * SECOND - HOUR, more=False)
+    assert (known.dated(tags, T0 - HOUR) - T0).tolist() == [0] * 3
+    spoken = replace(batch((0, 2.0, 6 * SECOND - HOUR)), arrived_s=6.0)
+    known.take(spoken, T0 + 6 * SECOND - HOUR, more=False)
+    assert (known.dated(tags, T0 - HOUR) - T0).tolist() == [-HOUR] * 3
+
+
+# How much older than the last one a value is, and whether the gap after it begins behind it.
+LATE = {"a moment": (SECOND, False), "a minute": (SET_NS, False), "longer": (SET_NS + 1, True)}
+
+
+@pytest.mark.parametrize("name", LATE)
+def test_late_value(name: str) -> None:
+    """Each row is how late a value is: up to a minute it changes nothing of what is known."""
+    late_ns, set_back = LATE[name]
+    known = live()
+    at = 100 * SECOND
+    known.take(batch((0, 3.0, at)), T0 + at - AHEAD, more=True)
+    known.take(batch((0, 2.5, at - late_ns)), T0 + at - AHEAD, more=True)
+    start_ns = at - late_ns if set_back else at
+    assert rows(known.lost(GapCause.SILENCE))[0] == (0, None, start_ns + 1, GAP)
+
+
 def test_what_is_late_sets_no_clock() -> None:
     """Messages that the server had kept say nothing of now, however old they are."""
     known = live()

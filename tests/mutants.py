@@ -163,7 +163,10 @@ AIMS: dict[str, Aim] = {
     f"{GATEWAY}/inference/ledger.py": Aim(("inference/test_ledger.py",)),
     f"{GATEWAY}/inference/deadline.py": Aim(("inference/test_deadline.py",)),
     f"{GATEWAY}/inference/allowance.py": Aim(("inference/test_allowance.py",)),
-    f"{GATEWAY}/sources/opcua_continuity.py": Aim(("runtime/sources/test_opcua_continuity.py",)),
+    f"{GATEWAY}/sources/opcua_continuity.py": Aim(
+        ("runtime/sources/test_opcua_continuity.py", "runtime/sources/test_opcua_clocks.py")
+    ),
+    f"{GATEWAY}/sources/opcua_missing.py": Aim(("runtime/sources/test_opcua_missing.py",)),
     f"{GATEWAY}/sources/sparkplug_rebirth.py": Aim(("runtime/sources/test_sparkplug_rebirth.py",)),
     f"{GATEWAY}/commission/propose.py": Aim(("runtime/commission/test_propose.py",)),
     f"{CORE}/drift/wcusum.py": Aim(("drift/test_wcusum.py",)),
@@ -238,7 +241,12 @@ EQUIVALENT: dict[str, dict[str, str]] = {
         "self._head_since = 1.0": "the first window sets it",
     },
     f"{GATEWAY}/sources/opcua_continuity.py": {
-        "if NO_TIME + 2 < start_ns < batch.source_ns[row]:": "no value is a nanosecond after none",
+        "if NO_TIME + 2 < start_ns < source_ns:": "no value is a nanosecond after none",
+        "self._published_ns = None": "the first message sets it before it is looked at",
+        "self._first[tag] = None": "as good as false",
+    },
+    f"{GATEWAY}/sources/opcua_missing.py": {
+        "shortest_ns = start_ns = end_ns = 1": "the first group sets them",
     },
     f"{GATEWAY}/commission/propose.py": {
         "wanted, key=lambda one: -max((s for s, _ in ranked[one.role]), default=1.0)": (

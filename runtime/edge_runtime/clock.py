@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 SECOND_NS: Final = 1_000_000_000
 LEAP_NS: Final = 5 * SECOND_NS  # who is so far off has another clock, not a long cable
+OFF_TIME_NS: Final = 60 * SECOND_NS  # a live value that is so far off the plant's clock is no news
 NEAR_NS: Final = SECOND_NS // 4  # to be on time from the first window on, not after an hour
 LEAP_PATIENCE_S: Final = 10.0  # the majority leapt for so long: the clock was set, believe it
 RECENT_S: Final = 60.0  # a tag that was silent for longer has no say

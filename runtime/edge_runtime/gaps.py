@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_core.features.samples import CellQuality, Samples
+from edge_runtime.clock import OFF_TIME_NS
 from edge_runtime.sources.sample import GapCause
 
 GAPS_MAX: Final = 1024  # kept: two outages of as many tags as a gateway may have
@@ -70,13 +71,23 @@ class GapLog:
             return ()
         return tuple(gap for gap in self.recent if gap.touches(start_ns, end_ns))
 
-    def take(self, samples: Samples, status: NDArray[np.uint32], off: NDArray[np.bool_]) -> None:
+    def take(
+        self,
+        samples: Samples,
+        status: NDArray[np.uint32],
+        off: NDArray[np.bool_],
+        *,
+        live: bool,
+    ) -> None:
         """Open a gap where a sample says so; the next sample of that tag that is of now ends it.
+
+        A live one that is far older than the gap ends it too: the clock was set back meanwhile.
 
         Args:
             samples: in order of arrival.
             status: their codes; the low bits of a gap's are its cause.
             off: which of them are not of now.
+            live: they are no history.
         """
         opens = (samples.quality == CellQuality.GAP) | (samples.quality == CellQuality.UNIT)
         if not opens.any() and not self._lost[samples.tags].any():
@@ -87,6 +98,12 @@ class GapLog:
             if opens[at]:
                 cause = _CAUSES.get(int(status[at]) & _CAUSE_BITS, GapCause.UNTOLD)
                 self._open.setdefault(tag, Gap(self._roles[tag], time_ns, cause))
-            elif tag in self._open and time_ns > self._open[tag].start_ns:
-                self._closed.append(replace(self._open.pop(tag), end_ns=time_ns))
-                self._lost[tag] = False
+            elif tag in self._open:
+                self._end(tag, time_ns, live=live)
+
+    def _end(self, tag: int, time_ns: int, *, live: bool) -> None:
+        start_ns = self._open[tag].start_ns
+        set_back = live and time_ns < start_ns - OFF_TIME_NS
+        if time_ns > start_ns or set_back:
+            self._closed.append(replace(self._open.pop(tag), end_ns=max(time_ns, start_ns)))
+            self._lost[tag] = False

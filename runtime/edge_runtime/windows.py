@@ -17,14 +17,13 @@ from edge_core.features.quality import TagRule
 from edge_core.features.samples import TIME_MAX_NS, CellQuality, Samples, usable
 from edge_core.features.stream import FOREVER_NS, Plan, WindowFeed
 from edge_core.features.window import Window
-from edge_runtime.clock import SECOND_NS, PlantClock
+from edge_runtime.clock import OFF_TIME_NS, SECOND_NS, PlantClock
 from edge_runtime.config import TagConfig
 from edge_runtime.gaps import Gap, GapLog
 from edge_runtime.ledger import Ledger
 from edge_runtime.sources.sample import GapCause, SampleBatch, gap_status
 
 BACKWARDS_NS: Final = 60 * SECOND_NS  # a clock set back by more starts a new time, not a repeat
-OFF_TIME_NS: Final = 60 * SECOND_NS  # a live value that is so far off the plant's clock is no news
 _NONE_NS: Final = -TIME_MAX_NS
 
 
@@ -144,7 +143,7 @@ class WindowStream:
         if not len(known):
             return
         samples = _samples(known, times_ns)
-        self._gaps.take(samples, known.status, off)
+        self._gaps.take(samples, known.status, off, live=not known.historical)
         self._latest.take(samples, off, live=not known.historical)
         if anew or self._feed is None:
             self._begin()
@@ -198,7 +197,12 @@ class WindowStream:
         from_ns = now_ns - self._lateness_ns
         self._feed = WindowFeed(plan, plan.spec.row_at(from_ns))
         # A tag that has not changed for hours is still known: OPC UA reports changes only.
-        self._feed.add(_marked(*self._latest.known(now_ns, from_ns), self._feed))
+        samples, off = self._latest.known(now_ns, from_ns)
+        self._feed.add(_marked(samples, off, self._feed))
+        # What was not of now may be so by the time that the clock was set to.
+        spoke = samples.take(np.flatnonzero(usable(samples.quality) & ~off))
+        well = np.zeros(len(spoke), np.uint32)
+        self._gaps.take(spoke, well, well.astype(np.bool_), live=True)
 
     def _count(self, batch: SampleBatch, known: SampleBatch, off: NDArray[np.bool_]) -> None:
         gaps = int(np.count_nonzero(known.quality == CellQuality.GAP))

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from edge_runtime.commission.nodes import Value
-from edge_runtime.sources.opcua_units import code_unit
+from edge_runtime.sources.opcua_units import code_unit, said_of
 
 NAME_CHARS_MAX: Final = 120  # of a browse name; real ones have under 40
 TEXT_CHARS_MAX: Final = 80  # of a value that is text
@@ -100,11 +100,8 @@ def _words(value: Any) -> str:  # Any: as above
 
 
 def _unit(information: Any) -> str:  # Any: as above
-    name = getattr(getattr(information, "DisplayName", None), "Text", None)
-    if isinstance(name, str) and name.strip():
-        return clipped(name.strip(), 32)
-    code = getattr(information, "UnitId", None)
-    return code_unit(code) if isinstance(code, int) else ""
+    name, number = said_of(information)
+    return clipped(name, 32) if name else code_unit(number)
 
 
 def _range(found: Any) -> tuple[float | None, float | None]:  # Any: as above

@@ -4,13 +4,13 @@ A server is somebody else's: it may loop, never end, answer with names of a mega
 large request. Whatever is left out is said in the tree's notes.
 """
 
-from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from edge_runtime.commission.nodes import Kind, Node, Tree
 from edge_runtime.commission.shown import NAME_CHARS_MAX, Shown, address, clipped, shown
+from edge_runtime.sources.opcua_batch import Batch
 
 OBJECTS: Final = 85  # the folder that every server has (OPC 10000-5, 8.2.2)
 OWN: Final = (2253, 23470, 31915)  # Server, Aliases, Locations: the server's own, not the plant
@@ -18,10 +18,6 @@ HIERARCHICAL: Final = 33
 HAS_PROPERTY: Final = 46
 CLASSES: Final[dict[int, Kind]] = {1: "object", 2: "variable", 4: "method"}
 PROPERTIES: Final = {"EngineeringUnits": "unit", "EURange": "range"}
-TOO_MUCH: Final = (
-    *("BadTooManyOperations", "BadResponseTooLarge", "BadEncodingLimitsExceeded"),
-    *("BadRequestTooLarge", "BadTcpMessageTooLarge"),
-)
 REFERENCES_A_NODE: Final = 32  # read for each node that is kept, on average; more is a loop
 EMPTY_ANSWERS_MAX: Final = 100  # continuations in a row that bring nothing
 
@@ -86,7 +82,7 @@ class Walk:
         self._seen: set[Any] = set()  # Any: as above
         self._kept = 0
         self._references = 0
-        self._batch = bounds.batch
+        self._batch = Batch(ua, bounds.batch)
         self._notes: dict[str, None] = {}
 
     async def below(self, root: Any, server: str) -> Tree:  # Any: as above
@@ -120,28 +116,15 @@ class Walk:
     async def _deeper(self, level: list[_Place]) -> list[_Place]:
         """The places right below *level*."""
         found: list[_Place] = []
-        waiting = deque(level)
-        while waiting and not self._full:
-            some = [waiting.popleft() for _ in range(min(self._batch, len(waiting)))]
-            try:
-                answers = await self._browse(some)
-            except self._ua.UaStatusCodeError as error:
-                self._lighten(error, len(some))
-                waiting.extendleft(reversed(some))
-                continue
+        async for some, answers in self._batch.each(self._browse, level):
             for parent, references in zip(some, answers, strict=True):
                 found += self._children(parent, references)
             self._progress("nodes", self._kept)
+            if self._full:
+                break
         return found
 
-    def _lighten(self, error: Any, size: int) -> None:  # Any: as above
-        """Ask for half as much at once, if that was what the server refused."""
-        name = self._ua.StatusCode(error.code).name
-        if name not in TOO_MUCH or size <= 1:
-            raise error
-        self._batch = max(1, size // 2)
-
-    async def _browse(self, places: list[_Place]) -> list[list[Any]]:  # Any: as above
+    async def _browse(self, places: Sequence[_Place]) -> list[list[Any]]:  # Any: as above
         """The references of each of *places*, continuations followed."""
         ua = self._ua
         wanted = ua.BrowseParameters()
@@ -213,21 +196,15 @@ class Walk:
 
     async def _read(self, places: list[_Place]) -> list[Node]:
         """The places as nodes, with all that their attributes say."""
-        variables = deque(place for place in places if place.kind == "variable")
-        count = len(variables)
-        while variables:
-            some = [variables.popleft() for _ in range(min(self._batch, len(variables)))]
-            try:
-                await self._look(some)
-            except self._ua.UaStatusCodeError as error:
-                self._lighten(error, len(some))
-                variables.extendleft(reversed(some))
-                continue
-            self._progress("values", count - len(variables))
+        variables = [place for place in places if place.kind == "variable"]
+        done = 0
+        async for some, _ in self._batch.each(self._look, variables):
+            done += len(some)
+            self._progress("values", done)
         types = await self._type_names({place.fact.type_id for place in places if place.fact})
         return [_node(place, address(place.id, self._namespaces), types) for place in places]
 
-    async def _look(self, places: list[_Place]) -> None:
+    async def _look(self, places: Sequence[_Place]) -> None:
         """Read what each of *places*, all of them variables, shows."""
         ids = self._ua.AttributeIds
         wanted: list[tuple[Any, Any]] = []  # Any: as above
@@ -264,14 +241,15 @@ class Walk:
         ours = [each for each in types if each is not None and each.NamespaceIndex]
         for each in types - set(ours) - {None}:
             found[each] = standard.get(each.Identifier) or address(each, self._namespaces)
-        for at in range(0, len(ours), self._batch):
-            some = ours[at : at + self._batch]
-            name_of = self._ua.AttributeIds.BrowseName
-            answers = await self._attributes([(each, name_of) for each in some])
+        async for some, answers in self._batch.each(self._browse_names, ours):
             for each, answer in zip(some, answers, strict=True):
                 name = getattr(answer.Value.Value, "Name", None) if answer.Value else None
                 found[each] = clipped(name or address(each, self._namespaces))
         return found
+
+    async def _browse_names(self, nodes: Sequence[Any]) -> list[Any]:  # Any: as above
+        name_of = self._ua.AttributeIds.BrowseName
+        return await self._attributes([(each, name_of) for each in nodes])
 
 
 def _in_order(top: _Place) -> list[_Place]:

@@ -19,8 +19,9 @@ from edge_runtime.config import TagConfig
 from edge_runtime.errors import SourceLostError
 from edge_runtime.sources.opcua_client import NONSENSE, library, renew_channel
 from edge_runtime.sources.opcua_config import OpcUaConfig
-from edge_runtime.sources.opcua_continuity import Continuity, Hole, doubted
+from edge_runtime.sources.opcua_continuity import Continuity, doubted
 from edge_runtime.sources.opcua_items import NO_TIME
+from edge_runtime.sources.opcua_recovery import Recovery
 from edge_runtime.sources.opcua_tags import UNIT_HANDLES, TagColumns
 from edge_runtime.sources.opcua_wire import Notification
 from edge_runtime.sources.sample import GapCause, Ingest, SampleBatch, gaps
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 LOOKS_A_SILENCE: Final = 8
-REFUSED_S: Final = 30.0  # until a tag that the server refused is asked for again
 
 
 class OpcUaSource:
@@ -39,7 +39,6 @@ class OpcUaSource:
 
     Attributes:
         reconnects: connections that ended.
-        recovered: values that were read from history.
     """
 
     def __init__(
@@ -55,15 +54,12 @@ class OpcUaSource:
         self._config = config
         self._columns = TagColumns([tags[place] for place in places], places)
         self._continuity = Continuity(self._columns.places, len(tags))
-        self._handles = {place: handle for handle, place in enumerate(places)}
         self._ingest = ingest
         self._monotonic = monotonic
         self._unix_ns = unix_ns
         self._line: Line | None = None
-        self._holes: list[Hole] = []
-        self._holed = asyncio.Event()
+        self._recovery = Recovery(config, self._columns, self._hand_on)
         self.reconnects = 0
-        self.recovered = 0
         # At INFO this library writes out every value, at ERROR a traceback for every lost link.
         logging.getLogger("asyncua").setLevel(logging.CRITICAL)
 
@@ -71,6 +67,11 @@ class OpcUaSource:
     def overflows(self) -> int:
         """Values before which the server says that it dropped some."""
         return self._continuity.overflows
+
+    @property
+    def recovered(self) -> int:
+        """Values that were read from history."""
+        return self._recovery.values
 
     async def run(self) -> None:
         """Read for ever.
@@ -138,8 +139,8 @@ class OpcUaSource:
         async with asyncio.TaskGroup() as group:
             beside = (
                 self._quietly(renew_channel(line.client)),
-                self._quietly(self._ask_again(line)),
-                self._read_back(line),
+                self._ask_again(line),
+                self._recovery.run(line.session, line.subscription),
             )
             jobs = [group.create_task(job) for job in beside]
             try:
@@ -178,21 +179,9 @@ class OpcUaSource:
             await job
 
     async def _ask_again(self, line: "Line") -> None:
-        from edge_runtime.sources.opcua_subscription import monitor  # noqa: PLC0415 - loaded by now
+        from edge_runtime.sources.opcua_subscription import ask_again  # noqa: PLC0415 - loaded by now
 
-        refused = list(line.subscription.refused)
-        while refused:
-            await asyncio.sleep(REFUSED_S)
-            subscription = line.subscription
-            found = await monitor(
-                line.session,
-                subscription.number,
-                self._config,
-                self._columns,
-                subscription.nodes,
-                refused,
-            )
-            refused = list(found)
+        await ask_again(line.session, line.subscription, self._config, self._columns)
 
     def _message(self, message: Notification, more: bool) -> None:  # noqa: FBT001 - as it was sent
         """One message has come, perhaps without a value."""
@@ -224,10 +213,7 @@ class OpcUaSource:
         if resumed:
             batch = doubted(batch, self._config.queue)
         self._hand_on(self._continuity.take(batch, published_ns, more=more))
-        holes = self._continuity.holes()
-        if holes:
-            self._holes += holes
-            self._holed.set()
+        self._recovery.add(self._continuity.holes())
 
     def _take_units(self, message: Notification, published_ns: int) -> None:
         from edge_runtime.sources.opcua_subscription import tell_unit  # noqa: PLC0415 - loaded by now
@@ -237,38 +223,10 @@ class OpcUaSource:
             handle = int(handles[row]) - UNIT_HANDLES
             if 0 <= handle < len(self._columns.tags) and tell_unit(self._columns, handle, said):
                 # From one unit to another there is no sense in holding the last value.
-                place = int(self._columns.places[handle])
-                self._hand_on(gaps([place], published_ns, GapCause.UNIT))
+                place = self._columns.places[handle : handle + 1]
+                [from_ns] = self._continuity.dated(place, published_ns).tolist()
+                self._hand_on(gaps(place.tolist(), from_ns, GapCause.UNIT))
 
     def _hand_on(self, batch: SampleBatch) -> None:
         if len(batch):
             self._ingest(batch)
-
-    async def _read_back(self, line: "Line") -> None:
-        """Fill what can be filled from the server's history, as it comes to be known."""
-        from asyncua.ua.uaerrors import UaError  # noqa: PLC0415 - loaded by now
-
-        from edge_runtime.sources.opcua_history import Gap, recovered  # noqa: PLC0415 - as above
-
-        while True:
-            await self._holed.wait()
-            self._holed.clear()
-            holes, self._holes = self._holes, []
-            known = [(hole, self._handles[hole.tag]) for hole in holes]
-            wanted = [
-                Gap(hole, handle, line.subscription.nodes[handle])
-                for hole, handle in known
-                if handle in line.subscription.history
-            ]
-            if not wanted:
-                continue
-            try:
-                batch = await recovered(
-                    line.session, wanted, self._columns, self._config.publishing_s
-                )
-            except (OSError, UaError, *NONSENSE) as error:
-                log.warning("source.history_lost", source=self._config.name, reason=str(error))
-                continue
-            self.recovered += len(batch)
-            self._hand_on(batch)
-            log.info("source.history_read", source=self._config.name, values=len(batch))

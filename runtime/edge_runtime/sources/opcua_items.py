@@ -21,6 +21,7 @@ ITEMS_MAX: Final = 1_000_000  # in one message; more is damage, or an attack on 
 NO_TIME: Final = int(np.iinfo(np.int64).min)
 _TICKS_1970: Final = 116_444_736_000_000_000  # 100 ns since 1601 (OPC 10000-6, 5.2.2.5)
 _TICKS_SPAN: Final = np.iinfo(np.int64).max // 100
+_TICKS_FIRST: Final = _TICKS_1970 - _TICKS_SPAN  # in 1677: 64 bits of nanoseconds begin there
 _VALUE, _STATUS, _SOURCE, _SERVER, _SOURCE_PICO, _SERVER_PICO = 1, 2, 4, 8, 16, 32
 _MASK_MAX: Final = 63
 _PICO_MAX: Final = 9999
@@ -302,7 +303,7 @@ NOTHING: Final = Changes(
 
 def _nanosecond_column(ticks: NDArray[np.int64]) -> NDArray[np.int64]:
     """Nanoseconds since 1970; what lies outside of 64 bits, and zero, is no time."""
-    known = (ticks > 0) & (ticks < _TICKS_1970 + _TICKS_SPAN)
+    known = (ticks > _TICKS_FIRST) & (ticks < _TICKS_1970 + _TICKS_SPAN)
     if known.all():
         return (ticks - _TICKS_1970) * 100
     return np.where(known, (np.where(known, ticks, _TICKS_1970) - _TICKS_1970) * 100, NO_TIME)
@@ -310,7 +311,8 @@ def _nanosecond_column(ticks: NDArray[np.int64]) -> NDArray[np.int64]:
 
 def nanoseconds_of(ticks: int) -> int:
     """Nanoseconds since 1970 of an OPC UA time; `NO_TIME` if it is none that 64 bits can hold."""
-    return (ticks - _TICKS_1970) * 100 if 0 < ticks < _TICKS_1970 + _TICKS_SPAN else NO_TIME
+    known = _TICKS_FIRST < ticks < _TICKS_1970 + _TICKS_SPAN
+    return (ticks - _TICKS_1970) * 100 if known else NO_TIME
 
 
 def _finer(times_ns: NDArray[np.int64], pico: NDArray[np.uint16]) -> NDArray[np.int64]:

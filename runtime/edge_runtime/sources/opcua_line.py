@@ -29,7 +29,13 @@ from edge_runtime.sources.opcua_wire import Notification
 
 log = structlog.get_logger(__name__)
 
+TAG_S: Final = 0.05  # slow controllers take a hundredth of a second for each thing they are asked
 FIRST: Final = 1  # the number of a subscription's first message
+
+
+def open_s(tags: int) -> float:
+    """How long a line of so many tags may take to be open, if every single answer is in time."""
+    return CONNECT_S + TAG_S * tags
 
 
 class Origin(StrEnum):
@@ -92,11 +98,15 @@ class Lines:
             SourceLostError: there is none now, and why.
             ConfigurationError: there will be none before the configuration is another.
         """
+        limit_s = open_s(len(self._columns.tags))
+        limit = asyncio.timeout(limit_s)
         try:
-            async with asyncio.timeout(CONNECT_S):
+            async with limit:
                 self._last = await self._resumed() or await self._new()
         except TimeoutError as error:
             words = str(error) or f"expected an answer within {self._config.answer_s:g} s"
+            if limit.expired():
+                words = f"expected to be subscribed within {limit_s:g} s"
             raise SourceLostError(f"{self._config.url}: {words}") from error
         except (OSError, UaError, *NONSENSE) as error:
             raise SourceLostError(f"{self._config.url}: {str(error) or repr(error)}") from error

@@ -116,13 +116,15 @@ class Publisher:
             return
         try:
             found = read_published(bytes(future.result()), 0, read_variant)
+            if isinstance(found, Fault):
+                self._refused(found.status)
+                return
+            self._received(found)
         except PayloadError as error:
             self._end(Loss(str(error), GapCause.SEQUENCE))
-            return
-        if isinstance(found, Fault):
-            self._refused(found.status)
-            return
-        self._received(found)
+        except Exception as error:  # noqa: BLE001 - a request that ends unseen is never replaced
+            reason = f"a message could not be taken: {error!r}"
+            self._end(Loss(reason, GapCause.SEQUENCE, resumable=False))
         if not self.ended.done():
             self._ask()
 

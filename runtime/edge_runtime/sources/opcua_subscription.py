@@ -3,7 +3,9 @@
 Loads asyncua, so it is imported only where a source is already connecting.
 """
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Coroutine, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -16,7 +18,8 @@ from asyncua.ua.ua_binary import struct_from_binary
 from asyncua.ua.uaerrors import UaError, UaStatusCodeError
 
 from edge_runtime.errors import PayloadError
-from edge_runtime.sources.opcua_client import KEEP_ALIVES_A_SILENCE
+from edge_runtime.sources.opcua_batch import Batch
+from edge_runtime.sources.opcua_client import KEEP_ALIVES_A_SILENCE, NONSENSE
 from edge_runtime.sources.opcua_config import OpcUaConfig
 from edge_runtime.sources.opcua_publish import following, status_name
 from edge_runtime.sources.opcua_tags import (
@@ -26,12 +29,14 @@ from edge_runtime.sources.opcua_tags import (
     bad_address,
     node_text,
 )
+from edge_runtime.sources.opcua_units import said_of, says_unit
 from edge_runtime.sources.opcua_variant import read_variant
 from edge_runtime.sources.opcua_wire import Notification, read_republished
 
 log = structlog.get_logger(__name__)
 
-CALL_MAX: Final = 500  # nodes in one call; servers have limits of their own, seldom lower
+CALL_MAX: Final = 100  # nodes in one call at first: a slow controller answers them in a second
+REFUSED_S: Final = 30.0  # until a tag that the server refused is asked for again
 NOTIFICATIONS_MAX: Final = 10_000  # in one publish response
 REPUBLISHED_MAX: Final = 1000  # messages that a server may have kept for us
 UNIT_SAMPLING_MS: Final = 1000.0
@@ -69,6 +74,8 @@ async def subscribe(
 ) -> Subscription:  # Any: asyncua's client has no types that help here
     """A new subscription to all tags, with their units.
 
+    A server that does not tell units, or of what it keeps history, costs no value.
+
     Raises:
         ConfigurationError: the server lacks a namespace.
         UaError: the server refuses the subscription.
@@ -76,15 +83,30 @@ async def subscribe(
     session = client.uaclient.session
     namespaces = [str(each) for each in await client.get_namespace_array()]
     nodes = tuple(_node(columns, handle, namespaces) for handle in range(len(columns.tags)))
-    units = await _units(session, nodes, columns) if config.units else {}
-    history = await _with_history(session, nodes) if config.history else frozenset()
+    units: dict[int, Any] = {}  # Any: as above
+    history: set[int] = set()
+    if config.units:
+        await _as_told(config, "units", _units(session, nodes, columns, units))
+    if config.history:
+        await _as_told(config, "history", _with_history(session, nodes, history))
     made = await _created(session, config)
     refused = await monitor(
         session, made.SubscriptionId, config, columns, nodes, range(len(nodes))
     )
-    await _monitor_units(session, made.SubscriptionId, units)
+    if units:
+        job = _monitor_units(session, made.SubscriptionId, units)
+        await _as_told(config, "changes of units", job)
     keep_alive_s = made.RevisedMaxKeepAliveCount * made.RevisedPublishingInterval / 1000
-    return Subscription(made.SubscriptionId, keep_alive_s, nodes, history, refused)
+    return Subscription(made.SubscriptionId, keep_alive_s, nodes, frozenset(history), refused)
+
+
+async def _as_told(config: OpcUaConfig, what: str, job: Coroutine[None, None, None]) -> None:
+    """Do what a server may have no answer to; a link that is gone is another matter."""
+    try:
+        await job
+    except (UaError, *NONSENSE) as error:
+        reason = str(error) or repr(error)
+        log.warning("source.untold", source=config.name, what=what, reason=reason)
 
 
 def _node(columns: TagColumns, handle: int, namespaces: Sequence[str]) -> ua.NodeId:
@@ -146,16 +168,38 @@ async def monitor(
     return {handle: status_name(code) for handle, code in codes.items() if code >> 31}
 
 
+async def ask_again(
+    session: Any,  # as above
+    subscription: Subscription,
+    config: OpcUaConfig,
+    columns: TagColumns,
+) -> None:
+    """Ask for the refused tags until there are none: a controller may be loaded meanwhile."""
+    refused = list(subscription.refused)
+    while refused:
+        await asyncio.sleep(REFUSED_S)
+        number, nodes = subscription.number, subscription.nodes
+        # What is no answer is none the next time either, or the line's end tells.
+        with suppress(OSError, UaError, *NONSENSE):
+            left = await monitor(session, number, config, columns, nodes, refused)
+            for handle in set(refused) - set(left):
+                log.info("tag.accepted", source=config.name, role=columns.tags[handle].role)
+            refused = list(left)
+
+
 async def _add(
     session: Any, subscription: int, items: Sequence[Any]
 ) -> list[int]:  # Any: as above
-    codes: list[int] = []
-    for start in range(0, len(items), CALL_MAX):
+    async def created(some: Sequence[Any]) -> Any:  # Any: as above
         wanted = ua.CreateMonitoredItemsParameters()
         wanted.SubscriptionId = ua.IntegerId(subscription)
-        wanted.ItemsToCreate = list(items[start : start + CALL_MAX])
+        wanted.ItemsToCreate = list(some)
         wanted.TimestampsToReturn = ua.TimestampsToReturn.Both
-        codes += [each.StatusCode.value for each in await session.create_monitored_items(wanted)]
+        return await session.create_monitored_items(wanted)
+
+    codes: list[int] = []
+    async for some, results in Batch(ua, CALL_MAX).each(created, items):
+        codes += [each.StatusCode.value for _, each in zip(some, results, strict=True)]
     return codes
 
 
@@ -180,29 +224,39 @@ def _request(handle: int, node: Any, sampling_ms: float, queue: int) -> Any:  # 
 
 
 async def _units(
-    session: Any, nodes: Sequence[Any], columns: TagColumns
-) -> dict[int, Any]:  # Any: as above
-    """Read what tags are measured in, and the property nodes that say so, by handle."""
-    paths = []
-    for node in nodes:
-        element = ua.RelativePathElement()
-        element.ReferenceTypeId = ua.NodeId(ua.Int32(ObjectIds.HasProperty))
-        element.IsInverse = False  # type: ignore[assignment]  # its own type takes no value
-        element.TargetName = ua.QualifiedName("EngineeringUnits", 0)
-        paths.append(ua.BrowsePath(node, ua.RelativePath([element])))
-    found: dict[int, Any] = {}
-    for start in range(0, len(paths), CALL_MAX):
-        results = await session.translate_browsepaths_to_nodeids(paths[start : start + CALL_MAX])
-        for handle, result in enumerate(results, start):
+    session: Any, nodes: Sequence[Any], columns: TagColumns, found: dict[int, Any]
+) -> None:  # Any: as above
+    """Read what tags are measured in; *found* gets the property nodes that say so, by handle."""
+    paths = list(enumerate(map(_unit_path, nodes)))
+
+    async def translated(some: Sequence[tuple[int, Any]]) -> Any:  # Any: as above
+        return await session.translate_browsepaths_to_nodeids([path for _, path in some])
+
+    async def read(handles: Sequence[int]) -> Any:  # Any: as above
+        return await session.read_attributes([found[each] for each in handles], AttributeIds.Value)
+
+    async for some, results in Batch(ua, CALL_MAX).each(translated, paths):
+        for (handle, _), result in zip(some, results, strict=True):
             if result.StatusCode.is_good() and result.Targets:
                 found[handle] = result.Targets[0].TargetId
-    handles = list(found)
-    for start in range(0, len(handles), CALL_MAX):
-        part = handles[start : start + CALL_MAX]
-        values = await session.read_attributes([found[each] for each in part], AttributeIds.Value)
-        for handle, value in zip(part, values, strict=True):
-            tell_unit(columns, handle, None if value.Value is None else value.Value.Value)
-    return found
+    unsaid: list[str] = []
+    async for handles, values in Batch(ua, CALL_MAX).each(read, list(found)):
+        for handle, value in zip(handles, values, strict=True):
+            said = None if value.Value is None else value.Value.Value
+            tell_unit(columns, handle, said)
+            if isinstance(said, ua.EUInformation) and not says_unit(*said_of(said)):
+                unsaid.append(columns.tags[handle].role)
+    if unsaid:
+        source = columns.tags[0].source
+        log.info("source.units_unsaid", source=source, tags=len(unsaid), first=unsaid[0])
+
+
+def _unit_path(node: Any) -> ua.BrowsePath:  # Any: as above
+    element = ua.RelativePathElement()
+    element.ReferenceTypeId = ua.NodeId(ua.Int32(ObjectIds.HasProperty))
+    element.IsInverse = False  # type: ignore[assignment]  # its own type takes no value
+    element.TargetName = ua.QualifiedName("EngineeringUnits", 0)
+    return ua.BrowsePath(node, ua.RelativePath([element]))
 
 
 def tell_unit(
@@ -212,8 +266,7 @@ def tell_unit(
     if not isinstance(said, ua.EUInformation):
         return False
     before = columns.conversion(handle)
-    number = said.UnitId if isinstance(said.UnitId, int) else 0
-    why = columns.measured_in(handle, str(said.DisplayName.Text or ""), number)
+    why = columns.measured_in(handle, *said_of(said))
     changed = columns.conversion(handle) != before
     if changed and why is not None:
         log.error("tag.unit_refused", role=columns.tags[handle].role, reason=why)
@@ -230,16 +283,21 @@ async def _monitor_units(
     await _add(session, subscription, items)
 
 
-async def _with_history(session: Any, nodes: Sequence[Any]) -> frozenset[int]:  # Any: as above
-    found: set[int] = set()
-    for start in range(0, len(nodes), CALL_MAX):
-        part = list(nodes[start : start + CALL_MAX])
-        levels = await session.read_attributes(part, AttributeIds.UserAccessLevel)
-        for handle, level in enumerate(levels, start):
+async def _with_history(
+    session: Any, nodes: Sequence[Any], found: set[int]
+) -> None:  # Any: as above
+    """Put the handles of which the server keeps history into *found*."""
+
+    async def read(some: Sequence[tuple[int, Any]]) -> Any:  # Any: as above
+        return await session.read_attributes(
+            [node for _, node in some], AttributeIds.UserAccessLevel
+        )
+
+    async for some, levels in Batch(ua, CALL_MAX).each(read, list(enumerate(nodes))):
+        for (handle, _), level in zip(some, levels, strict=True):
             bits = None if level.Value is None else level.Value.Value
             if isinstance(bits, int) and bits & HISTORY_READ:
                 found.add(handle)
-    return frozenset(found)
 
 
 async def transfer(session: Any, subscription: int) -> str:  # Any: as above

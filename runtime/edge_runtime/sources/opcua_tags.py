@@ -20,7 +20,7 @@ from edge_core.features.words import TEXT_UNIT
 from edge_core.features.words import number_of as number_of_word
 from edge_runtime.config import TagConfig
 from edge_runtime.sources.opcua_items import NO_TIME, Changes
-from edge_runtime.sources.opcua_units import linear
+from edge_runtime.sources.opcua_units import linear, says_unit
 from edge_runtime.sources.sample import SEVERITY_BITS, SampleBatch
 
 UNIT_HANDLES: Final = 1 << 20
@@ -89,9 +89,12 @@ class TagColumns:
     def measured_in(self, handle: int, name: str, unit_id: int) -> str | None:
         """What the server measures a tag in; why that will not do, if it will not.
 
-        From then on values are converted, or bad if there is no way.
+        From then on values are converted, or bad if there is no way. A unit without a name and
+        without a number that is known is none: servers show the property as it was made.
         """
         tag = self.tags[handle]
+        if not says_unit(name, unit_id):
+            return None
         found = linear(name, tag.unit, unit_id)
         self._foreign[handle] = found is None
         self._factor[handle], self._offset[handle] = found or (1.0, 0.0)

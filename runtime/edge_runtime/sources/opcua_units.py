@@ -61,11 +61,29 @@ def code_unit(unit_id: int) -> str:
     return _CODES.get(code_letters(unit_id), "")
 
 
+def said_of(information: Any) -> tuple[str, int]:  # Any: an EUInformation, as a server has it
+    """Name and number of a unit, the number 0 unless it is one of UN/CEFACT's.
+
+    Whoever names another namespace has numbers of its own; who names none has forgotten it.
+    """
+    name = getattr(getattr(information, "DisplayName", None), "Text", None)
+    number = getattr(information, "UnitId", None)
+    space = getattr(information, "NamespaceUri", None) or UNECE
+    if not isinstance(number, int) or space != UNECE:
+        number = 0
+    return name.strip() if isinstance(name, str) else "", number
+
+
+def says_unit(name: str, unit_id: int) -> bool:
+    """Whether a unit has a name, or a number that we know: servers show it as it was made."""
+    return bool(name or code_unit(unit_id))
+
+
 def linear(have: str, want: str, unit_id: int = 0) -> tuple[float, float] | None:
     """Factor and offset from a server's unit to a tag's, or None where there is no way.
 
     Args:
-        have: what the server calls its unit.
+        have: what the server calls its unit; "" says nothing, so there is only the number.
         want: the tag's.
         unit_id: the server's number for its unit; 0 for none.
     """

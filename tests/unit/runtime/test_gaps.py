@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 
 from edge_core.features.samples import CellQuality, Samples
+from edge_runtime.clock import OFF_TIME_NS, SECOND_NS
 from edge_runtime.gaps import GAPS_MAX, WORDS, Gap, GapLog
 from edge_runtime.sources.sample import GapCause, gap_status
 
+DAY = 86_400 * SECOND_NS
 ROLES = ("flow", "pressure")
 FLOW, PRESSURE = range(2)
 GOOD, BAD, GAP, UNIT = CellQuality.GOOD, CellQuality.BAD, CellQuality.GAP, CellQuality.UNIT
@@ -23,6 +25,7 @@ class Said:
     quality: CellQuality = GOOD
     cause: GapCause = GapCause.UNTOLD
     off: bool = False
+    live: bool = True
 
 
 def lost(tag: int, at_ns: int, cause: GapCause = GapCause.CONNECTION) -> Said:
@@ -41,6 +44,7 @@ def take(log: GapLog, *said: Said) -> None:
         ),
         np.array([gap_status(each.cause) for each in said], np.uint32),
         np.array([each.off for each in said], np.bool_),
+        live=all(each.live for each in said),
     )
 
 
@@ -84,6 +88,22 @@ STORIES: dict[str, tuple[list[list[Said]], list[Gap]]] = {
         [[lost(FLOW, 5)], [lost(FLOW, 8, SILENCE)], [Said(FLOW, 9)]],
         [Gap("flow", 5, CONNECTION, 9)],
     ),
+    "one of long before ends it: the clock was set back": (
+        [[lost(FLOW, DAY)], [Said(FLOW, DAY - OFF_TIME_NS - 1)]],
+        [Gap("flow", DAY, CONNECTION, DAY)],
+    ),
+    "one of a minute before may be late": (
+        [[lost(FLOW, DAY)], [Said(FLOW, DAY - OFF_TIME_NS)]],
+        [Gap("flow", DAY, CONNECTION)],
+    ),
+    "one of long before that is history ends nothing": (
+        [[lost(FLOW, DAY)], [Said(FLOW, 5, live=False)]],
+        [Gap("flow", DAY, CONNECTION)],
+    ),
+    "history of after its beginning ends it": (
+        [[lost(FLOW, 5)], [Said(FLOW, 9, live=False)]],
+        [Gap("flow", 5, CONNECTION, 9)],
+    ),
     "a unit that changed is a gap": (
         [[Said(FLOW, 5, UNIT, GapCause.UNIT)], [Said(FLOW, 9)]],
         [Gap("flow", 5, GapCause.UNIT, 9)],
@@ -121,7 +141,9 @@ def test_cause_that_nobody_knows() -> None:
         np.array([GAP], np.uint8),
         np.array([5], np.int64),
     )
-    log.take(samples, np.array([gap_status() | 0xFFFF], np.uint32), np.zeros(1, np.bool_))
+    log.take(
+        samples, np.array([gap_status() | 0xFFFF], np.uint32), np.zeros(1, np.bool_), live=True
+    )
     [found] = log.recent
     assert (found.cause, found.words) == (GapCause.UNTOLD, WORDS[GapCause.UNTOLD])
 

@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 
 from edge_core.features.samples import CellQuality
+from edge_runtime.clock import LEAP_NS
 from edge_runtime.sources.opcua_continuity import (
     HOLES_MAX,
     OVERFLOW,
+    SET_NS,
     Continuity,
     Hole,
     doubted,
@@ -79,6 +81,169 @@ def test_age_of_a_first_value(name: str) -> None:
     known = Continuity(TAGS, 3)
     found = known.take(batch((0, 1.0, 0), (2, 7.0, -age_ns)), T0 - AHEAD, more=False)
     assert rows(found)[1] == (2, 7.0, counts_ns, GOOD)
+
+
+# How far the first values of tags 0 and 1 are ahead of the server's clock, and that of the plant.
+BEGINNINGS: dict[str, tuple[int, int, int]] = {
+    "both of now": (0, 0, 0),
+    "the newest tells": (-2 * SECOND, -SECOND, -SECOND),
+    "both ahead": (AHEAD, AHEAD, AHEAD),
+    "one of old": (-3600 * SECOND, -SECOND, -SECOND),
+    "both of old: the newest again": (-3600 * SECOND, -60 * SECOND, -60 * SECOND),
+    "the later of two halves": (40 * SECOND, 0, 40 * SECOND),
+}
+
+
+@pytest.mark.parametrize("name", BEGINNINGS)
+def test_clock_of_the_beginning(name: str) -> None:
+    """Each row says what now is, for a tag that has not changed for a day."""
+    first_ns, second_ns, now_ns = BEGINNINGS[name]
+    known = Continuity(np.arange(3, dtype=np.int32), 3)
+    first = batch((0, 1.0, first_ns), (1, 1.0, second_ns), (2, 7.0, -86_400 * SECOND))
+    found = known.take(first, T0, more=False)
+    assert rows(found)[2] == (2, 7.0, now_ns, GOOD)
+
+
+@pytest.mark.parametrize(("fast_ns", "now_ns"), [(LEAP_NS, LEAP_NS), (LEAP_NS + 1, 0)])
+def test_one_fast_clock_at_the_beginning(fast_ns: int, now_ns: int) -> None:
+    """One tag of three is of a controller that is ahead: what is of old counts from now."""
+    known = Continuity(np.arange(4, dtype=np.int32), 4)
+    first = batch((0, 1.0, 0), (1, 1.0, -SECOND), (2, 1.0, fast_ns), (3, 7.0, -86_400 * SECOND))
+    assert rows(known.take(first, T0, more=False))[3] == (3, 7.0, now_ns, GOOD)
+
+
+def test_each_tag_by_its_own_clock() -> None:
+    """A controller that is behind loses by its own clock, one that is far ahead by the plant's."""
+    tags = np.arange(7, dtype=np.int32)
+    known = Continuity(tags, 7)
+    known.take(batch(*((tag, 1.0, 0) for tag in range(7))), T0, more=False)
+    clocks = [0, 0, -30 * SECOND, -3 * SECOND, LEAP_NS + 1, LEAP_NS]
+    spoken = batch(*((tag, 2.0, 60 * SECOND + by) for tag, by in enumerate(clocks)))
+    known.take(spoken, T0 + 60 * SECOND, more=False)
+    known.take(batch(), T0 + 80 * SECOND, more=False)
+    by = (known.dated(tags, T0 + 80 * SECOND) - T0 - 80 * SECOND).tolist()
+    assert by == [0, 0, -30 * SECOND, -3 * SECOND, 0, LEAP_NS, 0]
+    starts = (known.lost(GapCause.SILENCE).source_ns - T0 - 80 * SECOND - 1).tolist()
+    assert starts == by
+
+
+HOUR = 3600 * SECOND
+# How far the server's clock and those of tags 0 and 1 are set in an outage, and from when a tag
+# counts that stood still for long, thirty seconds after the beginning.
+SETS: dict[str, tuple[int, int, int, int]] = {
+    "none": (0, 0, 0, 0),
+    "all back": (-HOUR, -HOUR, -HOUR, -HOUR),
+    "all ahead": (HOUR, HOUR, HOUR, HOUR),
+    "the server alone back": (-HOUR, 0, 0, 0),
+    "the server alone ahead": (HOUR, 0, 0, 0),
+    "the server and half of the others back": (-HOUR, -HOUR, 0, 0),
+    "the server and half of the others ahead": (HOUR, 0, HOUR, 0),
+    "the server by what is no leap": (-LEAP_NS, 0, 0, -LEAP_NS),
+    "the server by the least that is one": (-LEAP_NS - 1, 0, 0, 0),
+    "the server ahead by what is no leap": (LEAP_NS, 0, 0, LEAP_NS),
+    "the server ahead by the least that is one": (LEAP_NS + 1, 0, 0, 0),
+}
+
+
+@pytest.mark.parametrize("known_twice", [False, True], ids=["told once", "told twice"])
+@pytest.mark.parametrize("name", SETS)
+def test_clock_that_is_set(name: str, *, known_twice: bool) -> None:
+    """Each row says whose clock was set, and from when a present value of old counts."""
+    server_ns, first_ns, second_ns, counts_ns = SETS[name]
+    known = Continuity(np.arange(3, dtype=np.int32), 3)
+    old = (2, 7.0, -3 * HOUR)
+    beginning = batch((0, 1.0, 0), (1, 1.0, 0), old)
+    known.take(replace(beginning, arrived_s=0.0), T0 - SECOND, more=False)
+    if known_twice:
+        again = batch((0, 1.5, SECOND), (1, 1.5, SECOND))
+        known.take(replace(again, arrived_s=1.0), T0, more=False)
+    known.lost(GapCause.CONNECTION)
+    known.begin()
+    at = 30 * SECOND
+    first = batch((0, 2.0, at + first_ns), (1, 2.0, at + second_ns), old)
+    told = replace(first, arrived_s=30.0)
+    found = known.take(told, T0 - SECOND + at + server_ns, more=False)
+    assert rows(found)[2] == (2, 7.0, at + counts_ns, GOOD)
+
+
+def test_a_clock_that_is_set_while_nothing_changes() -> None:
+    """A keep-alive says that the server's clock was set; the tags' times go on as they were."""
+    known = Continuity(TAGS, 3)
+    for at_s in (0, 1):
+        values = batch((0, 1.0, at_s * SECOND), (2, 1.0, at_s * SECOND))
+        known.take(replace(values, arrived_s=float(at_s)), T0 + at_s * SECOND, more=False)
+    known.take(replace(batch(), arrived_s=5.0), T0 + 5 * SECOND - HOUR, more=False)
+    assert (known.lost(GapCause.SILENCE).source_ns - T0).tolist() == [5 * SECOND + 1] * 2
+
+
+def test_who_speaks_first_after_a_clock_was_set() -> None:
+    """One tag that shows its own clock was set too is believed; the others were but a guess."""
+    tags = np.arange(3, dtype=np.int32)
+    known = Continuity(tags, 3)
+    for at_s in (0, 1):
+        values = batch(*((tag, 1.0, at_s * SECOND) for tag in range(3)))
+        known.take(replace(values, arrived_s=float(at_s)), T0 + at_s * SECOND, more=False)
+    known.take(replace(batch(), arrived_s=5.0), T0 + 5 * SECOND - HOUR, more=False)
+    assert (known.dated(tags, T0 - HOUR) - T0).tolist() == [0] * 3
+    spoken = replace(batch((0, 2.0, 6 * SECOND - HOUR)), arrived_s=6.0)
+    known.take(spoken, T0 + 6 * SECOND - HOUR, more=False)
+    assert (known.dated(tags, T0 - HOUR) - T0).tolist() == [-HOUR] * 3
+
+
+# How much older than the last one a value is, and whether the gap after it begins behind it.
+LATE = {"a moment": (SECOND, False), "a minute": (SET_NS, False), "longer": (SET_NS + 1, True)}
+
+
+@pytest.mark.parametrize("name", LATE)
+def test_late_value(name: str) -> None:
+    """Each row is how late a value is: up to a minute it changes nothing of what is known."""
+    late_ns, set_back = LATE[name]
+    known = live()
+    at = 100 * SECOND
+    known.take(batch((0, 3.0, at)), T0 + at - AHEAD, more=True)
+    known.take(batch((0, 2.5, at - late_ns)), T0 + at - AHEAD, more=True)
+    start_ns = at - late_ns if set_back else at
+    assert rows(known.lost(GapCause.SILENCE))[0] == (0, None, start_ns + 1, GAP)
+
+
+def test_what_is_late_sets_no_clock() -> None:
+    """Messages that the server had kept say nothing of now, however old they are."""
+    known = live()
+    known.take(batch((0, 3.0, 4 * SECOND)), T0 + 4 * SECOND - AHEAD, more=True)
+    kept = replace(batch((0, 2.5, -120 * SECOND)), historical=True, arrived_s=9.0)
+    known.take(kept, T0 - 120 * SECOND - AHEAD, more=True)
+    assert rows(known.lost(GapCause.SILENCE))[0] == (0, None, 4 * SECOND + 1, GAP)
+
+
+def test_no_tags() -> None:
+    """A source of which nobody wants anything has nothing to lose."""
+    assert rows(Continuity(np.array([], np.int32), 0).lost(GapCause.SILENCE)) == []
+
+
+def test_who_spoke_lately_has_a_say() -> None:
+    """After a minute a tag that says nothing no longer tells what the plant's clock is."""
+    tags = np.arange(3, dtype=np.int32)
+    known = Continuity(tags, 3)
+    known.take(batch((0, 1.0, 0), (1, 1.0, 0), (2, 1.0, 0)), T0, more=False)
+    known.take(batch((0, 2.0, SECOND), (1, 2.0, SECOND)), T0 + SECOND, more=False)
+    for at, plant_ns in ((61 * SECOND, 0), (61 * SECOND + 1, -30 * SECOND)):
+        known.take(batch((0, 3.0, at - 30 * SECOND)), T0 + at, more=False)
+        assert (known.dated(tags[2:], T0) - T0).tolist() == [plant_ns]
+
+
+def test_a_tag_that_is_refused() -> None:
+    """One tag that never speaks does not keep the others' clock from being known."""
+    known = Continuity(TAGS, 3)
+    known.take(batch((0, 1.0, 0)), T0, more=False)
+    known.take(batch((0, 2.0, 4 * SECOND)), T0 + 2 * SECOND, more=False)
+    assert (known.dated(TAGS, T0) - T0).tolist() == [2 * SECOND] * 2
+
+
+def test_part_of_a_first_message() -> None:
+    """Before the first whole answer a gap begins where the first part of it was sent."""
+    known = Continuity(TAGS, 3)
+    known.take(batch((0, 1.0, 0)), T0, more=True)
+    assert (known.lost(GapCause.SILENCE).source_ns - T0).tolist() == [1, 1]
 
 
 def test_nothing_known() -> None:
@@ -284,6 +449,8 @@ OVERFLOWS = {
     "no time between": Overflow(OVERFLOW, SECOND + 1),
     "a nanosecond between": Overflow(OVERFLOW, SECOND + 2, gap=True),
     "before the last one": Overflow(OVERFLOW, SECOND // 2),
+    "a minute before the last one": Overflow(OVERFLOW, SECOND + 1 - SET_NS),
+    "longer before it: the clock was set back": Overflow(OVERFLOW, -SET_NS, gap=True),
 }
 
 
@@ -295,7 +462,8 @@ def test_overflows(name: str) -> None:
     message = batch((0, 5.0, case.source_ns), status=case.status)
     found = known.take(message, T0 + case.source_ns - AHEAD, more=False)
     quality = case.status >> 30
-    gaps = [(0, None, SECOND + 1, GAP)] if case.gap else []
+    start_ns = min(SECOND + 1, case.source_ns - 1)
+    gaps = [(0, None, start_ns, GAP)] if case.gap else []
     assert rows(found) == [*gaps, (0, 5.0, case.source_ns, quality)]
     assert known.overflows == case.overflows
     assert len(known.holes()) == len(gaps)

@@ -205,6 +205,22 @@ async def test_damaged() -> None:
     assert reader.loss.cause is GapCause.SEQUENCE
 
 
+async def test_a_message_that_cannot_be_taken() -> None:
+    """Whatever is raised while it is taken ends the line: the request would be missed for ever."""
+    protocol = Protocol()
+
+    def fails(_: Notification, more: bool) -> None:  # noqa: FBT001 - as it is called
+        raise OverflowError(f"too large, {more}")
+
+    publisher = Publisher(protocol, 7, 1, fails, lambda: 1.0)
+    publisher.start()
+    await protocol.answer(said(1))
+    loss = publisher.ended.result()
+    assert (loss.cause, loss.resumable) == (GapCause.SEQUENCE, False)
+    assert "OverflowError('too large, False')" in loss.reason
+    assert len(protocol.sent) == IN_FLIGHT
+
+
 async def test_gone() -> None:
     """When the connection goes, all requests fail and it ends once."""
     reader = Reader()

@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+from asyncua import ua
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -22,7 +23,7 @@ from edge_runtime.sources.opcua_tags import (
     node_text,
     number_of,
 )
-from edge_runtime.sources.opcua_units import code_letters, linear
+from edge_runtime.sources.opcua_units import UNECE, code_letters, linear, said_of
 
 NOW = 1_795_305_600_000_000_000
 
@@ -165,6 +166,62 @@ def test_units() -> None:
     assert made.conversion(2) is None
     assert made.measured_in(2, "l/s", 0) is None
     assert made.batch(changes([1.0] * 3, [0] * 3), NOW, None).values[2] == pytest.approx(60.0)
+
+
+def informed(name: str | None, number: int, space: str | None = UNECE) -> ua.EUInformation:
+    """A unit as a server says it."""
+    made = ua.EUInformation(UnitId=ua.Int32(number), DisplayName=ua.LocalizedText(name))
+    made.NamespaceUri = space
+    return made
+
+
+BAR = 4_342_098
+SAID: dict[str, tuple[object, tuple[str, int]]] = {
+    "a name and its number": (informed("bar", BAR), ("bar", BAR)),
+    "a name alone": (informed(" bar ", -1), ("bar", -1)),
+    "a number alone": (informed(None, BAR), ("", BAR)),
+    "a number of no namespace": (informed("", BAR, None), ("", BAR)),
+    "a number of an empty namespace": (informed("", BAR, ""), ("", BAR)),
+    "a number of the vendor's own": (informed("", BAR, "urn:vendor:units"), ("", 0)),
+    "as it was made": (ua.EUInformation(), ("", 0)),
+    "no unit at all": (None, ("", 0)),
+    "a text": ("bar", ("", 0)),
+}
+
+
+@pytest.mark.parametrize("name", SAID)
+def test_said(name: str) -> None:
+    """Each row is what a server says of a unit, and the name and number in it."""
+    information, found = SAID[name]
+    assert said_of(information) == found
+
+
+# Each: what the server calls its unit, its number, and how its values become bar.
+UNSAID: dict[str, tuple[str, int, tuple[float, float] | None]] = {
+    "nothing, with no number": ("", 0, (1.0, 0.0)),
+    "nothing, with the number that stands for none": ("", -1, (1.0, 0.0)),
+    "nothing, with a number that nobody knows": ("", 1, (1.0, 0.0)),
+    "nothing, with a number that is known": ("", int.from_bytes(b"MBR"), (1e-3, 0.0)),
+    "a number that will not do": ("", int.from_bytes(b"CEL"), None),
+    "a name that nobody knows": ("?", 0, None),
+}
+
+
+@pytest.mark.parametrize("name", UNSAID)
+def test_unit_unsaid(name: str) -> None:
+    """Each row is a unit: one that says nothing leaves the tag's own, another is held to."""
+    said, number, way = UNSAID[name]
+    made = columns(tag(unit="bar"))
+    assert (made.measured_in(0, said, number) is None) is (way is not None)
+    assert made.conversion(0) == (None if way is None else pytest.approx(way))
+
+
+def test_unit_that_is_no_longer_said() -> None:
+    """What a server measures in stays so when it says nothing any more."""
+    made = columns(tag(unit="bar"))
+    made.measured_in(0, "mbar", 0)
+    assert made.measured_in(0, "", 0) is None
+    assert made.conversion(0) == pytest.approx((1e-3, 0.0))
 
 
 UNITS: list[tuple[str, str, tuple[float, float] | None]] = [

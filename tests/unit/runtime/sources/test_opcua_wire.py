@@ -216,16 +216,34 @@ def test_picoseconds() -> None:
     assert changes.server_ns.tolist() == [ns(AT) + 99] * 5
 
 
-def test_times_out_of_reach() -> None:
-    """A time that 64 bits of nanoseconds cannot hold, and no time, are none."""
-    inner = struct.pack("<i", 6)
-    for ticks in (0, -1, 2**63 - 1, 5, 2**62, 116_444_736_000_000_000):
-        inner += struct.pack("<IBBdq", 1, 5, 11, 1.0, ticks)
+TICKS_1970 = 116_444_736_000_000_000
+SPAN = (2**63 - 1) // 100
+TICKS: dict[str, tuple[int, int | None]] = {
+    "none": (0, None),
+    "before there are any": (-1, None),
+    "the last of all": (2**63 - 1, None),
+    "the year 1601": (5, None),
+    "a year far off": (2**62, None),
+    "before 1677": (TICKS_1970 - SPAN, None),
+    "in 1677": (TICKS_1970 - SPAN + 1, -(SPAN - 1) * 100),
+    "1970": (TICKS_1970, 0),
+    "in 2262": (TICKS_1970 + SPAN - 1, (SPAN - 1) * 100),
+    "after 2262": (TICKS_1970 + SPAN, None),
+}
+
+
+@pytest.mark.parametrize("items", [1, 6])
+@pytest.mark.parametrize("name", TICKS)
+def test_times_out_of_reach(name: str, items: int) -> None:
+    """Each row is a time; what 64 bits of nanoseconds cannot hold is none, alone and in a run."""
+    ticks, found_ns = TICKS[name]
+    item = struct.pack("<IBBdq", 1, 5, 11, 1.0, ticks)
+    inner = struct.pack("<i", items) + items * item
     data = struct.pack("<BBHBi", 1, 0, 811, 1, len(inner)) + inner
-    changes = read_message(struct.pack("<Iqi", 1, 0, 1) + data, 0, read_variant).changes
-    known = changes.source_ns != NO_TIME
-    assert known.tolist() == [False, False, False, True, False, True]
-    assert changes.source_ns[5] == 0
+    message = read_message(struct.pack("<Iqi", 1, ticks, 1) + data, 0, read_variant)
+    expected = NO_TIME if found_ns is None else found_ns
+    assert message.changes.source_ns.tolist() == [expected] * items
+    assert message.published_ns == expected
 
 
 def test_any_byte_is_true() -> None:

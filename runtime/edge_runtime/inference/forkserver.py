@@ -39,7 +39,7 @@ def main() -> int:
     for name in sys.argv[2:]:
         try:
             _preload(name)
-        except (ImportError, EdgeError) as error:
+        except (ImportError, AttributeError, EdgeError) as error:
             _tell(control, Unloaded(reason=str(error)[:500]))
     # What exists now is shared by all children: a collector that touched it would copy it.
     gc.freeze()

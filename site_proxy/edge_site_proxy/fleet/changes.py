@@ -45,7 +45,7 @@ def noticed(world: World, place: GatewayPlace, old: Sighting | None, new: Sighti
     if report.safe_mode != (before is not None and before.safe_mode):
         facts_ = {"on": report.safe_mode}
         events.append(Event("gateway.safe_mode_changed", place.serial, facts_))
-    if before is not None and ills(place.serial, old).keys() != ills(place.serial, new).keys():
+    if ills(place.serial, old).keys() != ills(place.serial, new).keys():
         facts_ill = {"ills": sorted(ills(place.serial, new))}
         events.append(Event("gateway.condition_changed", place.serial, facts_ill))
     return events

@@ -23,6 +23,7 @@ from edge_runtime.heartbeat import Heart, Looks
 from edge_runtime.identity import IdentityFolder
 from edge_runtime.inference.engine import open_engine
 from edge_runtime.inplace import InPlaceFile
+from edge_runtime.instruments import InstrumentWatch
 from edge_runtime.ledger import Ledger
 from edge_runtime.line import LineWatch
 from edge_runtime.line_config import LineConfig
@@ -334,6 +335,7 @@ def _watchers(
         live=LiveFeed(stream.roles, config.units, stream.latest, stream.now_ns, frames.shown),
         line=_line(config.line, columns),
         traces=traces,
+        instruments=InstrumentWatch(agent.keeper, time.monotonic),
     )
 
 

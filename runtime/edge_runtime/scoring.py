@@ -94,7 +94,8 @@ class Scored:
     """Everything that became of one window.
 
     `opinions` has those that were there for the verdict first, of them the effective model's
-    first; one may come later. `bad_input` says why nobody was asked; `mode` is the recipe.
+    first; one may come later. `bad_input` says why nobody was asked, and `why` what is wrong with
+    each of the verdict's bad tags; `mode` is the recipe.
 
     Attributes:
         awaits: whether the opinion of the model under watch is still to come.
@@ -109,6 +110,7 @@ class Scored:
     verdict: Verdict
     opinions: tuple[Opinion, ...] = ()
     bad_input: str = ""
+    why: tuple[str, ...] = ()
     mode: str | None = ""
     awaits: bool = False
     late: Opinion | None = None
@@ -184,7 +186,12 @@ class Scorer:
         found = route.effective.assess(own, _gaps(cut))
         mode = route.effective.regime(cut.window)
         if not found.scorable:
-            return self._undecided(cut, route, found.reason, bad=found.bad, mode=mode)
+            return replace(
+                self._undecided(cut, route, found.reason, bad=found.bad),
+                bad_input=found.reason,
+                why=found.why,
+                mode=mode,
+            )
         if route.role == ROLE_TRIAL and _comparable(route) is not None:
             opinions, late = await self._tried(cut, route, own, begun_s)
         else:
@@ -317,17 +324,10 @@ class Scorer:
         )
 
     def _undecided(
-        self,
-        cut: CutWindow,
-        route: Route,
-        reason: str,
-        *,
-        bad: tuple[str, ...] = (),
-        mode: str | None = "",
+        self, cut: CutWindow, route: Route, reason: str, *, bad: tuple[str, ...] = ()
     ) -> Scored:
         empty = msgspec.structs.replace(self._empty(cut, route), bad=list(bad))
-        verdict = _with_reason(empty, reason)
-        return Scored(cut, route, verdict, bad_input=reason if bad else "", mode=mode)
+        return Scored(cut, route, _with_reason(empty, reason))
 
     def _empty(self, cut: CutWindow, route: Route) -> Verdict:
         """The verdict before anybody was asked: the safe output."""

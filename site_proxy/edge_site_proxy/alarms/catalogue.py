@@ -127,6 +127,13 @@ KINDS = (
         group="{line} faults",
     ),
     Kind(
+        "EdgeBadInput",
+        r"gateway/(?P<serial>[^/]+)/input(?:s|/(?P<name>[^/]+))",
+        _GATEWAY[:2],
+        delays=FLAPS,
+        group="{line} input",
+    ),
+    Kind(
         "EdgeGatewaysSilent",
         r"line/(?P<line>[^/]+)/silent",
         ("edgetui gateways --filter {line}",),

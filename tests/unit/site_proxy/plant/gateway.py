@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 import msgspec
 
 from edge_core.contracts.gateway import (
+    BadInput,
     Desired,
     HealthWindow,
     Outcome,
@@ -73,6 +74,7 @@ class Gateway:
     swapped: str | None = None  # what somebody made the worker load by hand
     unloaded: bool = False  # its worker runs nothing just now
     orders_done: dict[str, int] = field(default_factory=dict)  # as the update machine keeps them
+    bad_inputs: list[BadInput] = field(default_factory=list)  # instruments that it speaks of
     stuck: bool = False  # nothing that a rollback could return to loads here
 
     @property
@@ -235,6 +237,7 @@ class Gateway:
             inputs=["flow plc:ns=2;s=P7.Flow", "torque mqtt:p7"] if self.tell_inputs else [],
             epoch_seen=self.epoch_seen,
             at=self.wall,
+            bad_inputs=self.bad_inputs,
         )
 
     def _update(self) -> UpdateReport | None:

@@ -4,7 +4,9 @@ The route says which model decides and which one only looks on. A swap replaces 
 two windows; a window keeps the route it started with. The model under watch is always asked
 aside, so it never delays the committed one: beside it, its opinion comes after the verdict; in a
 trial the committed model is asked at the same time, and answers where the candidate fails or is
-late, so a bad candidate costs its trial and not the line.
+late, so a bad candidate costs its trial and not the line. All that takes two models of the same
+windows. One of another period, length, stride or camera is never seen beside the present one, and
+decides alone in its trial: windows are cut once, as the model in charge wants them.
 """
 
 import asyncio
@@ -376,12 +378,7 @@ def _weigh(scored: Scored) -> None:
 
 def _comparable(route: Route) -> Model | None:
     """The model looking on, if it can be shown the very same windows."""
-    first, second = route.effective, route.shadow
-    if first is None or second is None:
-        return None
-    frames = [each.signature.frame and each.signature.frame.role for each in (first, second)]
-    same = first.signature.windowing == second.signature.windowing and frames[0] == frames[1]
-    return second if same else None
+    return None if route.effective is None or route.unlike else route.shadow
 
 
 def _unit(model: Model) -> str:

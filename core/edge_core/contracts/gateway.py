@@ -75,7 +75,10 @@ class References(Struct, frozen=True, kw_only=True):
 
 
 class UpdateReport(Struct, frozen=True, kw_only=True):
-    """One attempt as the gateway sees it; merged by (boot, sequence), never regressing."""
+    """One attempt as the gateway sees it; merged by (boot, sequence), never regressing.
+
+    `unpaired`: it waits for pairs and will get none, since the present model sees other windows.
+    """
 
     digest: Digest
     attempt: Annotated[int, Meta(ge=1)]
@@ -84,6 +87,7 @@ class UpdateReport(Struct, frozen=True, kw_only=True):
     veto: Label | None = None
     reason: Reason = ""
     since_s: Annotated[float, Meta(ge=0)] = 0.0
+    unpaired: bool = False
 
 
 class HealthWindow(Struct, frozen=True, kw_only=True):

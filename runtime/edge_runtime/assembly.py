@@ -133,6 +133,7 @@ class Gateway:
     heart: Heart
     spool: HealthSpool
     outbox: Outbox
+    shelf: Shelf
     pipeline: Pipeline
     frames: Newest
     scorer: Scorer
@@ -269,6 +270,7 @@ async def assemble(
             heart=heart,
             spool=spool,
             outbox=outbox,
+            shelf=shelf,
             pipeline=Pipeline(
                 stream, scorer, ledger, [*sinks, fanout], watchers, still_to_say(unsaid), pictures
             ),

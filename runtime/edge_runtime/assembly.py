@@ -17,6 +17,7 @@ from edge_runtime.device import Device
 from edge_runtime.document import KeptDocument
 from edge_runtime.drift import DriftWatch
 from edge_runtime.frames.newest import Newest
+from edge_runtime.frames.off_time import off_time
 from edge_runtime.frames.windows import PictureStream
 from edge_runtime.health import HealthSums
 from edge_runtime.heartbeat import Heart, Looks
@@ -235,7 +236,15 @@ async def assemble(
         told.a_minute = config.telemetry.logs_a_minute
         wear = WearBudget(config.disk.outbox_bytes_a_day, time.monotonic())
         mail = Mail(outbox, spool, told, wear)
-        frames = Newest(time.monotonic)
+        frames = Newest(
+            time.monotonic,
+            lambda source_ns: off_time(
+                source_ns,
+                time.time_ns(),
+                stream.now_ns(),
+                trusted=clock_quality().synchronised,
+            ),
+        )
         watchers = _watchers(config, agent, stream, ledger, mail, health, frames)
         scorer.heard = watchers.second
         unsaid = stack.enter_context(Unsaid(config.data / "unsaid"))

@@ -48,7 +48,13 @@ async def test_tickets(name: str, tmp_path: Path) -> None:
         assert view.faults == [each.words for each in said]
         here.gateways["g1"].bad_inputs = []
         await here.beat()
-        here.clock.turn(120)
+        here.clock.turn(120)  # a gateway that starts anew has not said it again yet
+        await here.site.alarms.look()
+        here.gateways["g1"].bad_inputs = said
+        await here.beat()
+        here.gateways["g1"].bad_inputs = []
+        await here.beat()
+        here.clock.turn(240)
         await here.site.alarms.look()
         assert await stands(here) == []
         raised = await here.site.alarms.every(9)

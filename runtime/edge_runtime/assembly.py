@@ -17,12 +17,14 @@ from edge_runtime.device import Device
 from edge_runtime.document import KeptDocument
 from edge_runtime.drift import DriftWatch
 from edge_runtime.frames.newest import Newest
+from edge_runtime.frames.off_time import off_time
 from edge_runtime.frames.windows import PictureStream
 from edge_runtime.health import HealthSums
 from edge_runtime.heartbeat import Heart, Looks
 from edge_runtime.identity import IdentityFolder
 from edge_runtime.inference.engine import open_engine
 from edge_runtime.inplace import InPlaceFile
+from edge_runtime.instruments import InstrumentWatch
 from edge_runtime.ledger import Ledger
 from edge_runtime.line import LineWatch
 from edge_runtime.line_config import LineConfig
@@ -132,6 +134,7 @@ class Gateway:
     heart: Heart
     spool: HealthSpool
     outbox: Outbox
+    shelf: Shelf
     pipeline: Pipeline
     frames: Newest
     scorer: Scorer
@@ -235,7 +238,15 @@ async def assemble(
         told.a_minute = config.telemetry.logs_a_minute
         wear = WearBudget(config.disk.outbox_bytes_a_day, time.monotonic())
         mail = Mail(outbox, spool, told, wear)
-        frames = Newest(time.monotonic)
+        frames = Newest(
+            time.monotonic,
+            lambda source_ns: off_time(
+                source_ns,
+                time.time_ns(),
+                stream.now_ns(),
+                trusted=clock_quality().synchronised,
+            ),
+        )
         watchers = _watchers(config, agent, stream, ledger, mail, health, frames)
         scorer.heard = watchers.second
         unsaid = stack.enter_context(Unsaid(config.data / "unsaid"))
@@ -270,6 +281,7 @@ async def assemble(
             heart=heart,
             spool=spool,
             outbox=outbox,
+            shelf=shelf,
             pipeline=Pipeline(
                 stream, scorer, ledger, [*sinks, fanout], watchers, still_to_say(unsaid), pictures
             ),
@@ -336,6 +348,7 @@ def _watchers(
         live=LiveFeed(stream.roles, config.units, stream.latest, stream.now_ns, frames.shown),
         line=_line(config.line, columns),
         traces=traces,
+        instruments=InstrumentWatch(agent.keeper, time.monotonic),
     )
 
 

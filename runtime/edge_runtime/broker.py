@@ -25,7 +25,8 @@ class BrokerConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     host: Text
     port: Port = 1883
     protocol: Literal["3.1.1", "5"] = "3.1.1"
-    ca: Path | None = None  # PEM certificates of a CA; TLS when given
+    tls: bool = False  # TLS with the CAs that the system trusts, unless `ca` is given
+    ca: Path | None = None  # PEM certificates of a CA, the only ones trusted; TLS when given
     certificate: Path | None = None  # ours, for a broker that asks for one; PEM
     key: Path | None = None  # of our certificate, PEM; mode 0600
     user: Text | None = None
@@ -36,12 +37,20 @@ class BrokerConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         """Refuse half of what a client certificate needs.
 
         Raises:
-            ValueError: of certificate, key and CA not all are named.
+            ValueError: half of certificate and key, or no TLS to show them in.
         """
         if (self.certificate is None) != (self.key is None):
             raise ValueError("certificate and key: expected both or none")
-        if self.certificate is not None and self.ca is None:
-            raise ValueError("certificate: expected `ca` too, since there is no TLS without")
+        if self.certificate is not None and not self.secured:
+            raise ValueError(
+                "certificate: expected `ca`, or `tls = true` for the system's CAs, since there is "
+                "no TLS without"
+            )
+
+    @property
+    def secured(self) -> bool:
+        """Whether we speak TLS."""
+        return self.tls or self.ca is not None
 
 
 def dial(config: BrokerConfig) -> "aiomqtt.Client":
@@ -123,7 +132,7 @@ def still_wanted() -> None:
 
 
 def _context(config: BrokerConfig) -> ssl.SSLContext | None:
-    if config.ca is None:
+    if not config.secured:
         return None
     try:
         context = ssl.create_default_context(cafile=config.ca)

@@ -8,10 +8,12 @@ from typing import Final
 
 import structlog
 
-from edge_core.contracts.errors import EdgeError
+from edge_core.contracts.errors import ConfigurationError, EdgeError
+from edge_core.trust.policy import Trust
 from edge_runtime.assembly import Gateway
 from edge_runtime.config import Config
 from edge_runtime.logs import RecentLogs
+from edge_runtime.named_files import changed_files, prints_of
 from edge_runtime.reload import Reload, reloaded
 from edge_runtime.service import Notifier, keep_alive
 from edge_runtime.setup import setup_of
@@ -36,17 +38,46 @@ class Care:
     hup: asyncio.Event = field(default_factory=asyncio.Event)
 
 
+@dataclass(frozen=True, slots=True)
+class Files:
+    """What came of the files: a line for each that the old one counts of, and the new policy."""
+
+    kept: dict[str, str]
+    policy: str | None = None
+
+
 class Present:
     """The configuration that a running gateway works with, part by part.
 
     Attributes:
         config: as it stands.
+        prints: of the files that it names, as they were at the start.
     """
 
     def __init__(self, gateway: Gateway, logs: RecentLogs) -> None:
         self._gateway = gateway
         self._logs = logs
         self.config = gateway.config
+        self.prints: dict[str, str] = {}
+
+    def look_at_files(self) -> None:
+        """Note what the files hold that the gateway has started with. Blocks."""
+        self.prints = prints_of(self.config)
+
+    def reread_files(self) -> Files:
+        """Trust as the policy says now, and name every other file that has changed. Blocks."""
+        kept = changed_files(self.prints, prints_of(self.config))
+        shelf = self._gateway.shelf
+        try:
+            trust = Trust.load(self.config.trust_policy)
+        except ConfigurationError as error:
+            return Files(
+                {**kept, "trust_policy": f"`$.trust_policy`: {error}; the old one counts"}
+            )
+        if trust == shelf.trust:
+            return Files(kept)
+        shelf.trust = trust
+        return Files(kept, policy=trust.digest)
 
     def take(self, new: Config) -> Reload:
         """Take over what can be taken over of *new*; the rest stays as it is."""
@@ -71,6 +102,7 @@ async def cared_for(gateway: Gateway, care: Care, present: Present) -> None:
 
 
 async def _reload_when_told(gateway: Gateway, care: Care, present: Present) -> None:
+    await asyncio.to_thread(present.look_at_files)
     while True:
         await care.hup.wait()
         care.hup.clear()
@@ -84,21 +116,26 @@ async def _reload_when_told(gateway: Gateway, care: Care, present: Present) -> N
             log.warning("config.refused", reason=str(error))
             gateway.agent.keeper.fault(FAULT, str(error))
         else:
-            _tell(gateway, present.take(new))
+            found = present.take(new)
+            _tell(gateway, found, await asyncio.to_thread(present.reread_files))
         care.notifier.ready(_status(gateway))
 
 
-def _tell(gateway: Gateway, found: Reload) -> None:
-    for change in found.refused:
-        log.warning("config.kept", key=change.key, reason=change.refusal)
-    if found.refused:
-        gateway.agent.keeper.fault(FAULT, "; ".join(each.refusal for each in found.refused))
+def _tell(gateway: Gateway, found: Reload, files: Files) -> None:
+    refusals = {change.key: change.refusal for change in found.refused} | files.kept
+    for key, refusal in refusals.items():
+        log.warning("config.kept", key=key, reason=refusal)
+    if files.policy is not None:
+        gateway.agent.keeper.tell("trust.reloaded", policy=files.policy)
+    if refusals:
+        gateway.agent.keeper.fault(FAULT, "; ".join(refusals.values()))
     else:
         gateway.agent.keeper.mend(FAULT)
+    policy = [] if files.policy is None else ["trust_policy"]
     log.info(
         "config.reloaded",
-        applied=[change.key for change in found.applied],
-        kept=[change.key for change in found.refused],
+        applied=[*(change.key for change in found.applied), *policy],
+        kept=list(refusals),
     )
 
 

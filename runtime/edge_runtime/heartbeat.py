@@ -25,6 +25,7 @@ from edge_core.contracts.gateway import (
 )
 from edge_core.contracts.plant import ClockQuality
 from edge_runtime.errors import SiteRefusedError
+from edge_runtime.instruments import is_input, told_of
 from edge_runtime.setup import Setup
 from edge_runtime.spool import HealthSpool
 from edge_runtime.update.agent import Agent
@@ -128,7 +129,7 @@ class Heart:
         self._sequence += 1
         record, looks = self._agent.record, self._looks
         self._drift = [*self._drift, *looks.drift()][-8:]
-        desired = record.desired
+        desired, faults = record.desired, self._agent.keeper.faults
         return StatusReport(
             serial=self._serial,
             boot_epoch=record.boot_epoch,
@@ -148,7 +149,8 @@ class Heart:
             at=looks.now(),
             outbox_waiting=looks.outbox_waiting(),
             disk_free_bytes=looks.disk_free_bytes(),
-            faults=list(self._agent.keeper.faults.values())[:16],
+            faults=[words for kind, words in faults.items() if not is_input(kind)][:16],
+            bad_inputs=[told_of(kind, words) for kind, words in faults.items() if is_input(kind)],
             epoch_seen=record.epoch_seen,
             config=None if self._setup is None else self._setup.digest,
             inputs=[] if self._setup is None or not self._tell_inputs else self._setup.inputs,

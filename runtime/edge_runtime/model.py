@@ -15,7 +15,7 @@ from edge_core.features.frame import assess_picture, tensor
 from edge_core.features.samples import usable
 from edge_core.features.statistics import Extractor
 from edge_core.features.window import Assessment, Window, assess
-from edge_core.features.words import word_of
+from edge_core.features.words import name, word_of
 from edge_runtime.inference.engine import ModelWorker
 
 ROLE_COMMITTED = "committed"
@@ -112,6 +112,8 @@ def ready(
     """
     places = {role: column for column, role in enumerate(units)}
     regime = signature.regime_role
+    if reference is not None:
+        name(mode.mode for mode in reference.modes)
     return Model(
         release=release,
         signature=signature,

@@ -41,6 +41,16 @@ class Route:
     exposure: Exposure = field(default_factory=Exposure)
 
     @property
+    def unlike(self) -> bool:
+        """Whether the two see other windows, so that they can never be compared on one."""
+        first, second = self.effective, self.shadow
+        if first is None or second is None:
+            return False
+        frames = [each.signature.frame and each.signature.frame.role for each in (first, second)]
+        same = first.signature.windowing == second.signature.windowing
+        return not same or frames[0] != frames[1]
+
+    @property
     def watched(self) -> tuple[Model, str] | None:
         """The model under watch and its role; None where there is only the committed one."""
         if self.role == ROLE_TRIAL and self.effective is not None:

@@ -4,7 +4,9 @@ The route says which model decides and which one only looks on. A swap replaces 
 two windows; a window keeps the route it started with. The model under watch is always asked
 aside, so it never delays the committed one: beside it, its opinion comes after the verdict; in a
 trial the committed model is asked at the same time, and answers where the candidate fails or is
-late, so a bad candidate costs its trial and not the line.
+late, so a bad candidate costs its trial and not the line. All that takes two models of the same
+windows. One of another period, length, stride or camera is never seen beside the present one, and
+decides alone in its trial: windows are cut once, as the model in charge wants them.
 """
 
 import asyncio
@@ -94,7 +96,8 @@ class Scored:
     """Everything that became of one window.
 
     `opinions` has those that were there for the verdict first, of them the effective model's
-    first; one may come later. `bad_input` says why nobody was asked; `mode` is the recipe.
+    first; one may come later. `bad_input` says why nobody was asked, and `why` what is wrong with
+    each of the verdict's bad tags; `mode` is the recipe.
 
     Attributes:
         awaits: whether the opinion of the model under watch is still to come.
@@ -109,6 +112,7 @@ class Scored:
     verdict: Verdict
     opinions: tuple[Opinion, ...] = ()
     bad_input: str = ""
+    why: tuple[str, ...] = ()
     mode: str | None = ""
     awaits: bool = False
     late: Opinion | None = None
@@ -184,7 +188,12 @@ class Scorer:
         found = route.effective.assess(own, _gaps(cut))
         mode = route.effective.regime(cut.window)
         if not found.scorable:
-            return self._undecided(cut, route, found.reason, bad=found.bad, mode=mode)
+            return replace(
+                self._undecided(cut, route, found.reason, bad=found.bad),
+                bad_input=found.reason,
+                why=found.why,
+                mode=mode,
+            )
         if route.role == ROLE_TRIAL and _comparable(route) is not None:
             opinions, late = await self._tried(cut, route, own, begun_s)
         else:
@@ -317,17 +326,10 @@ class Scorer:
         )
 
     def _undecided(
-        self,
-        cut: CutWindow,
-        route: Route,
-        reason: str,
-        *,
-        bad: tuple[str, ...] = (),
-        mode: str | None = "",
+        self, cut: CutWindow, route: Route, reason: str, *, bad: tuple[str, ...] = ()
     ) -> Scored:
         empty = msgspec.structs.replace(self._empty(cut, route), bad=list(bad))
-        verdict = _with_reason(empty, reason)
-        return Scored(cut, route, verdict, bad_input=reason if bad else "", mode=mode)
+        return Scored(cut, route, _with_reason(empty, reason))
 
     def _empty(self, cut: CutWindow, route: Route) -> Verdict:
         """The verdict before anybody was asked: the safe output."""
@@ -376,12 +378,7 @@ def _weigh(scored: Scored) -> None:
 
 def _comparable(route: Route) -> Model | None:
     """The model looking on, if it can be shown the very same windows."""
-    first, second = route.effective, route.shadow
-    if first is None or second is None:
-        return None
-    frames = [each.signature.frame and each.signature.frame.role for each in (first, second)]
-    same = first.signature.windowing == second.signature.windowing and frames[0] == frames[1]
-    return second if same else None
+    return None if route.effective is None or route.unlike else route.shadow
 
 
 def _unit(model: Model) -> str:

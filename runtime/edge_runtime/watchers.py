@@ -16,6 +16,7 @@ from edge_runtime.charts import ChartKeeper
 from edge_runtime.config import ReviewConfig
 from edge_runtime.drift import DriftWatch
 from edge_runtime.health import HealthSums
+from edge_runtime.instruments import InstrumentWatch
 from edge_runtime.line import InForce, LineWatch
 from edge_runtime.live import LiveFeed
 from edge_runtime.review import ReviewRouter, suspect
@@ -40,7 +41,7 @@ class Keeps(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Watchers:
-    """Health, drift, telemetry, review and the line's own signals, and whoever watches it live."""
+    """Health, drift, telemetry, review, the line's signals, instruments, and who watches live."""
 
     health: HealthSums
     drift: DriftWatch
@@ -50,11 +51,13 @@ class Watchers:
     live: LiveFeed
     line: LineWatch
     traces: Traces
+    instruments: InstrumentWatch
     _open: dict[int, DriftScore | None] = field(default_factory=dict)
 
     def take(self, scored: Scored) -> None:
         """Look at one window, in order, with the opinions that were there for its verdict."""
         self.live.take(scored)
+        self.instruments.take(scored)
         seen = self.line.take(scored)
         for verdict in seen.overridden:
             self.overridden(verdict)

@@ -164,7 +164,24 @@ async def test_killed_broker(mosquitto: Broker) -> None:
     assert len(got.said("source.lost")) >= 2
 
 
+async def test_system_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A broker whose CA the system trusts is spoken to with TLS, and no CA file is needed."""
+    made = broker("tls", tmp_path)
+    credentials = made.credentials | {"tls": True}
+    # OpenSSL takes the system's store from there, as a person would give it another one.
+    monkeypatch.setenv("SSL_CERT_FILE", str(credentials.pop("ca")))
+    got = Recorder(ROLES)
+    source = json_source(got, **credentials)
+    with made.program, got.listening():
+        await made.program.ready()
+        async with running(source.run()):
+            await got.until_said("source.connected")
+            made.publish(TOPIC, f'{{"tag": "flow", "ts": {AT_MS}, "v": 1, "q": 192}}')
+            await got.until_value("flow", 1)
+
+
 WRONG = {
+    "a CA that the system does not trust": ("tls", "certificate verify failed"),
     "an unknown CA": ("ca", "certificate verify failed"),
     "a wrong password": ("password", "Not authorized"),
 }
@@ -182,6 +199,8 @@ async def test_refused_by_the_broker(name: str, tmp_path: Path) -> None:
     make_authority(other)
     (other / "password").write_text("guessed")
     credentials = made.credentials | {field: other / ("ca.pem" if field == "ca" else "password")}
+    if field == "tls":
+        credentials = made.credentials | {"tls": True, "ca": None}
     got = Recorder(ROLES)
     source = json_source(got, **credentials)
     with made.program, got.listening():

@@ -13,6 +13,7 @@ import pytest
 
 from edge_core.contracts.artefact import Windowing
 from edge_runtime.config import TagConfig
+from edge_runtime.instruments import InstrumentWatch
 from edge_runtime.ledger import Ledger
 from edge_runtime.route import Route
 from edge_runtime.scoring import Scorer
@@ -29,6 +30,7 @@ from tests.simulators.waiting import until
 pytestmark = [pytest.mark.anyio, pytest.mark.real]
 
 WINDOWING = Windowing(period_s=0.05, length_rows=6, stride_rows=3, gap_rows_max=3)
+HURRY = 200.0  # a minute of the workshop's patience is 0.3 s here
 STALE_S = 0.5  # half a minute at a plant; nobody wants to wait for it here
 RULES: dict[str, Any] = {  # Any: fields of any type
     "low": 0.0,
@@ -70,6 +72,15 @@ class Line:
     ledger: Ledger
     verdicts: list[Verdict] = field(default_factory=list)
     worker: SimulatedWorker = field(default_factory=lambda: SimulatedWorker("x"))
+    faults: dict[str, str] = field(default_factory=dict)
+
+    def fault(self, name: str, reason: str) -> None:
+        """What the site is told."""
+        self.faults[name] = reason
+
+    def mend(self, name: str) -> None:
+        """It is told no longer."""
+        del self.faults[name]
 
     def __post_init__(self) -> None:
         self.stream = WindowStream(TAGS, self.ledger, lateness_s=0.2, monotonic=time.monotonic)
@@ -99,9 +110,12 @@ class Line:
     async def _score(self) -> None:
         model, _ = loaded("1", self.worker, signature(ROLES, WINDOWING))
         scorer, route = Scorer("gw-1", 1, time.monotonic), Route(model)
+        instruments = InstrumentWatch(self, lambda: HURRY * time.monotonic())
         while True:
             for cut in self.stream.cut():
-                self.verdicts.append((await scorer.score(cut, route)).verdict)
+                scored = await scorer.score(cut, route)
+                self.verdicts.append(scored.verdict)
+                instruments.take(scored)
             await asyncio.sleep(0.02)
 
     def goes(self, fault: str) -> None:
@@ -139,7 +153,7 @@ FAULTS = {
 
 
 async def test_sensor_goes_bad(plant: Program, tmp_path: Path) -> None:
-    """Every fault of the pressure sensor: no verdict, and it is named; then verdicts again."""
+    """Every fault of the pressure sensor: no verdict, one ticket that names it; then verdicts."""
     with Ledger(tmp_path / "w") as ledger:
         line = Line(plant, ledger)
         async with line.running():
@@ -153,5 +167,9 @@ async def test_sensor_goes_bad(plant: Program, tmp_path: Path) -> None:
                     assert verdict.reason.startswith("no verdict: input bad: pressure ")
                     assert (verdict.decided, verdict.bad) == (False, ["pressure"])
                 assert len(line.worker.asked) == asked
+                await until(lambda: bool(line.faults), "a ticket")
+                assert line.faults.keys() == {"input pressure"}
+                assert line.faults["input pressure"].startswith(f"pressure: {words} since 20")
                 line.goes("")
                 await line.until_decided()
+                assert line.faults == {}

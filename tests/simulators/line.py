@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass, field, replace
 
+from msgspec.structs import replace as replace_fields
+
 from edge_core.admission.model import Admission, Admitted
 from edge_core.contracts.artefact import Digest
 from edge_core.contracts.gateway import PermitReply, PermitRequest
@@ -10,7 +12,9 @@ from edge_runtime.model import Model
 from edge_runtime.route import Route
 from edge_runtime.update.record import Entry
 from tests.simulators.models import SimulatedWorker, loaded
+from tests.simulators.releases import WINDOWING, signature
 
+OTHER_WINDOWS = replace_fields(WINDOWING, stride_rows=WINDOWING.stride_rows + 1)
 NOTHING_READ = Admitted(
     format="onnx",
     digests={},
@@ -30,12 +34,14 @@ class SimulatedLine:
     Attributes:
         breaks: the release whose worker dies when it is loaded.
         errs: the release that fails on every window.
+        unlike: the release that wants other windows than the rest.
         decided: what was ever in charge of the line.
         loads: how often a model was to be loaded.
     """
 
     breaks: str = ""
     errs: str = ""
+    unlike: str = ""
     decided: set[Digest] = field(default_factory=set)
     loads: int = 0
     _route: Route = field(default_factory=Route)
@@ -64,7 +70,8 @@ class SimulatedLine:
         self.read(wanted)
         if wanted.digest == self.breaks:
             raise WorkerLostError("died while loading")
-        model, _ = loaded("1", SimulatedWorker(wanted.digest))
+        made = signature(windowing=OTHER_WINDOWS) if wanted.digest == self.unlike else None
+        model, _ = loaded("1", SimulatedWorker(wanted.digest), made)
         return replace(model, release=wanted.release)
 
     async def smoke(self, wanted: Entry) -> Admission:

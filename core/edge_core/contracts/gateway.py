@@ -24,6 +24,7 @@ REASON_CHARS: Final = 500
 Reason = Annotated[str, Meta(max_length=REASON_CHARS)]
 
 STATUS_BYTES_MAX = 64 * 1024
+BAD_INPUTS_MAX = 5  # tags told one by one; more of them have one cause and are told in one
 HEALTH_MAX = 64  # health windows in one heartbeat; who has more comes back sooner
 REVIEW_BYTES_MAX = 256 * 1024
 OTLP_BYTES_MAX = 1024 * 1024
@@ -74,7 +75,10 @@ class References(Struct, frozen=True, kw_only=True):
 
 
 class UpdateReport(Struct, frozen=True, kw_only=True):
-    """One attempt as the gateway sees it; merged by (boot, sequence), never regressing."""
+    """One attempt as the gateway sees it; merged by (boot, sequence), never regressing.
+
+    `unpaired`: it waits for pairs and will get none, since the present model sees other windows.
+    """
 
     digest: Digest
     attempt: Annotated[int, Meta(ge=1)]
@@ -83,6 +87,7 @@ class UpdateReport(Struct, frozen=True, kw_only=True):
     veto: Label | None = None
     reason: Reason = ""
     since_s: Annotated[float, Meta(ge=0)] = 0.0
+    unpaired: bool = False
 
 
 class HealthWindow(Struct, frozen=True, kw_only=True):
@@ -143,11 +148,19 @@ class WindowCounts(Struct, frozen=True, kw_only=True):
     doubled: Count = 0
 
 
+class BadInput(Struct, frozen=True, kw_only=True):
+    """A tag that has kept windows from a verdict for too long; None stands for many in one."""
+
+    tag: Label | None
+    words: Reason
+
+
 class StatusReport(Struct, frozen=True, kw_only=True):
     """The heartbeat. The serial is checked against the certificate, never trusted alone.
 
     `config` is the digest of the configuration that the gateway works with. `inputs` are its tags,
-    each `role source:address`; they are said at a start, and when the site asks for them.
+    each `role source:address`; they are said at a start, and when the site asks for them. `faults`
+    are its own, `bad_inputs` those of the instruments that it reads.
     """
 
     serial: Serial
@@ -172,6 +185,7 @@ class StatusReport(Struct, frozen=True, kw_only=True):
     config: Digest | None = None
     inputs: Annotated[list[Annotated[str, Meta(max_length=200)]], Meta(max_length=513)] = []
     at: Instant | None = None  # by the gateway's own clock, right or wrong
+    bad_inputs: Annotated[list[BadInput], Meta(max_length=BAD_INPUTS_MAX)] = []
 
 
 class Checkpoint(Struct, frozen=True, kw_only=True):

@@ -63,6 +63,7 @@ def assess_picture(window: Window, role: str, why: str = "") -> Assessment:
         scorable=False,
         reason=f"no verdict: input bad: {role} shows nothing for {silent_s:.1f} s{cause}",
         bad=(role,),
+        why=(why or "shows nothing",),
     )
 
 

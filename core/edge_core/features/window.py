@@ -114,13 +114,15 @@ def of_silence(start_ns: int, end_ns: int, tags: int) -> Window:
 class Assessment:
     """Whether a window may be scored; if not, `reason` says which tag, what was found and needed.
 
-    `bad` names every role that forbids it, the one in `reason` first. `uncertain` names roles
-    whose good rows alone would not have been enough: score, but say so.
+    `bad` names every role that forbids it, the one in `reason` first, and `why` says of each what
+    is wrong with it. `uncertain` names roles whose good rows alone would not have been enough:
+    score, but say so.
     """
 
     scorable: bool
     reason: str = ""
     bad: tuple[str, ...] = ()
+    why: tuple[str, ...] = ()
     uncertain: tuple[str, ...] = ()
 
 
@@ -294,7 +296,6 @@ def assess(
     # The one that says least first: without any value, then with the fewest good rows.
     order = bad[np.lexsort((-window.gap_rows[bad], window.good_share[bad], ~empty[bad]))]
     worst = int(order[0])
-    cause = _cause(window.quality[:, worst], (gaps or {}).get(roles[worst], ""))
     if empty[worst]:
         found = "has no good value yet"
     elif scarce[worst]:
@@ -303,11 +304,15 @@ def assess(
     else:
         found = f"missing for {int(window.gap_rows[worst])} rows, {windowing.gap_rows_max} allowed"
     named = tuple(roles[column] for column in order)
+    why = tuple(
+        _cause(window.quality[:, column], (gaps or {}).get(roles[column], "")) for column in order
+    )
     also = f"; also {', '.join(named[1:])}" if len(named) > 1 else ""
     return Assessment(
         scorable=False,
-        reason=f"no verdict: input bad: {named[0]} {found} ({cause}){also}",
+        reason=f"no verdict: input bad: {named[0]} {found} ({why[0]}){also}",
         bad=named,
+        why=why,
     )
 
 

@@ -148,4 +148,5 @@ def _words(status: dict[str, Any]) -> list[str]:  # Any: JSON values
         lines.append("witnessed   two audit logs that contradict each other: see --json")
     lines += [f"pictures    {pictures(each)}" for each in status.get("pictures") or []]
     lines += [f"fault       {fault}" for fault in status.get("faults") or []]
+    lines += [f"bad input   {each['words']}" for each in status.get("bad_inputs") or []]
     return lines

@@ -143,7 +143,8 @@ def daemon(config: Config) -> Iterator[Finding]:
             "systemctl start edge-gateway, and journalctl -u edge-gateway if it does not stay",
         )
         return
-    faults = answer.body.get("faults") or []
+    inputs = [each["words"] for each in answer.body.get("bad_inputs") or []]
+    faults = [*(answer.body.get("faults") or []), *inputs]
     if not faults:
         yield ok("daemon", str(config.socket), "an answer, no faults", "just that")
     for fault in faults:

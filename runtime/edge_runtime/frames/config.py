@@ -16,7 +16,8 @@ class FramesConfig(
 
     Attributes:
         role: what the pictures show; a model asks for it by this name.
-        folder: PNG and JPEG files appear in it, and are moved to `taken` or `refused` below it.
+        folder: PNG and JPEG files appear in it, and are moved to `taken` or `refused` below it. A
+            file counts as taken when it was last written; one that is a minute off shows nothing.
         video: `rtsp://...`, `rtsps://...`, `https://...`, or a file; needs edge-mlops[frames].
         user: of a camera that asks who we are.
         password: file with the password; mode 0600.

@@ -28,6 +28,7 @@ class Refusal(StrEnum):
     CUT = "cut"  # its end is not there
     DAMAGED = "damaged"
     UNREADABLE = "unreadable"  # no plain file, or none that we may read
+    OFF_TIME = "off_time"  # of another time than now
 
 
 @dataclass(frozen=True, slots=True)

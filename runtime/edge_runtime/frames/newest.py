@@ -9,6 +9,7 @@ from msgspec import Struct
 from numpy.typing import NDArray
 
 from edge_core.contracts.label import Label
+from edge_runtime.frames.head import Refusal
 from edge_runtime.latencies import Latencies
 
 
@@ -73,15 +74,26 @@ class PicturesSeen(Struct, frozen=True, kw_only=True, tag_field="kind", tag="pic
     trouble: str = ""
 
 
+def _any_time(_: int) -> str:
+    return ""
+
+
 class Newest:
     """Where sources of pictures end, and whoever looks at them begins.
+
+    Args:
+        monotonic: seconds that never step.
+        judge: what is wrong with a picture of such a source time; empty where nothing is.
 
     Attributes:
         tallies: by role.
     """
 
-    def __init__(self, monotonic: Callable[[], float]) -> None:
+    def __init__(
+        self, monotonic: Callable[[], float], judge: Callable[[int], str] = _any_time
+    ) -> None:
         self._monotonic = monotonic
+        self._judge = judge
         self._waiting: dict[str, Frame] = {}
         self._filled = asyncio.Event()
         self.tallies: dict[str, Tally] = {}
@@ -96,8 +108,11 @@ class Newest:
         tally.source, tally.stale_s = source, stale_s
 
     def put(self, frame: Frame) -> None:
-        """This is now the newest of its role, unless a newer one waits."""
+        """This is now the newest of its role, unless a newer one waits or it is not of now."""
         tally = self.of(frame.role)
+        if wrong := self._judge(frame.source_ns):
+            self.refuse(frame.role, Refusal.OFF_TIME, wrong)
+            return
         tally.taken += 1
         tally.decoding.add(frame.taken_us)
         tally.came_s, tally.trouble = self._monotonic(), ""

@@ -9,7 +9,17 @@ from asyncua import ua
 from asyncua.ua.uaerrors import UaError
 
 from edge_core.contracts.errors import ConfigurationError
-from edge_runtime.sinks.pen import Pen, Place, Value, beat_of, same, value_of
+from edge_runtime.sinks.pen import (
+    NO_NUMBER,
+    Pen,
+    Place,
+    Said,
+    Value,
+    beat_of,
+    lost_status,
+    same,
+    value_of,
+)
 from edge_runtime.sinks.settings import OpcUaSinkConfig, Shows
 from edge_runtime.sinks.standing import Shown, Standing
 from edge_runtime.sources.opcua_client import open_session, throw_away
@@ -25,19 +35,20 @@ class Panel:
         self.client = client
         self._pen = pen
         self._places = places
-        self._said: dict[Shows, Value] = {}
+        self._said: dict[Shows, Said] = {}
+        self._untimed: set[str] = set()
 
     async def show(self, shown: Shown) -> None:
         """Write what holds.
 
         Raises:
+            ConfigurationError: a number would be left looking good when it is old.
             UaError: the server refused a value.
             OSError: it is gone.
         """
         for place in self._places:
-            value = value_of(place, shown)
-            if value is not None:
-                await self._write(place, value, shown.standing, shown.at)
+            if place.shows is not Shows.HEARTBEAT:
+                await self._write(place, value_of(place, shown), shown.standing, shown.at)
 
     async def beat(self, count: int, now: datetime) -> None:
         """Move the heartbeat; raises as `show`."""
@@ -46,15 +57,22 @@ class Panel:
                 await self._write(place, beat_of(place, count), Standing.DECIDED, now)
 
     async def differences(self) -> list[str]:
-        """Read back what was written: one line for each node that says something else."""
+        """Read back what was written: one line for each node that says something else.
+
+        A status that the server took and did not keep is as good as refused. Raises as `show`.
+        """
         found: list[str] = []
         for place in self._places:
             if place.shows not in self._said:
                 continue
             wanted, read = self._said[place.shows], await self._pen.read(place)
-            if not same(wanted, read):
+            if place.timed and lost_status(wanted, read):
+                number = None if wanted.status == NO_NUMBER else wanted.value
+                self._keep(place, await self._pen.write_bare(place, number))
+                wanted, read = self._said[place.shows], await self._pen.read(place)
+            if not same(wanted, read) or (place.timed and wanted.good != read.good):
                 found.append(
-                    f"{place.address}: wrote {wanted!a}, reads {ascii(read)[:80]}: somebody "
+                    f"{place.address}: wrote {_words(wanted)}, reads {_words(read)}: somebody "
                     "else writes it, or the server does not keep it"
                 )
         return found
@@ -63,12 +81,16 @@ class Panel:
         """Leave the server."""
         await throw_away(self.client)
 
-    async def _write(self, place: Place, value: Value, standing: Standing, at: datetime) -> None:
-        timed = place.timed
-        await self._pen.write(place, value, standing, at)
-        if timed and not place.timed:
+    async def _write(
+        self, place: Place, value: Value | None, standing: Standing, at: datetime
+    ) -> None:
+        self._keep(place, await self._pen.write(place, value, standing, at))
+
+    def _keep(self, place: Place, said: Said) -> None:
+        self._said[place.shows] = said
+        if not place.timed and place.address not in self._untimed:
+            self._untimed.add(place.address)
             log.warning("sink.status_refused", node=place.address)
-        self._said[place.shows] = value
 
 
 async def open_panel(config: OpcUaSinkConfig, server: OpcUaConfig) -> Panel:
@@ -85,13 +107,14 @@ async def open_panel(config: OpcUaSinkConfig, server: OpcUaConfig) -> Panel:
         namespaces = await client.get_namespace_array()
         allowed = {address: node_of(address, namespaces) for address in config.allow}
         pen = Pen(client, frozenset(allowed.values()))
-        places = [
-            await pen.place(shows, address, allowed[address])
-            for shows, address in config.nodes.items()
-        ]
+        # The number comes first: where it must not be written, nothing is.
+        wanted = sorted(config.nodes.items(), key=lambda each: each[0] is not Shows.VALUE)
+        places = [await pen.place(shows, address, allowed[address]) for shows, address in wanted]
     except BaseException:
         await throw_away(client)
         raise
+    for place in places:
+        place.bare = place.shows is not Shows.VALUE or Shows.DECIDED in config.nodes
     return Panel(client, pen, places)
 
 
@@ -112,3 +135,8 @@ def node_of(address: str, namespaces: list[str]) -> ua.NodeId:
         return ua.NodeId.from_string(text)
     except (UaError, ValueError) as error:
         raise ConfigurationError(f"{address}: expected a node id: {error}") from None
+
+
+def _words(said: Said) -> str:
+    value = ascii(said.value)[:80]
+    return value if said.good else f"{value} (status 0x{said.status:08X})"

@@ -2,8 +2,12 @@
 
 One pen a connection. It knows the nodes of the allow-list by their resolved ids; there is no
 other call of the write service in this program, and a test looks for one.
+
+A number that no longer holds is never left there: it is overwritten with "not a number", with a
+bad status where the server takes one.
 """
 
+import math
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -20,6 +24,7 @@ from edge_runtime.sinks.standing import Shown, Standing
 GOOD: Final = 0x0000_0000
 LAST_USABLE: Final = 0x4090_0000  # OPC 10000-8, A: the last value, which is old
 SUBSTITUTE: Final = 0x4091_0000  # likewise: a value that somebody has put in its place
+NO_NUMBER: Final = 0x808D_0000  # likewise, Bad_OutOfService: nobody gives this value now
 STATUSES: Final = {
     Standing.DECIDED: GOOD,
     Standing.HELD: LAST_USABLE,
@@ -37,6 +42,8 @@ _BITS: Final = {
     _KINDS.Int64: 63,
     _KINDS.UInt64: 64,
 }
+_SEVERITY: Final = 30  # OPC 10000-4, 7.39.1: the two highest bits; 0 is good, 2 is bad
+_BAD: Final = 2
 _FLOATS: Final = frozenset({_KINDS.Float, _KINDS.Double})
 _FITTING: Final = {
     Shows.LABEL: frozenset({_KINDS.String, *_BITS}),
@@ -67,6 +74,7 @@ class Place:
         node: as this server has it.
         kind: of its value.
         timed: whether it takes status and source time; not every server keeps them for us.
+        bare: whether it may be written without them.
     """
 
     shows: Shows
@@ -74,6 +82,20 @@ class Place:
     node: ua.NodeId
     kind: ua.VariantType
     timed: bool = True
+    bare: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What a node says, or was told to say; `status` as OPC 10000-4 numbers them."""
+
+    value: Any  # Any: what is read may be of any type
+    status: int = GOOD
+
+    @property
+    def good(self) -> bool:
+        """Whether a reader takes it for granted."""
+        return self.status >> _SEVERITY == 0
 
 
 class Pen:
@@ -111,22 +133,25 @@ class Pen:
         return Place(shows, address, node, kind)
 
     async def write(
-        self, place: Place, value: Any, standing: Standing, at: datetime
-    ) -> None:  # Any: of its kind
-        """Write *value* with its status and source time.
+        self, place: Place, value: Value | None, standing: Standing, at: datetime
+    ) -> Said:
+        """Write *value* with its status and source time, and return what was written.
+
+        Where there is no number the node says so, with a bad status.
 
         Raises:
             NotAllowedError: the node is not on the allow-list.
+            ConfigurationError: it takes no status and nothing else would say that it is old.
             UaError: the server refused.
         """
         self._demand(place.node)
-        variant = ua.Variant(value, place.kind)
         node = self._client.get_node(place.node)
         if place.timed:
-            status = ua.StatusCode(ua.UInt32(STATUSES[standing]))
+            status = NO_NUMBER if value is None else STATUSES[standing]
+            said = Said(_written(value), status)
             told = ua.DataValue(
-                variant,
-                StatusCode=status,
+                ua.Variant(said.value, place.kind),
+                StatusCode=ua.StatusCode(ua.UInt32(said.status)),
                 SourceTimestamp=at,  # type: ignore[arg-type]  # asks for its own subclass, encodes any
             )
             try:
@@ -134,17 +159,32 @@ class Pen:
             except UaStatusCodeError as error:
                 if error.code not in _REFUSES_STATUS:
                     raise
-                place.timed = False
             else:
-                return
+                return said
         # OPC 10000-4, 5.11.4: a server that cannot set them says so, and takes the value alone.
-        await node.write_attribute(AttributeIds.Value, ua.DataValue(variant))
+        return await self.write_bare(place, value)
 
-    async def read(self, place: Place) -> Any:  # Any: whatever is there
-        """The value that the server has now."""
+    async def write_bare(self, place: Place, value: Value | None) -> Said:
+        """Write *value* alone; raises as `write`."""
+        self._demand(place.node)
+        place.timed = False
+        if not place.bare:
+            raise ConfigurationError(
+                f"{place.address}: expected a server that takes a status with `{place.shows}`, or "
+                "a node for `decided` beside it, found neither: the PLC could not tell an old "
+                "number from a new one; add `decided` to [sinks.opcua.nodes]"
+            )
+        said = Said(_written(value))
+        told = ua.DataValue(ua.Variant(said.value, place.kind))
+        await self._client.get_node(place.node).write_attribute(AttributeIds.Value, told)
+        return said
+
+    async def read(self, place: Place) -> Said:
+        """What the server has now."""
         node = self._client.get_node(place.node)
         found = await node.read_data_value(raise_on_bad_status=False)
-        return None if found.Value is None else found.Value.Value
+        value = None if found.Value is None else found.Value.Value
+        return Said(value, GOOD if found.StatusCode is None else found.StatusCode.value)
 
     def _demand(self, node: ua.NodeId) -> None:
         if node not in self._allowed:
@@ -152,7 +192,7 @@ class Pen:
 
 
 def value_of(place: Place, shown: Shown) -> Value | None:
-    """What *place* is to say of what holds; None where there is nothing to say."""
+    """What *place* is to say of what holds; None where there is no number."""
     match place.shows:
         case Shows.LABEL:
             found: Value | None = shown.label
@@ -178,11 +218,28 @@ def beat_of(place: Place, count: int) -> Value:
     return count % (1 << _BITS[place.kind])
 
 
-def same(written: object, read: object) -> bool:
-    """Whether what is read is what was written, as exactly as its type can be."""
-    if isinstance(written, float) and isinstance(read, float):
-        return abs(written - read) <= 1e-6 * max(1.0, abs(written))
-    return written == read and type(written) is type(read)
+def lost_status(written: Said, read: Said) -> bool:
+    """Whether the server kept the value and let its status go, so that it looks good."""
+    kept = read.value is None or same(Said(written.value), read)
+    return read.good and not written.good and kept
+
+
+def same(written: Said, read: Said) -> bool:
+    """Whether what is read is what was written, as exactly as its type can be.
+
+    A server may clear a value whose status is bad (OPC 10000-4, 7.11), so only the status counts.
+    """
+    if written.status >> _SEVERITY == _BAD:
+        return not read.good
+    if isinstance(written.value, float) and isinstance(read.value, float):
+        if math.isnan(written.value) or math.isnan(read.value):
+            return math.isnan(written.value) and math.isnan(read.value)
+        return abs(written.value - read.value) <= 1e-6 * max(1.0, abs(written.value))
+    return bool(written.value == read.value) and type(written.value) is type(read.value)
+
+
+def _written(value: Value | None) -> Value:
+    return math.nan if value is None else value
 
 
 def _number(kind: ua.VariantType, place: int | None) -> int:

@@ -18,7 +18,8 @@ class Shows(StrEnum):
     """What one node of a PLC or a control system shows of the verdict that holds.
 
     The type of the node decides how: a class is its name or its number in the model's order
-    (-1 for none), a heartbeat is a counter or a bit that turns over.
+    (-1 for none), a heartbeat is a counter or a bit that turns over. Where there is no number, as
+    while the safe output holds, `value` is "not a number" with the status Bad_OutOfService.
     """
 
     LABEL = "label"
@@ -42,7 +43,8 @@ class OpcUaSinkConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     Attributes:
         source: the `[[sources]]` entry whose server it is; we sign in there as we do to read.
         allow: every node that may be written. Whoever owns the server has agreed to these.
-        nodes: which of them shows what.
+        nodes: which of them shows what; on a server that takes no status of ours, `value` needs
+            `decided` beside it, or nothing would say that a number is held or gone.
         check_s: how often what we wrote is read again, since others may write there too.
     """
 

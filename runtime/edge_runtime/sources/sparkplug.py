@@ -131,8 +131,8 @@ class SparkplugSource:
             return
         for batch in heard.batches:
             self._ingest(batch)
-        if heard.rebirth:
-            self._asking.want([key], self._monotonic())
+        if heard.rebirth is not None:
+            self._asking.want([key], self._monotonic(), heard.rebirth)
             if self._wire is not None:
                 self._wire.stirred.set()
         elif kind == "NBIRTH":

@@ -18,6 +18,7 @@ from edge_runtime.sources.mqtt_heard import LastHeard
 from edge_runtime.sources.mqtt_payload import Wanted
 from edge_runtime.sources.sample import GapCause, SampleBatch
 from edge_runtime.sources.sparkplug_payload import BAD_STATUS, NO_ALIAS, Payload
+from edge_runtime.sources.sparkplug_rebirth import Why
 
 SEQUENCES: Final = 256
 METRICS_MAX: Final = 20_000  # of one node; a node that announces more is broken or hostile
@@ -30,10 +31,10 @@ _UNWANTED: Final = Wanted(-1)
 
 @dataclass(frozen=True, slots=True)
 class Heard:
-    """What a message gave: samples, and whether the node must announce itself anew."""
+    """What a message gave: samples, and why the node must announce itself anew, if it must."""
 
     batches: tuple[SampleBatch, ...] = ()
-    rebirth: bool = False
+    rebirth: Why | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,9 +116,9 @@ class EdgeNode:
             self._next = ((payload.seq or 0) + 1) % SEQUENCES
             self._birth_number = _birth_number(payload)
         elif not self.born:
-            return Heard(rebirth=True)
+            return Heard(rebirth=Why.LOST)
         elif not self._in_order(payload):
-            return Heard(self._gap(GapCause.SEQUENCE), rebirth=True)
+            return Heard(self._gap(GapCause.SEQUENCE), rebirth=Why.LOST)
         # A node may have devices without end; those that nobody asks for only count.
         if all(device != of for of, _ in self.tags):
             return Heard()
@@ -173,7 +174,7 @@ class EdgeNode:
     def _values(self, device: str, payload: Payload) -> Heard:
         known = self._devices.get(device)
         if known is None:
-            return Heard(rebirth=True)
+            return Heard(rebirth=Why.UNKNOWN)
         if not len(payload):
             return Heard()
         places, datatypes, unknown = known.resolved(payload)
@@ -195,7 +196,8 @@ class EdgeNode:
             batches.insert(0, _historical(batch.take(past & (places >= 0))))
         if len(batches[-1]):
             self._heard.observe(int(batches[-1].source_ns.max()))
-        return Heard(tuple(each for each in batches if len(each)), rebirth=unknown)
+        some = tuple(each for each in batches if len(each))
+        return Heard(some, Why.UNKNOWN if unknown else None)
 
     def _with_texts(
         self, device: str, known: _Device, payload: Payload, values: NDArray[np.float64]

@@ -262,7 +262,7 @@ class Ascent:
         return True
 
     async def _shadow(self, attempt: Attempt) -> Standing:
-        pairs_min = attempt.assignment.shadow_pairs_min
+        pairs_min, self._keeper.unpaired = attempt.assignment.shadow_pairs_min, None
         record, lineup = self._keeper.record, self._means.lineup
         committed, digest = record.slots.committed, attempt.digest
         if pairs_min == 0 or committed is None:
@@ -274,6 +274,8 @@ class Ascent:
                 return Standing(Verdict.FAILED, "load", str(error))
         safe_mode = lineup.route.safe_mode
         route = lineup.decide(committed, digest, safe_mode=safe_mode)
+        if route.unlike:
+            self._keeper.unpaired = attempt.key
         return judge_shadow(pairs_min, route.exposure, lineup.loss(digest))
 
     async def _ask(self, attempt: Attempt) -> None:

@@ -34,13 +34,13 @@ def _free(folder: Path) -> int:
     return shutil.disk_usage(folder).free
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Shelf:
     """Where releases lie on this gateway, and under which rules they come there.
 
     Attributes:
         store: the blobs.
-        trust: the site's policy.
+        trust: the site's policy; another one counts at once, also for a download under way.
         stage: which of its rules hold here.
         safety_class: likewise.
         targets: what this gateway can run, best first.
@@ -65,7 +65,10 @@ class Shelf:
             EdgeError: as `Source`; the same call later goes on.
         """
         release = assignment.release
-        check = trusted(self.trust, self.stage, self.safety_class, release)
+
+        def check(offer: Offer) -> tuple[str, ...]:
+            return trusted(self.trust, self.stage, self.safety_class, release)(offer)
+
         self._reserved.unlink(missing_ok=True)  # of a download that was killed
         # What is signed comes first and is small; the model comes after there is room for it.
         await asyncio.to_thread(self._make_room, OVERHEAD_BYTES, kept, frozenset())

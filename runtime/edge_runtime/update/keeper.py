@@ -4,8 +4,10 @@ import asyncio
 from collections.abc import Callable
 from threading import Lock
 
+import msgspec
 import structlog
 
+from edge_core.contracts.artefact import Digest
 from edge_core.contracts.errors import EdgeError
 from edge_core.contracts.gateway import UpdateReport, UpdateState
 from edge_runtime.errors import StoreError
@@ -18,6 +20,8 @@ from edge_runtime.update.store import RecordStore
 log = structlog.get_logger(__name__)
 
 FAULT_CHARS_MAX = 500  # what a heartbeat carries
+STANDING_BY = frozenset({UpdateState.STAGED, UpdateState.AWAITING_PERMIT})
+UNPAIRED = "windows differ from the committed model's: no pairs possible"
 
 
 class RecordKeeper:
@@ -25,6 +29,7 @@ class RecordKeeper:
 
     Attributes:
         faults: one line each, by kind; a heartbeat carries them.
+        unpaired: the attempt that stands by for pairs which cannot come; a restart finds it anew.
     """
 
     def __init__(
@@ -40,6 +45,7 @@ class RecordKeeper:
         self._monotonic = monotonic
         self._since_s = monotonic()
         self.faults: dict[str, str] = {}
+        self.unpaired: tuple[Digest, int] | None = None
 
     @property
     def record(self) -> Record:
@@ -57,7 +63,10 @@ class RecordKeeper:
         if attempt is None:
             return None
         latest = attempt is self._record.attempt
-        return attempt.report(self._monotonic() - self._since_s if latest else 0.0)
+        report = attempt.report(self._monotonic() - self._since_s if latest else 0.0)
+        if attempt.key == self.unpaired and attempt.state in STANDING_BY:
+            return msgspec.structs.replace(report, reason=UNPAIRED, unpaired=True)
+        return report
 
     async def save(self, event: Event, *, shown_at_once: bool = False) -> None:
         """Make *event* durable, then believe it.

@@ -28,6 +28,8 @@ FLAPS = Delays(off=timedelta(minutes=1))
 CLOCK = Delays(on=timedelta(seconds=30), off=timedelta(minutes=1))
 # What piled up behind a link that is back gets two minutes to sort itself out.
 LINK = Delays(off=timedelta(minutes=2))
+# A gateway that starts anew needs a minute to say again what it said before.
+INSTRUMENT = Delays(off=timedelta(minutes=3))
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +127,13 @@ KINDS = (
         _GATEWAY[:2],
         delays=FLAPS,
         group="{line} faults",
+    ),
+    Kind(
+        "EdgeBadInput",
+        r"gateway/(?P<serial>[^/]+)/input(?:s|/(?P<name>[^/]+))",
+        _GATEWAY[:2],
+        delays=INSTRUMENT,
+        group="{line} input",
     ),
     Kind(
         "EdgeGatewaysSilent",

@@ -3,7 +3,7 @@
 from datetime import timedelta
 
 from edge_core.contracts.api import Priority
-from edge_core.contracts.gateway import StatusReport, UpdateReport, UpdateState
+from edge_core.contracts.gateway import BadInput, StatusReport, UpdateReport, UpdateState
 from edge_core.contracts.plant import GatewayPlace
 from edge_site_proxy.audit.events import Event
 from edge_site_proxy.fleet.sightings import Sighting
@@ -45,7 +45,7 @@ def noticed(world: World, place: GatewayPlace, old: Sighting | None, new: Sighti
     if report.safe_mode != (before is not None and before.safe_mode):
         facts_ = {"on": report.safe_mode}
         events.append(Event("gateway.safe_mode_changed", place.serial, facts_))
-    if before is not None and ills(place.serial, old).keys() != ills(place.serial, new).keys():
+    if ills(place.serial, old).keys() != ills(place.serial, new).keys():
         facts_ill = {"ills": sorted(ills(place.serial, new))}
         events.append(Event("gateway.condition_changed", place.serial, facts_ill))
     return events
@@ -205,4 +205,22 @@ def ills(serial: str, sighting: Sighting | None) -> dict[str, AlarmCall]:
                 runbook="gateway-faults",
             )
         )
+    found += [_bad_input(serial, each) for each in report.bad_inputs]
     return {call.key: call for call in found}
+
+
+def said_wrong(report: StatusReport) -> list[str]:
+    """Everything that a gateway says is wrong, its own faults first."""
+    return [*report.faults, *(each.words for each in report.bad_inputs)]
+
+
+def _bad_input(serial: str, bad: BadInput) -> AlarmCall:
+    """The one alarm of an instrument, or of many that failed together; never of the process."""
+    return AlarmCall(
+        key=f"gateway/{serial}/inputs" if bad.tag is None else f"gateway/{serial}/input/{bad.tag}",
+        priority=Priority.P3,
+        what=f"gateway {serial}: {bad.words}"[:500],
+        consequence="its windows have no verdict, and the model's safe output holds; of the "
+        "machine itself nothing is said",
+        runbook="bad-input",
+    )

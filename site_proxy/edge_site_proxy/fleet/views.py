@@ -7,6 +7,7 @@ import msgspec
 from edge_core.contracts.api import GatewayView, LineView
 from edge_core.contracts.gateway import HealthWindow, UpdateState
 from edge_site_proxy.audit.canonical import canonical
+from edge_site_proxy.fleet.changes import said_wrong
 from edge_site_proxy.rollout import permit_outlook
 from edge_site_proxy.rollout.exceptions import exceptions_of
 from edge_site_proxy.rollout.gates.evidence import EMPTY, Tally
@@ -62,7 +63,7 @@ def gateway_view(
         safe_mode_wanted=wish.safe_mode,
         rollback_wanted=None if order is None else order.from_digest,
         defer=defer,
-        faults=[] if report is None else report.faults,
+        faults=[] if report is None else said_wrong(report),
         software=None if report is None else report.software,
         exceptions=exceptions_of(world, serial),
         clock_ahead_s=world.offsets.get(serial),

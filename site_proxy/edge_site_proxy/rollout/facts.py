@@ -9,10 +9,10 @@ from edge_core.contracts.rollout import Cohort, Plan
 from edge_site_proxy.fleet.sightings import IN_FLIGHT
 from edge_site_proxy.rollout.records import Rollout
 
+STANDING_BY = frozenset({UpdateState.STAGED, UpdateState.AWAITING_PERMIT})
 STAGED = frozenset(
     {
-        UpdateState.STAGED,
-        UpdateState.AWAITING_PERMIT,
+        *STANDING_BY,
         UpdateState.ACTIVATING,
         UpdateState.TRIAL,
         UpdateState.COMMITTED,
@@ -34,7 +34,10 @@ STUCK = frozenset({UpdateState.ROLLBACK_FAILED, UpdateState.FAIL_SAFE})
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """One member as last seen, with regard to this release and its present attempt."""
+    """One member as last seen, with regard to this release and its present attempt.
+
+    `unpaired`: there it can never be seen beside the present model, which has other windows.
+    """
 
     state: UpdateState = UpdateState.IDLE
     outcome: Outcome = Outcome.OPEN
@@ -42,6 +45,7 @@ class Standing:
     runs: bool = False
     permit_live: bool = False
     pairs: int = 0
+    unpaired: bool = False
     overdue_s: float = 0.0
 
     @property

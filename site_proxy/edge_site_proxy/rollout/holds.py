@@ -175,6 +175,8 @@ def _undecided(rollout: Rollout, facts: Facts) -> str | None:
         if report is None or report.verdict is Verdict.INCONCLUSIVE:
             return f"the longest soak is over and the gate cannot tell: {_needs(report)}"[:500]
     staging = rollout.state is RolloutState.STAGING
+    if staging and (unlike := _unlike(rollout, facts)) is not None:
+        return unlike
     if staging and facts.phase_s >= policy.stage_deadline_s:
         standings = [facts.standing(serial) for serial in current(rollout).members]
         unseen = [each for each in standings if each.state in STAGED]
@@ -183,6 +185,19 @@ def _undecided(rollout: Rollout, facts: Facts) -> str | None:
         if len(unseen) >= quorum(rollout) and not any(staged(rollout, each) for each in unseen):
             return f"too few shadow pairs: {policy.shadow_pairs_min} wanted on each gateway"
     return None
+
+
+def _unlike(rollout: Rollout, facts: Facts) -> str | None:
+    """Why pairs will never be enough: known at once, so nobody waits for a deadline to hear it."""
+    cohort = current(rollout)
+    alive = [each for each in cohort.members if facts.standing(each).state not in FAILED]
+    never = [each for each in alive if facts.standing(each).unpaired]
+    if not never or len(alive) - len(never) >= quorum(rollout):
+        return None
+    return (
+        f"no shadow pairs possible on {', '.join(never[:8])}: the release's windows differ from "
+        "the present model's; to go on without pairs is a person's decision"
+    )
 
 
 def _needs(report: GateReport | None) -> str:

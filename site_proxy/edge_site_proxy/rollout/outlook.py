@@ -10,7 +10,7 @@ from edge_site_proxy.fleet.sightings import IN_FLIGHT
 from edge_site_proxy.rollout.budget import PullAsk, metered, obtainable, size, takes_s
 from edge_site_proxy.rollout.deadlines import overdue_s
 from edge_site_proxy.rollout.epochs import next_epoch
-from edge_site_proxy.rollout.facts import ABSENT, FAILED, STUCK, Facts, Standing
+from edge_site_proxy.rollout.facts import ABSENT, FAILED, STANDING_BY, STUCK, Facts, Standing
 from edge_site_proxy.rollout.gates.case import Case, Control, Subject
 from edge_site_proxy.rollout.gates.evidence import EMPTY, History, Tally, history_of, pooled
 from edge_site_proxy.rollout.gates.gate import judge
@@ -157,6 +157,7 @@ def standing(world: World, rollout: Rollout, serial: str) -> Standing:
         runs=rollout.digest in {report.effective, report.references.committed},
         permit_live=permit_live,
         pairs=_tally(world, serial, rollout.digest, "shadow").pairs,
+        unpaired=state in STANDING_BY and update is not None and update.unpaired,
         overdue_s=_overdue_s(world, rollout, serial, state, update),
     )
 
@@ -170,7 +171,7 @@ def _overdue_s(
         return overdue_s(UpdateState.ROLLING_BACK, world.phase_s(rollout), rollout.plan.policy)
     if number is None or number > rollout.header.cohort or rollout.state not in IN_PROGRESS:
         return 0.0
-    if state in {UpdateState.STAGED, UpdateState.AWAITING_PERMIT}:
+    if state in STANDING_BY:
         stood_s = _unasked_s(world, rollout, serial)
     elif update is None or state is UpdateState.IDLE:
         stood_s = world.phase_s(rollout)

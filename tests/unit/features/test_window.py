@@ -161,8 +161,9 @@ class Case:
 
 def refused(reason: str, *bad: str) -> Assessment:
     """A window that may not be scored because of these tags: by default that which is named."""
-    words = f"no verdict: input bad: {reason}"
-    return Assessment(scorable=False, reason=words, bad=bad or (reason.partition(" ")[0],))
+    words, why = f"no verdict: input bad: {reason}", reason.partition("(")[2].partition(")")[0]
+    named = bad or (reason.partition(" ")[0],)
+    return Assessment(scorable=False, reason=words, bad=named, why=(why,) * len(named))
 
 
 CASES = {

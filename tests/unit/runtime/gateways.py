@@ -10,6 +10,7 @@ from pathlib import Path
 
 from edge_core.features.samples import CellQuality
 from edge_runtime.assembly import Gateway, assemble
+from edge_runtime.care import Care
 from edge_runtime.config import (
     Config,
     DiskConfig,
@@ -92,12 +93,12 @@ class Rig:
         )
 
     @asynccontextmanager
-    async def running(self) -> AsyncIterator[Running]:
-        """The gateway, as long as the context lasts."""
+    async def running(self, care: Care | None = None) -> AsyncIterator[Running]:
+        """The gateway, as long as the context lasts; *care* watches over it."""
         stop = asyncio.Event()
         ear = Ear()
         async with assemble(self.config(), [ear]) as gateway, asyncio.TaskGroup() as group:
-            group.create_task(run(gateway, RecentLogs(), stop))
+            group.create_task(run(gateway, RecentLogs(), stop, care))
             plant = group.create_task(self._feed(gateway))
             try:
                 yield Running(gateway, ear)

@@ -21,7 +21,7 @@ from edge_core.drift.wcusum import DriftScore, DriftWindow, step
 from edge_core.features.grid import Rows
 from edge_core.features.samples import CellQuality
 from edge_core.features.window import window_of
-from edge_core.features.words import number_of
+from edge_core.features.words import Words, number_of
 from edge_runtime.charts import ChartFile, ChartKeeper
 from edge_runtime.drift import NOTICES_MAX, Checkpoint, DriftWatch, reference_digest
 from edge_runtime.inference.worker import Worker
@@ -349,6 +349,17 @@ async def test_the_recipe_of_a_window(name: str) -> None:
     number, quality, mode = RECIPES[name]
     found = await scored(model(), 0, plant(1)[0], number, quality)
     assert found.mode == mode
+
+
+async def test_a_recipe_of_the_reference() -> None:
+    """A recipe that the reference names is known by its number alone, whoever remembers words."""
+    number = Words().number_of("kefir")
+    usual = model()
+    assert usual.reference is not None
+    modes = [msgspec.structs.replace(each, mode="kefir") for each in usual.reference.modes]
+    kefir = msgspec.structs.replace(usual.reference, modes=modes)
+    runs = ready(usual.release, usual.signature, kefir, UNITS, usual.worker)
+    assert (await scored(runs, 0, plant(1)[0], number)).mode == "kefir"
 
 
 async def test_the_recipe_changes() -> None:

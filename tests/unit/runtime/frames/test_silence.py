@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from edge_core.contracts.artefact import Windowing
 from edge_runtime.frames.newest import Frame, Newest
+from edge_runtime.frames.off_time import off_time
 from edge_runtime.frames.silence import Silence, allowed_s
 from edge_runtime.frames.windows import PictureStream
 from edge_runtime.ledger import Ledger
@@ -138,7 +139,9 @@ class Line:
         self.model = model
         self.heard = Ear()
         self.shown = Panel()
-        self.newest = Newest(self.clock)
+        self.newest = Newest(
+            self.clock, lambda at_ns: off_time(at_ns, self.unix_ns(), None, trusted=True)
+        )
         self.newest.comes_from("camera", "eye", None)
         self.ledger = Ledger(folder / "windows")
         stream = WindowStream([], self.ledger, lateness_s=0.1, monotonic=self.clock)
@@ -164,10 +167,11 @@ class Line:
         """The wall clock."""
         return NOW_NS + int(self.now_s * SECOND_NS)
 
-    def picture(self, light: int = 250) -> None:
-        """The camera takes one."""
+    def picture(self, light: int = 250, age_s: float = 0.0) -> None:
+        """The camera shows one that it took so long ago."""
         pixels = np.full((30, 40, 3), light, np.uint8)
-        self.newest.put(Frame("camera", pixels, self.unix_ns(), "x"))
+        taken_ns = self.unix_ns() - int(age_s * SECOND_NS)
+        self.newest.put(Frame("camera", pixels, taken_ns, "x"))
 
     async def after(self, more_s: float) -> Verdict | None:
         """What was said at that time, if anything."""
@@ -255,6 +259,23 @@ async def test_old_picture(line: Line) -> None:
     assert old is not None
     assert (old.decided, old.bad) == (False, ["camera"])
     assert line.newest.of("camera").skipped == 1
+
+
+async def test_yesterday(line: Line) -> None:
+    """A camera that uploads yesterday's pictures shows nothing, and it is said why."""
+    await line.after(0.0)
+    for _ in range(40):
+        line.picture(age_s=86_400.0)
+        seen = await line.after(0.05)
+        assert seen is None or not seen.decided
+    assert line.heard.heard[-1].reason.endswith(
+        "(source eye fell silent, 0.2 s allowed; source time is not of now: 86400 s behind)"
+    )
+    assert line.newest.of("camera").refused == {"off_time": 40}
+    line.picture()
+    seen = await line.after(0.05)
+    assert seen is not None
+    assert seen.decided
 
 
 async def test_line_knows_better(line: Line) -> None:

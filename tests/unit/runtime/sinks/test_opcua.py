@@ -1,9 +1,10 @@
 """Nodes of a real server on loopback: only the allowed ones are written, and each reads back."""
 
 import asyncio
+import math
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
@@ -42,6 +43,9 @@ KINDS = {
     "setpoint": ua.VariantType.Double,
     "text": ua.VariantType.String,
 }
+YESTERDAY = 17.0
+FLOW = Shown("normal", Standing.DECIDED, AT, 0, value=42.5)
+SAFE = Shown("normal", Standing.SAFE, AT, 0)
 LEAK = Shown("leak", Standing.DECIDED, AT, 1, alarm=True, confidence=0.75)
 
 
@@ -56,7 +60,8 @@ class Plc:
 
     Attributes:
         forgets: it takes writes of this node and does not keep them.
-        untimed: it refuses a status for this node.
+        untimed: it refuses a status for these nodes.
+        careless: it takes a status for these nodes and keeps only the value.
     """
 
     server: Server
@@ -64,13 +69,16 @@ class Plc:
     index: int
     written: list[tuple[str, ua.DataValue]] = field(default_factory=list)
     forgets: str = ""
-    untimed: str = ""
+    untimed: tuple[str, ...] = ()
+    careless: tuple[str, ...] = ()
 
     def take(self, name: str, node: Any, attribute: Any, value: Any) -> None:  # Any: asyncua's
         """Somebody writes a node."""
-        if name == self.untimed and value.SourceTimestamp is not None:
+        if name in self.untimed and value.SourceTimestamp is not None:
             raise ServiceError(StatusCodes.BadWriteNotSupported)
         self.written.append((name, value))
+        if name in self.careless:
+            value = ua.DataValue(value.Value)
         if name != self.forgets:
             node.attributes[attribute].value = value
 
@@ -124,8 +132,10 @@ async def server() -> AsyncIterator[Plc]:
 @pytest.fixture
 async def plc(server: Plc) -> Plc:
     """The server, as if nobody had ever written."""
-    server.forgets = server.untimed = ""
+    server.forgets = ""
+    server.untimed = server.careless = ()
     await server.put("label", "")
+    await server.put("setpoint", YESTERDAY)
     server.written.clear()
     return server
 
@@ -246,12 +256,69 @@ async def test_somebody_else_writes(plc: Plc) -> None:
 async def test_server_without_status(plc: Plc) -> None:
     """A server that takes no status is given the value alone."""
     config = settings(label="label")
-    plc.untimed = "label"
+    plc.untimed = ("label",)
     async with showing(config, plc.config()) as (sink, alarms):
         sink.show(LEAK)
         await until(lambda: sink.written > 0, "written")
         assert (await plc.value("label")).Value.Value == "leak"
     assert alarms.faults == {}
+
+
+OLD_NUMBERS = {
+    "a number, and then none": [FLOW, SAFE],
+    "none since we are there": [SAFE],
+    "one that is held, and then none": [FLOW, replace(FLOW, standing=Standing.HELD), SAFE],
+}
+
+
+@pytest.mark.parametrize("name", OLD_NUMBERS)
+async def test_no_number(name: str, plc: Plc) -> None:
+    """Each row is what held one after the other: at the end the node has no number, and is bad."""
+    async with showing(settings(value="setpoint"), plc.config()) as (sink, alarms):
+        for shown in OLD_NUMBERS[name]:
+            before = sink.written
+            sink.show(shown)
+            await until(lambda before=before: sink.written > before, "written")  # type: ignore[misc]  # a default
+        found = await plc.value("setpoint")
+        assert (found.Value.Value, found.StatusCode.value) == (None, 0x808D0000)
+        before = sink.written
+        sink.show(FLOW)
+        await until(lambda: sink.written > before, "a number again")
+        found = await plc.value("setpoint")
+        assert (found.Value.Value, found.StatusCode.is_good()) == (42.5, True)
+    assert alarms.faults == {}
+
+
+NO_STATUS = {"refused": "untimed", "not kept": "careless"}
+
+
+@pytest.mark.parametrize("name", NO_STATUS)
+async def test_no_number_and_no_status(name: str, plc: Plc) -> None:
+    """Each row is how a server has no status for us: the number goes, and `decided` says so."""
+    setattr(plc, NO_STATUS[name], ("setpoint", "decided"))
+    config = settings(value="setpoint", decided="decided")
+    async with showing(config, plc.config()) as (sink, alarms):
+        for shown, decided in ((FLOW, True), (SAFE, False)):
+            before = sink.written
+            sink.show(shown)
+            await until(lambda before=before: sink.written > before, "written")  # type: ignore[misc]  # a default
+            assert (await plc.value("decided")).Value.Value is decided
+        found = await plc.value("setpoint")
+        assert math.isnan(found.Value.Value)
+        assert found.StatusCode.is_good()
+    assert alarms.faults == {}
+
+
+@pytest.mark.parametrize("name", NO_STATUS)
+async def test_number_that_could_be_old(name: str, plc: Plc) -> None:
+    """A number on a server without status is refused where nothing says that it is old."""
+    setattr(plc, NO_STATUS[name], ("setpoint", "label"))
+    sink = OpcUaSink(settings(value="setpoint", label="label"), plc.config(), Alarms(), lambda: AT)
+    sink.show(SAFE)
+    with pytest.raises(ConfigurationError, match="add `decided` to"):
+        await sink.run()
+    assert "label" not in [node for node, _ in plc.written] or name == "not kept"
+    assert FLOW.value not in [value for _, value in plc.texts()]
 
 
 async def test_server_away(plc: Plc) -> None:
@@ -318,7 +385,7 @@ async def test_not_reachable(plc: Plc) -> None:
     finally:
         await throw_away(client)
     assert plc.written == []
-    assert (await plc.value("setpoint")).Value.Value == 0
+    assert (await plc.value("setpoint")).Value.Value == YESTERDAY
 
 
 REFUSED: dict[str, tuple[dict[str, Any], str]] = {

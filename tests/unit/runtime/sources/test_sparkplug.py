@@ -24,6 +24,7 @@ from edge_runtime.sources.sparkplug import SparkplugSource, split_address
 from edge_runtime.sources.sparkplug_columns import plain
 from edge_runtime.sources.sparkplug_node import EdgeNode, Heard
 from edge_runtime.sources.sparkplug_payload import REBIRTH, decode, decode_any, rebirth_command
+from edge_runtime.sources.sparkplug_rebirth import Why
 
 NOW = datetime(2026, 11, 22, tzinfo=UTC)
 NOW_MS = int(NOW.timestamp()) * 1000
@@ -132,12 +133,12 @@ def test_lost_message() -> None:
     """After a missing number everything is a gap until the node has announced itself anew."""
     node = born()
     heard = node.take("DDATA", "meter", decode(message([Metric(alias=1, value=2.0)], 3)))
-    assert heard.rebirth
+    assert heard.rebirth is Why.LOST
     assert {(tag, quality) for tag, _, quality, _ in rows(heard)} == {
         (tag, GAP) for tag in range(4)
     }
     still = node.take("DDATA", "meter", decode(message([Metric(alias=1, value=2.0)], 4)))
-    assert still.rebirth
+    assert still.rebirth is Why.LOST
     assert still.batches == ()
     assert node.gaps == 1
     assert not node.born
@@ -159,7 +160,7 @@ def test_deaths() -> None:
     device = rows(node.take("DDEATH", "meter", decode(message([], 2))))
     assert {tag for tag, *_ in device} == {FLOW, COUNT, RECIPE}
     unborn = node.take("DDATA", "meter", decode(message([Metric(alias=1, value=2.0)], 3)))
-    assert (unborn.batches, unborn.rebirth) == ((), True)
+    assert (unborn.batches, unborn.rebirth) == ((), Why.UNKNOWN)
     whole = rows(node.take("NDEATH", "", decode(message([], None))))
     assert {(tag, quality) for tag, _, quality, _ in whole} == {(tag, GAP) for tag in range(4)}
     assert all(at_ns == NOW_NS + 1 for *_, at_ns in whole)
@@ -181,7 +182,7 @@ def test_unknown_alias() -> None:
     """An alias that no birth gave asks for a birth; what is known arrives all the same."""
     metrics = [Metric(alias=77, value=1.0), Metric(alias=1, value=4.0)]
     heard = born().take("DDATA", "meter", decode(message(metrics, 2)))
-    assert heard.rebirth
+    assert heard.rebirth is Why.UNKNOWN
     assert rows(heard) == [(FLOW, 4.0, GOOD, NOW_NS)]
 
 

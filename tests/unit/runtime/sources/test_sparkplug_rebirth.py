@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import pytest
 
-from edge_runtime.sources.sparkplug_rebirth import PATIENCE_MAX, Rebirths
+from edge_runtime.sources.sparkplug_rebirth import PATIENCE_MAX, Rebirths, Why
 
 INTERVAL_S = 5.0
 Asking = Rebirths[str]
@@ -17,6 +17,7 @@ class Want:
 
     at_s: float
     nodes: str
+    why: Why = Why.LOST
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,7 @@ class Forget:
     """The connection is gone."""
 
 
+NEW = Why.UNKNOWN
 Steps = list[Want | Due | Born | Forget]
 STORIES: dict[str, Steps] = {
     "nobody is wanted": [Due(0, "")],
@@ -60,6 +62,25 @@ STORIES: dict[str, Steps] = {
     "born and lost again much later: at once, and as patient as at first": [
         *(Want(0, "a"), Due(0, "a", 5), Due(5, "a", 10), Born("a")),
         *(Want(90, "a"), Due(90, "a", 5)),
+    ],
+    "born without what it sends: as if it had not answered": [
+        *(Want(0, "a", NEW), Due(0, "a", 5), Born("a"), Want(1, "a", NEW), Due(1, "", 4)),
+        *(Due(5, "a", 10), Born("a"), Want(6, "a", NEW), Due(6, "", 9), Due(15, "a", 20)),
+    ],
+    "born without what it sends, and lost: asked at once, and then as patient as it was": [
+        *(Want(0, "a", NEW), Due(0, "a", 5), Born("a"), Want(5, "a", NEW), Due(5, "a", 10)),
+        *(Born("a"), Want(11, "a"), Due(11, "a", 5), Born("a"), Want(12, "a", NEW)),
+        *(Due(12, "", 4), Due(15, "", 1), Due(16, "a", 20)),
+    ],
+    "wanted for both: asked once": [
+        *(Want(0, "a"), Want(0, "a", NEW), Due(0, "a", 5), Due(5, "a", 10)),
+    ],
+    "something new much later: at once, and as patient as at first": [
+        *(Want(0, "a", NEW), Due(0, "a", 5), Born("a"), Want(900, "a", NEW), Due(900, "a", 5)),
+    ],
+    "the connection comes and goes: no less patient with what it leaves out": [
+        *(Want(0, "a", NEW), Due(0, "a", 5), Due(5, "a", 10), Forget(), Want(6, "a", NEW)),
+        *(Due(6, "", 9), Due(15, "a", 20)),
     ],
     "wanted and not asked yet: it waits until somebody looks": [
         *(Want(0, "a"), Due(7, "a", 5)),
@@ -84,7 +105,7 @@ def test_story(name: str) -> None:
     for step in STORIES[name]:
         match step:
             case Want():
-                asking.want(step.nodes, step.at_s)
+                asking.want(step.nodes, step.at_s, step.why)
             case Due():
                 assert asking.due(step.at_s) == list(step.nodes)
                 assert asking.pause_s(step.at_s) == step.pause_s
@@ -126,6 +147,17 @@ def test_rebirth_requests() -> None:
         times += [second] * len(asking.due(float(second)))
     assert times[:5] == [0, 5, 15, 35, 75]
     assert all(later - earlier >= INTERVAL_S for earlier, later in pairwise(times))
+
+
+def test_never_content() -> None:
+    """A node that leaves something out of every announcement is asked ever more rarely."""
+    asking, asked = Asking(INTERVAL_S), []
+    for second in range(1000):
+        asking.want(["n"], float(second), NEW)
+        if asking.due(float(second)):
+            asked.append(second)
+            asking.born("n")
+    assert asked == [0, 5, 15, 35, 75, 155, 315, 635, 955]
 
 
 def test_rebirth_storm() -> None:

@@ -336,6 +336,27 @@ async def test_results_reach_the_site() -> None:
         assert told == [(C, Outcome.FAILED_ROLLED_BACK), (B, Outcome.FAILED_ROLLED_BACK)]
 
 
+async def test_no_pairs_possible() -> None:
+    """A release of other windows says at once that it will never be seen beside the present one.
+
+    It stands by all the same, and goes on when the site asks for no pairs.
+    """
+    async with running(disk_with(record(ON_B)), Line(unlike=C)) as gateway:
+        gateway.agent.submit(wanting_c(trial=SHORT, shadow_pairs_min=2))
+        keeper = gateway.agent.keeper
+        await gateway.until(lambda: (said := keeper.report()) is not None and said.unpaired)
+        said = keeper.report()
+        assert said is not None
+        assert (said.state, said.veto) == (S.STAGED, None)
+        assert said.reason == "windows differ from the committed model's: no pairs possible"
+        waived = assignment("c", trial=SHORT, shadow_pairs_min=0)
+        gateway.agent.submit(desired(waived, generation=3))
+        await gateway.until(lambda: gateway.now.state is S.COMMITTED)
+        said = keeper.report()
+        assert said is not None
+        assert (said.unpaired, said.reason) == (False, "")
+
+
 async def test_the_former_goes_on_beside() -> None:
     """After its trial the new model decides and the former looks on, until the site says enough.
 

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 import msgspec
 
 from edge_core.contracts.gateway import (
+    BadInput,
     Desired,
     HealthWindow,
     Outcome,
@@ -39,6 +40,7 @@ class Behaviour:
     veto: str | None = None
     hides: bool = False  # it is as it should be while it only looks on
     stalls: bool = False  # its download never ends
+    unlike: bool = False  # it wants other windows than every other model
 
 
 @dataclass
@@ -73,6 +75,7 @@ class Gateway:
     swapped: str | None = None  # what somebody made the worker load by hand
     unloaded: bool = False  # its worker runs nothing just now
     orders_done: dict[str, int] = field(default_factory=dict)  # as the update machine keeps them
+    bad_inputs: list[BadInput] = field(default_factory=list)  # instruments that it speaks of
     stuck: bool = False  # nothing that a rollback could return to loads here
 
     @property
@@ -235,6 +238,7 @@ class Gateway:
             inputs=["flow plc:ns=2;s=P7.Flow", "torque mqtt:p7"] if self.tell_inputs else [],
             epoch_seen=self.epoch_seen,
             at=self.wall,
+            bad_inputs=self.bad_inputs,
         )
 
     def _update(self) -> UpdateReport | None:
@@ -245,7 +249,16 @@ class Gateway:
         stood = (update.digest, update.attempt, update.state)
         if stood != self.stood:
             self.stood, self.stood_since = stood, self.clock.mono
-        return msgspec.structs.replace(update, since_s=self.clock.mono - self.stood_since)
+        since_s = self.clock.mono - self.stood_since
+        return msgspec.structs.replace(update, since_s=since_s, unpaired=self._waits_in_vain())
+
+    def _waits_in_vain(self) -> bool:
+        """Whether what stands by wants other windows, and pairs are asked for."""
+        if self.update is None or self.state is not UpdateState.STAGED or self.desired is None:
+            return False
+        assignment, does = self.desired.assignment, self.models.get(self.update.digest)
+        asked = assignment is not None and assignment.shadow_pairs_min > 0
+        return asked and does is not None and does.unlike
 
     def health(self) -> list[HealthWindow]:
         """One window of what decides, and one of what runs beside it."""
@@ -257,7 +270,8 @@ class Gateway:
             found.append(self._window(self.effective, role, pairs=pairs))
             if former is not None:
                 found.append(self._window(former, "shadow", pairs=pairs))
-        if self.state is UpdateState.STAGED and self.update is not None and self.effective:
+        paired = self.effective is not None and not self._waits_in_vain()
+        if self.state is UpdateState.STAGED and self.update is not None and paired:
             self.pairs += SCORED
             found.append(self._window(self.update.digest, "shadow", pairs=SCORED))
         return found

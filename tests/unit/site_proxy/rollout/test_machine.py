@@ -64,6 +64,7 @@ YES = Approval(who="ana", at=BEFORE, ticket="T", reason="ok", plan_digest=plan_d
 S = RolloutState
 
 STAGED = Standing(UpdateState.STAGED, reachable=True, pairs=100)
+UNLIKE = replace(STAGED, pairs=0, unpaired=True)
 COMMITTED = Standing(UpdateState.COMMITTED, Outcome.SUCCEEDED, reachable=True, runs=True)
 DOWNLOADING = Standing(UpdateState.DOWNLOADING, reachable=True)
 FAILED = Standing(UpdateState.FAILED_NO_CHANGE, reachable=True)
@@ -246,6 +247,21 @@ ROWS = {
         STAGING,
         Facts(canary(replace(STAGED, pairs=99), replace(STAGED, pairs=99), AWAY), phase_s=300.0),
         Hold.GATE_INCONCLUSIVE,
+    ),
+    "never to be seen beside a model of other windows: a person decides at once": holds(
+        STAGING, Facts(canary(*[UNLIKE] * 3)), Hold.GATE_INCONCLUSIVE
+    ),
+    "too few are left that can be seen beside it: a person decides": holds(
+        STAGING, Facts(canary(UNLIKE, UNLIKE, STAGED)), Hold.GATE_INCONCLUSIVE
+    ),
+    "one alone is never to be seen beside it: the others are waited for": stays(
+        STAGING, Facts(canary(UNLIKE, replace(STAGED, pairs=99), replace(STAGED, pairs=99)))
+    ),
+    "never to be seen beside it, and waived: activate": Row(
+        rollout(S.STAGING, waived=[0]),
+        Facts(canary(*[UNLIKE] * 3)),
+        S.ACTIVATING,
+        "rollout.activating",
     ),
     "hardly seen, but nothing to be seen beside: activate": Row(
         rollout(S.STAGING, msgspec.structs.replace(PLAN, rollback_to=None)),

@@ -131,7 +131,7 @@ class RecordKeeper:
     def _flushed(self, recorder: FlightRecorder) -> None:
         try:
             recorder.write()
-        except (OSError, EdgeError) as error:
+        except EdgeError as error:
             # Memory keeps the lines; a gateway that cannot explain itself still does its work.
             self.fault("recorder", str(error))
         else:

@@ -1,12 +1,15 @@
 """Room before bytes: what a download takes, what makes way for it, and what a kill leaves."""
 
+import errno
+import shutil
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
 
 from edge_core.contracts.artefact import Descriptor, Digest
+from edge_core.contracts.errors import TryAgainError
 from edge_core.contracts.gateway import Assignment
 from edge_core.contracts.plant import SafetyClass
 from edge_core.oci import BlobStore, Layout
@@ -203,3 +206,44 @@ async def test_what_a_kill_left(depot: Depot) -> None:
     assert {each.name for each in blobs.iterdir()} == {
         digest.removeprefix("sha256:") for digest in one.blobs
     }
+
+
+async def test_a_disk_that_takes_nothing(depot: Depot) -> None:
+    """A disk that fails before or in a download makes it wait; nothing else comes of it."""
+    reserved = depot.folder / "store" / "reservation"
+    (reserved / "in the way").mkdir(parents=True)
+    with pytest.raises(TryAgainError, match=f"{reserved}: cannot be written"):
+        await depot.take("1")
+    assert depot.blobs == []
+    with pytest.raises(TryAgainError, match="cannot be written"):
+        depot.shelf.collect(())
+    shutil.rmtree(reserved)
+
+    def breaks() -> None:
+        if reserved.is_file():
+            reserved.unlink()
+            reserved.mkdir()
+
+    depot.looks.append(breaks)
+    with pytest.raises(TryAgainError, match=f"{reserved}: cannot be written"):
+        await depot.take("1")
+    reserved.rmdir()
+    depot.looks.clear()
+    depot.shelf.verify(await depot.take("1"))
+
+
+def test_a_reservation_that_the_disk_refuses(tmp_path: Path) -> None:
+    """A disk that takes no file has not said that it has no room."""
+    path = tmp_path / "reservation"
+    path.mkdir()
+    with pytest.raises(TryAgainError, match="Is a directory"), Reservation(path, {"a": 1}):
+        pass
+
+
+def test_a_disk_that_does_not_say(depot: Depot) -> None:
+    """Room that nobody can tell of is none, and no error to whoever reports it."""
+
+    def gone(_: Path) -> int:
+        raise OSError(errno.EIO, "Input/output error")
+
+    assert replace(depot.shelf, free_at=gone).free_bytes() == 0

@@ -9,7 +9,7 @@ import asyncio
 from contextlib import suppress
 
 from edge_core.contracts.artefact import Digest
-from edge_core.contracts.errors import EdgeError, NotFoundError, RefusedError
+from edge_core.contracts.errors import EdgeError, NotFoundError, RefusedError, TryAgainError
 from edge_core.contracts.gateway import Desired, Outcome, RollbackOrder, UpdateReport, UpdateState
 from edge_runtime.errors import NothingToRollBackError, StoreError
 from edge_runtime.model import ROLE_COMMITTED, ROLE_TRIAL
@@ -17,7 +17,7 @@ from edge_runtime.update import events
 from edge_runtime.update.ascent import Ascent, Means
 from edge_runtime.update.keeper import RecordKeeper
 from edge_runtime.update.loader import NICE_COMMITTED, NICE_SHADOW
-from edge_runtime.update.record import AIRBORNE, BEFORE, Record
+from edge_runtime.update.record import AIRBORNE, BEFORE, Entry, Record
 from edge_runtime.update.references import Cause, rollback_target
 from edge_runtime.wake import Wake
 
@@ -238,11 +238,26 @@ class Agent:
         except (RefusedError, NotFoundError) as error:
             await self._lost(digest, f"{entry.release.version}: {error}")
         except EdgeError as error:
-            await self._stumbled(digest, f"{entry.release.version}: {error}")
+            # The worker that dies over bytes that it cannot read does not say so; we look.
+            rotten = await self._rotten(entry)
+            if rotten:
+                await self._lost(digest, f"{entry.release.version}: {rotten}")
+            else:
+                await self._stumbled(digest, f"{entry.release.version}: {error}")
         else:
             self._loads_failed, self._load_at_s = 0, 0.0
             self.keeper.mend("model")
         return self._lineup.has(digest)
+
+    async def _rotten(self, entry: Entry) -> str:
+        """Why the bytes of *entry* are not what was verified, "" if they are."""
+        try:
+            await asyncio.to_thread(self._means.shelf.verify, entry)
+        except (RefusedError, NotFoundError) as error:
+            return str(error)
+        except EdgeError as error:
+            self.keeper.tell("entry.unseen", digest=entry.digest, reason=str(error))
+        return ""
 
     async def _stumbled(self, digest: Digest, reason: str) -> None:
         """An accident and no verdict on the version: nobody toggles, we try again.
@@ -279,8 +294,14 @@ class Agent:
             return
         await self.keeper.save(events.Collected(frozenset(record.entries) - needed))
         kept = list(self.record.entries.values())
-        gone = await asyncio.to_thread(self._means.shelf.collect, kept)
+        try:
+            gone = await asyncio.to_thread(self._means.shelf.collect, kept)
+        except TryAgainError as error:
+            self.keeper.fault("shelf", f"{error}; what nobody needs stays")
+            await self._wake.sleep(self._means.pace.retry_s)
+            return
         self._untidy = False
+        self.keeper.mend("shelf")
         if gone:
             self.keeper.tell("store.collected", blobs=gone)
 

@@ -197,7 +197,7 @@ async def assemble(
         )
         identity = IdentityFolder(folders.identity, config.serial)
         witness = Witness(config.data / WITNESS, keeper, time.monotonic)
-        link = SiteLink(config.proxy, identity, utc_now, witness)
+        link = SiteLink(config.proxy, identity, utc_now, witness, keeper)
         scorer = Scorer(config.serial, keeper.record.boot_epoch + 1, time.monotonic)
         loader = Loader(engine, store, config.units, config.inference)
         lineup = Lineup(loader, scorer)

@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import os
 import socket
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -50,7 +50,7 @@ class Answer(Struct, frozen=True, kw_only=True):
 
 
 Asked = StatusAsked | RollbackAsked
-Handler = Callable[[Asked], dict[str, Any]]  # Any: JSON values
+Handler = Callable[[Asked], Awaitable[dict[str, Any]]]  # Any: JSON values
 Watch = Callable[[WatchAsked], AsyncIterator[Struct]]
 
 
@@ -99,7 +99,8 @@ class ControlServer:
             async with asyncio.timeout(ANSWER_S):
                 asked = _read(await reader.readline())
                 if not isinstance(asked, WatchAsked):
-                    await _send(writer, asked if isinstance(asked, Answer) else self._said(asked))
+                    said = asked if isinstance(asked, Answer) else await self._said(asked)
+                    await _send(writer, said)
             if isinstance(asked, WatchAsked):
                 await self._show(asked, writer)
         writer.close()
@@ -121,9 +122,9 @@ class ControlServer:
         finally:
             self._watched.discard(writer)
 
-    def _said(self, asked: Asked) -> Answer:
+    async def _said(self, asked: Asked) -> Answer:
         try:
-            return Answer(body=self._handler(asked))
+            return Answer(body=await self._handler(asked))
         except EdgeError as error:
             return _refusal(error)
 

@@ -151,10 +151,10 @@ def _jobs(
     return jobs
 
 
-def _answer(gateway: Gateway, asked: Asked) -> dict[str, Any]:  # Any: JSON values
+async def _answer(gateway: Gateway, asked: Asked) -> dict[str, Any]:  # Any: JSON values
     if isinstance(asked, RollbackAsked):
-        target = gateway.agent.order_back(asked.reason)
-        log.warning("rollback.ordered", reason=asked.reason, target=target)
+        log.warning("rollback.ordered", reason=asked.reason)
+        target = await gateway.agent.order_back(asked.reason)
         return {"ordered": True, "target": target}
     status: dict[str, Any] = msgspec.to_builtins(gateway.status())  # Any: JSON values
     pictures = msgspec.to_builtins(gateway.frames.shown())

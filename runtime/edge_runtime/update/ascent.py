@@ -102,6 +102,7 @@ class Pace:
 
     `keep_s` is how often a trial's progress is written: so much of it a power cut may cost.
     `barred_s` is how long a download waits that was not let in: a person has to act first.
+    `answer_s` is how long a person at the gateway waits to hear whether an order is on the disk.
     """
 
     look_s: float = 0.25
@@ -109,6 +110,7 @@ class Pace:
     retry_s_max: float = 60.0
     keep_s: float = 15.0
     barred_s: float = 600.0
+    answer_s: float = 8.0
 
 
 @dataclass(frozen=True, slots=True)

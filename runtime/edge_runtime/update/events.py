@@ -86,6 +86,11 @@ class Stopped:
 
 
 @dataclass(frozen=True, slots=True)
+class CaughtUp:
+    """Nothing new: what is believed already goes to a disk that refused it before."""
+
+
+@dataclass(frozen=True, slots=True)
 class Reported:
     """The site has acknowledged how the attempt *key* ended."""
 
@@ -154,6 +159,7 @@ Event = (
     | PermitGranted
     | Tried
     | Stopped
+    | CaughtUp
     | Reported
     | TargetLost
     | Loaded

@@ -9,7 +9,7 @@ import structlog
 from edge_core.contracts.errors import EdgeError
 from edge_core.contracts.gateway import UpdateReport, UpdateState
 from edge_runtime.errors import StoreError
-from edge_runtime.update.events import Event
+from edge_runtime.update.events import CaughtUp, Event
 from edge_runtime.update.machine import advance
 from edge_runtime.update.record import Attempt, Record
 from edge_runtime.update.recorder import FlightRecorder
@@ -25,6 +25,7 @@ class RecordKeeper:
 
     Attributes:
         faults: one line each, by kind; a heartbeat carries them.
+        owed: the disk refused what was last to be written, and has taken nothing since.
     """
 
     def __init__(
@@ -40,6 +41,7 @@ class RecordKeeper:
         self._monotonic = monotonic
         self._since_s = monotonic()
         self.faults: dict[str, str] = {}
+        self.owed = False
 
     @property
     def record(self) -> Record:
@@ -73,7 +75,7 @@ class RecordKeeper:
         """
         was = self._record
         now = advance(was, event)
-        if now == was:
+        if now == was and not self.owed:
             return
         if shown_at_once:
             self._record = now
@@ -81,9 +83,31 @@ class RecordKeeper:
             await asyncio.to_thread(self._written, now)
         except StoreError as error:
             self._record = was
+            self.owed = True
             self.fault("store", str(error))
             raise
+        self.owed = False
         self.mend("store")
+        self._notice(was, event)
+
+    async def catch_up(self) -> None:
+        """Bring what is believed to a disk that refused it before.
+
+        Raises:
+            StoreError: it still does.
+        """
+        if self.owed:
+            await self.save(CaughtUp())
+
+    def act(self, event: Event) -> None:
+        """Believe *event* although the disk refused it, since the line cannot wait for a disk.
+
+        A restart forgets it, unless the disk has taken something before that: the next write that
+        succeeds brings it along.
+        """
+        was = self._record
+        self.note(event)
+        self.owed = True
         self._notice(was, event)
 
     async def settled(self) -> None:

@@ -292,6 +292,10 @@ def _stopped(record: Record, _event: events.Stopped) -> Record:
     return msgspec.structs.replace(record, stopped=True)
 
 
+def _as_it_was(record: Record, _event: events.CaughtUp) -> Record:
+    return record
+
+
 def _reported(record: Record, event: events.Reported) -> Record:
     heard = (event.key, event.outcome)
     untold = [each for each in record.untold if (each.key, each.outcome) != heard]
@@ -327,4 +331,5 @@ _RULES: dict[type, Callable[[Record, Any], Record]] = {
     events.Collected: _collected,
     events.Reported: _reported,
     events.Stopped: _stopped,
+    events.CaughtUp: _as_it_was,
 }

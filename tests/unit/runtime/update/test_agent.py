@@ -135,7 +135,7 @@ async def running(
     recorder = None if flight is None else FlightRecorder(flight, lambda: NOW)
     keeper = RecordKeeper(RecordStore(FOLDER, disk), time.monotonic, recorder)
     lineup = Lineup(line, line)
-    pace = Pace(look_s=0.001, retry_s=0.001, retry_s_max=0.002)
+    pace = Pace(look_s=0.001, retry_s=0.001, retry_s_max=0.002, answer_s=1.0)
     agent = Agent(keeper, Means(line, line, lineup, line, time.monotonic, pace))
     await agent.begin(cause, "boot")
     async with asyncio.TaskGroup() as group:
@@ -377,7 +377,7 @@ async def test_results_reach_the_site() -> None:
         keeper = gateway.agent.keeper
         gateway.agent.submit(wanting_c())
         await gateway.until(lambda: gateway.now.state is S.ROLLED_BACK)
-        gateway.agent.order_back("smells odd")
+        await gateway.agent.order_back("smells odd")
         await gateway.until(lambda: gateway.now.slots.committed == A)
         await gateway.until(lambda: gateway.now.state is S.ROLLED_BACK)
         told = []

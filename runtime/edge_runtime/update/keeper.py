@@ -42,6 +42,8 @@ class RecordKeeper:
         self._since_s = monotonic()
         self.faults: dict[str, str] = {}
         self.owed = False
+        if store.damage:
+            self.fault("record", store.damage)
 
     @property
     def record(self) -> Record:

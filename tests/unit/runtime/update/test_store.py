@@ -5,9 +5,10 @@ from pathlib import Path
 import pytest
 
 from edge_runtime.errors import StoreError
+from edge_runtime.update.keeper import RecordKeeper
 from edge_runtime.update.record import Record
 from edge_runtime.update.store import COPIES, RecordStore, decode, encode
-from tests.simulators.disk import CuttableDisk, PowerCutError
+from tests.simulators.disk import CuttableDisk, PowerCutError, WornDisk
 
 FOLDER = Path("/data/record")
 STEPS = 3  # of one write: the file, its name, the folder
@@ -50,11 +51,41 @@ def test_two_cuts_in_a_row() -> None:
 
 
 def test_rotten_copy() -> None:
-    """A copy that rotted is not believed; the other one is."""
+    """A copy that rotted is not believed; the other one is, and somebody hears of it."""
     disk = written(4)
     newest = max(COPIES, key=lambda name: _sequence(disk, name))
     disk.rot(FOLDER / newest)
-    assert RecordStore(FOLDER, disk.reboot()).record.sequence == 3
+    store = RecordStore(FOLDER, disk.reboot())
+    assert store.record.sequence == 3
+    assert f"found {newest} damaged" in store.damage
+    assert "is forgotten" in RecordKeeper(store, lambda: 0.0).faults["record"]
+
+
+@pytest.mark.parametrize("name", COPIES)
+def test_unreadable_copy(name: str) -> None:
+    """A bad sector under one copy stops no start; the next write takes that copy's place."""
+    disk = WornDisk()
+    for number in range(1, 5):
+        RecordStore(FOLDER, disk).save(Record(boot_epoch=number))
+    disk.unreadable = FOLDER / name
+    store = RecordStore(FOLDER, disk)
+    assert store.record.boot_epoch in {3, 4}
+    assert f"found {name} unreadable (Input/output error)" in store.damage
+    disk.unreadable = None
+    store.save(Record(boot_epoch=5))
+    again = RecordStore(FOLDER, disk)
+    assert (again.record.boot_epoch, again.damage) == (5, "")
+
+
+def test_missing_copy(tmp_path: Path) -> None:
+    """After the first write there is one copy; later one that is gone was lost."""
+    store = RecordStore(tmp_path)
+    store.save(Record(boot_epoch=1))
+    assert RecordStore(tmp_path).damage == ""
+    for number in (2, 3):
+        store.save(Record(boot_epoch=number))
+    (tmp_path / COPIES[1]).unlink()
+    assert f"found {COPIES[1]} missing" in RecordStore(tmp_path).damage
 
 
 def test_both_rotten() -> None:

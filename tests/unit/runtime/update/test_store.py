@@ -2,13 +2,17 @@
 
 from pathlib import Path
 
+import google_crc32c
+import msgspec
 import pytest
 
+from edge_core.contracts.gateway import UpdateState
 from edge_runtime.errors import StoreError
 from edge_runtime.update.keeper import RecordKeeper
-from edge_runtime.update.record import Record
+from edge_runtime.update.record import Attempt, Record
 from edge_runtime.update.store import COPIES, RecordStore, decode, encode
 from tests.simulators.disk import CuttableDisk, PowerCutError, WornDisk
+from tests.unit.runtime.update.made import TRYING_C, assignment, desired, order, record
 
 FOLDER = Path("/data/record")
 STEPS = 3  # of one write: the file, its name, the folder
@@ -103,6 +107,22 @@ def test_codec() -> None:
     assert decode(raw) == Record(sequence=7)
     assert decode(raw[:-1]) is None
     assert decode(b"") is None
+
+
+def test_downgrade(tmp_path: Path) -> None:
+    """The record of newer software, which knows more of everything, is read for what is known."""
+    before = record(TRYING_C, Attempt(assignment=assignment("c"), state=UpdateState.TRIAL))
+    told = desired(assignment("c"), rollback=order("b"))
+    before = msgspec.structs.replace(before, sequence=1, desired=told, untold=[before.attempt])
+    grown = msgspec.json.decode(msgspec.json.encode(before))
+    attempts = [grown["attempt"], *grown["untold"]]
+    known = [grown, grown["slots"], grown["desired"], *grown["entries"].values(), *attempts]
+    for each in [*known, *(each["assignment"] for each in attempts)]:
+        each["from_a_later_version"] = {"anything": [1]}
+    raw = msgspec.json.encode(grown)
+    (tmp_path / COPIES[0]).write_bytes(b"%08x\n" % google_crc32c.value(raw) + raw)
+    store = RecordStore(tmp_path)
+    assert (store.record, store.damage) == (before, "")
 
 
 def test_real_disk(tmp_path: Path) -> None:

@@ -69,15 +69,16 @@ class ControlServer:
         Raises:
             ConfigurationError: the socket cannot be made there.
         """
-        self._path.unlink(missing_ok=True)
         before = os.umask(0o117)
         try:
+            self._path.unlink(missing_ok=True)
             server = await asyncio.start_unix_server(
                 self._answer, self._path, limit=LINE_BYTES_MAX
             )
         except OSError as error:
             raise ConfigurationError(
-                f"control_socket {self._path}: cannot be made: {error.strerror}"
+                f"control_socket {self._path}: cannot be made: {error.strerror}; nobody at this "
+                "gateway can ask it or order a rollback; name one below /run"
             ) from None
         finally:
             os.umask(before)

@@ -6,8 +6,9 @@ It ends by cancellation; whatever must be closed is closed by the contexts it wa
 import asyncio
 import signal
 import time
-from collections.abc import Callable, Collection, Coroutine, Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from pathlib import Path
 from typing import Any, Final, Protocol
 
 import msgspec
@@ -23,12 +24,14 @@ from edge_runtime.care import Care, Present, cared_for
 from edge_runtime.config import Config
 from edge_runtime.control import Asked, ControlServer, RollbackAsked
 from edge_runtime.decisions import DecisionTopic
+from edge_runtime.errors import StoreError
 from edge_runtime.live import Shows
 from edge_runtime.logs import RecentLogs
 from edge_runtime.refusals import tell_refusals
 from edge_runtime.reporting import close_health_windows
+from edge_runtime.sealed import MEMORY, sealed
 from edge_runtime.series import resource, series
-from edge_runtime.startup import sole_use
+from edge_runtime.startup import refusal, sole_use
 
 log = structlog.get_logger(__name__)
 
@@ -38,8 +41,10 @@ SNAPSHOT_LOOK_S: Final = 1.0
 RESERVE_BYTES: Final = 2 << 20  # for which start this is, and that a try is taken
 
 
-async def serve(config: Config, logs: RecentLogs, care: Care) -> None:
+async def serve(config: Config, logs: RecentLogs, care: Care, below: Path = MEMORY) -> None:
     """Run the gateway until SIGTERM or SIGINT; SIGHUP reads the configuration again.
+
+    Where the data folder takes nothing, scratch files lie *below* another.
 
     Raises:
         EdgeError: what the daemon cannot live with.
@@ -52,7 +57,7 @@ async def serve(config: Config, logs: RecentLogs, care: Care) -> None:
     with sole_use(config.data):
         reserve = Reserve(config.data / "reserve", RESERVE_BYTES)
         reserve.give_up()
-        async with assemble(config, site_log=logs.site) as gateway, asyncio.TaskGroup() as group:
+        async with _begun(config, logs, below) as gateway, asyncio.TaskGroup() as group:
             log.info(
                 "gateway.started", serial=config.serial, epoch=gateway.agent.record.boot_epoch
             )
@@ -62,6 +67,29 @@ async def serve(config: Config, logs: RecentLogs, care: Care) -> None:
             finally:
                 keeping.cancel()
     log.info("gateway.stopped", serial=config.serial)
+
+
+@asynccontextmanager
+async def _begun(config: Config, logs: RecentLogs, below: Path) -> AsyncIterator[Gateway]:
+    """The gateway, on its data folder or, where that takes nothing, on what lies there.
+
+    Raises:
+        EdgeError: as `assemble`.
+    """
+    async with AsyncExitStack() as stack:
+        refused = await asyncio.to_thread(refusal, config.data)
+        gateway = None
+        if not refused:
+            try:
+                gateway = await stack.enter_async_context(assemble(config, site_log=logs.site))
+            except StoreError as error:
+                refused = str(error)
+        if gateway is None:
+            found = stack.enter_context(sealed(config.data, refused, below))
+            log.error("gateway.sealed", data=str(config.data), reason=refused)
+            again = assemble(config, site_log=logs.site, sealed=found)
+            gateway = await stack.enter_async_context(again)
+        yield gateway
 
 
 async def run(
@@ -108,7 +136,7 @@ def _jobs(
     jobs: list[Coroutine[Any, Any, None]] = [  # Any: as above
         gateway.pipeline.run(config.serial, epoch, gateway.now),
         gateway.agent.run(),
-        gateway.link.run(),
+        _kept(gateway, "site", gateway.link),
         gateway.heart.run(gateway.link),
         gateway.outbox.run(gateway.link),
         gateway.watchers.review.run(gateway.outbox),
@@ -130,14 +158,15 @@ def _jobs(
             time.monotonic,
         ),
         _take_snapshots(gateway, logs),
-        ControlServer(
-            config.socket,
-            lambda asked: _answer(gateway, asked),
-            lambda asked: gateway.watchers.live.watch(
-                Shows(every_s=asked.every_s, roles=frozenset(asked.roles))
-            ),
-        ).run(),
     ]
+    control = ControlServer(
+        config.socket,
+        lambda asked: _answer(gateway, asked),
+        lambda asked: gateway.watchers.live.watch(
+            Shows(every_s=asked.every_s, roles=frozenset(asked.roles))
+        ),
+    )
+    jobs.append(_kept(gateway, "control", control))
     jobs += [_kept(gateway, f"source {name}", source) for name, source in gateway.sources]
     jobs.append(gateway.fanout.run(gateway.agent.keeper.fault))
     if config.line.decisions is not None:

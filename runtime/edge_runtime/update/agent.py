@@ -123,6 +123,11 @@ class Agent:
         await self.keeper.save(events.Restarted(cause, kernel_boot))
         self.keeper.tell("gateway.began", cause=cause.value, kernel_boot=kernel_boot)
 
+    def begin_sealed(self, words: str) -> None:
+        """Take up what the last run left on a disk that takes nothing; *words* say so."""
+        self.keeper.act(events.StartedSealed())
+        self.keeper.fault("store", words)
+
     async def end(self) -> None:
         """Say that this run ends because it was told to, so that nobody is blamed for it."""
         await self.keeper.settled()

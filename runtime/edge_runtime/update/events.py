@@ -17,6 +17,11 @@ class Restarted:
 
 
 @dataclass(frozen=True, slots=True)
+class StartedSealed:
+    """The daemon starts on a disk that takes nothing: nobody is tried, and no try is taken."""
+
+
+@dataclass(frozen=True, slots=True)
 class Told:
     """The site's desired state has arrived."""
 
@@ -149,6 +154,7 @@ class Collected:
 
 Event = (
     Restarted
+    | StartedSealed
     | Told
     | DownloadStarted
     | Refused

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from threading import Lock
+from typing import Protocol
 
 import structlog
 
@@ -13,11 +14,28 @@ from edge_runtime.update.events import CaughtUp, Event
 from edge_runtime.update.machine import advance
 from edge_runtime.update.record import Attempt, Record
 from edge_runtime.update.recorder import FlightRecorder
-from edge_runtime.update.store import RecordStore
 
 log = structlog.get_logger(__name__)
 
 FAULT_CHARS_MAX = 500  # what a heartbeat carries
+
+
+class Store(Protocol):
+    """Where a record lies."""
+
+    @property
+    def record(self) -> Record:
+        """As it is there."""
+        ...
+
+    @property
+    def damage(self) -> str:
+        """What was wrong with it at the start, "" if nothing was."""
+        ...
+
+    def save(self, record: Record) -> Record:
+        """Make it durable; it comes back numbered."""
+        ...
 
 
 class RecordKeeper:
@@ -30,7 +48,7 @@ class RecordKeeper:
 
     def __init__(
         self,
-        store: RecordStore,
+        store: Store,
         monotonic: Callable[[], float],
         recorder: FlightRecorder | None = None,
     ) -> None:

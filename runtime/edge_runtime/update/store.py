@@ -153,6 +153,23 @@ class RecordStore:
         return newest
 
 
+class SealedStore:
+    """A record that was read and is never written; *words* say why."""
+
+    def __init__(self, found: RecordStore, words: str) -> None:
+        self.record = found.record
+        self.damage = found.damage
+        self.words = words
+
+    def save(self, record: Record) -> Record:  # noqa: ARG002 - of whatever kind it is
+        """Refuse it.
+
+        Raises:
+            StoreError: always.
+        """
+        raise StoreError(self.words)
+
+
 def encode(record: Record) -> bytes:
     """The bytes of one copy."""
     body = msgspec.json.encode(record)

@@ -20,6 +20,7 @@ from edge_runtime.config import (
 from edge_runtime.daemon import run
 from edge_runtime.line_config import LineConfig
 from edge_runtime.logs import RecentLogs
+from edge_runtime.sealed import Sealed
 from edge_runtime.sources.mqtt_config import MqttConfig
 from edge_runtime.sources.sample import TagSample, batch_of
 from edge_runtime.verdict import Verdict
@@ -92,11 +93,12 @@ class Rig:
         )
 
     @asynccontextmanager
-    async def running(self) -> AsyncIterator[Running]:
+    async def running(self, sealed: Sealed | None = None) -> AsyncIterator[Running]:
         """The gateway, as long as the context lasts."""
         stop = asyncio.Event()
         ear = Ear()
-        async with assemble(self.config(), [ear]) as gateway, asyncio.TaskGroup() as group:
+        made = assemble(self.config(), [ear], sealed=sealed)
+        async with made as gateway, asyncio.TaskGroup() as group:
             group.create_task(run(gateway, RecentLogs(), stop))
             plant = group.create_task(self._feed(gateway))
             try:

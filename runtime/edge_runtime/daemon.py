@@ -7,7 +7,7 @@ import asyncio
 import signal
 import time
 from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -37,7 +37,6 @@ log = structlog.get_logger(__name__)
 
 SETTING_RETRY_S: Final = 10.0  # a server that lacks a node today may have it tomorrow
 AGAIN_S: Final = 3.0  # what is still there so long after its end was asked for is asked again
-SNAPSHOT_LOOK_S: Final = 1.0
 RESERVE_BYTES: Final = 2 << 20  # for which start this is, and that a try is taken
 
 
@@ -229,23 +228,21 @@ def _sources(gateway: Gateway) -> dict[Signal, Callable[[], bytes | None]]:
 
 async def _take_snapshots(gateway: Gateway, logs: RecentLogs) -> None:
     """Whenever the site wants one that we have not taken."""
-    taken: str | None = None
-    while True:
-        await asyncio.sleep(SNAPSHOT_LOOK_S)
+
+    def wanted() -> str | None:
         desired = gateway.agent.record.desired
-        name = None if desired is None else desired.snapshot
-        if name is None or name == taken:
-            continue
-        taken = name
-        with suppress(EdgeError, OSError):
-            place = await asyncio.to_thread(
-                snapshot.take,
-                gateway.folders.snapshots,
-                name,
-                record=gateway.agent.record,
-                flight=gateway.folders.flight,
-                status=gateway.status(),
-                verdicts=list(gateway.pipeline.recent),
-                lines=logs.lines,
-            )
-            log.info("snapshot.taken", name=name, path=str(place))
+        return None if desired is None else desired.snapshot
+
+    async def take(name: str) -> Path | None:
+        return await asyncio.to_thread(
+            snapshot.take,
+            gateway.folders.snapshots,
+            name,
+            record=gateway.agent.record,
+            flight=gateway.folders.flight,
+            status=gateway.status(),
+            verdicts=list(gateway.pipeline.recent),
+            lines=logs.lines,
+        )
+
+    await snapshot.take_wanted(wanted, take, gateway.agent.keeper)

@@ -8,11 +8,12 @@ import asyncio
 import errno
 import os
 import shutil
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
-from contextlib import suppress
-from dataclasses import dataclass
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
+from threading import Lock
 from typing import Final, Self
 
 from edge_core.contracts.artefact import Descriptor, Digest, Target
@@ -39,6 +40,25 @@ def _free(folder: Path) -> int:
     return shutil.disk_usage(folder).free
 
 
+class Turns:
+    """One download after the other, though the thread of one that was cancelled may still run."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._newest = 0
+
+    def take(self) -> int:
+        """A turn; every one before it is over."""
+        self._newest += 1
+        return self._newest
+
+    @contextmanager
+    def held(self, turn: int) -> Iterator[bool]:
+        """Keep the next download waiting; whether it is still this turn."""
+        with self._lock:
+            yield turn == self._newest
+
+
 @dataclass(frozen=True, slots=True)
 class Shelf:
     """Where releases lie on this gateway, and under which rules they come there.
@@ -51,6 +71,7 @@ class Shelf:
         targets: what this gateway can run, best first.
         reserve_bytes: free room that no download may touch.
         free_at: how much room the disk of a folder has.
+        turns: whose download it is.
     """
 
     store: BlobStore
@@ -60,6 +81,7 @@ class Shelf:
     targets: tuple[Target, ...]
     reserve_bytes: int
     free_at: Callable[[Path], int] = _free
+    turns: Turns = field(default_factory=Turns)
 
     async def fetch(self, source: Source, assignment: Assignment, kept: Iterable[Entry]) -> Entry:
         """Bring the release here and prove it from disk.
@@ -72,16 +94,17 @@ class Shelf:
         """
         release = assignment.release
         check = trusted(self.trust, self.stage, self.safety_class, release)
+        turn = self.turns.take()
         self._forget_reserved()  # of a download that was killed
         # What is signed comes first and is small; the model comes after there is room for it.
-        await asyncio.to_thread(self._make_room, OVERHEAD_BYTES, kept, frozenset())
+        await asyncio.to_thread(self._make_room, turn, OVERHEAD_BYTES, kept, frozenset())
         offer = await look_up(source, release.digest, self.store, limits=LIMITS)
         check(offer)
         chosen = choose(offer.release, self.targets)
         manifest = (await source.manifest(chosen.digest)).manifest()
         blobs = {blob.digest: blob for blob in (manifest.config, *manifest.layers)}
         wanted = {offer.index.digest, chosen.digest, *blobs, *_attached(offer)}
-        missing = await asyncio.to_thread(self._room_for, blobs.values(), kept, wanted)
+        missing = await asyncio.to_thread(self._room_for, turn, blobs.values(), kept, wanted)
         with Reservation(self._reserved, missing) as room:
             pulled = await pull_release(
                 Roomy(source, room),
@@ -141,26 +164,33 @@ class Shelf:
             self._reserved.unlink(missing_ok=True)
 
     def _room_for(
-        self, blobs: Iterable[Descriptor], kept: Iterable[Entry], wanted: AbstractSet[Digest]
+        self,
+        turn: int,
+        blobs: Iterable[Descriptor],
+        kept: Iterable[Entry],
+        wanted: AbstractSet[Digest],
     ) -> dict[Digest, int]:
         """How many bytes of each blob are to come; there is room for them."""
         here = self.store.bytes_here
         missing = {blob.digest: max(0, blob.size - here(blob.digest)) for blob in blobs}
-        self._make_room(sum(missing.values()) + OVERHEAD_BYTES, kept, wanted)
+        self._make_room(turn, sum(missing.values()) + OVERHEAD_BYTES, kept, wanted)
         return missing
 
     def _make_room(
-        self, size_bytes: int, kept: Iterable[Entry], wanted: AbstractSet[Digest]
+        self, turn: int, size_bytes: int, kept: Iterable[Entry], wanted: AbstractSet[Digest]
     ) -> None:
         """See to it that so much is free beside the reserve; what nobody needs goes if it must.
+
+        Nothing goes where the *turn* is over: what a newer download brings is not known here.
 
         Raises:
             AssignmentRefusedError: even so there is not enough.
             TryAgainError: the disk takes nothing.
         """
-        if self.free_bytes() < size_bytes + self.reserve_bytes:
-            self.collect(kept, wanted)
-            shutil.rmtree(self.store.root / "quarantine", ignore_errors=True)
+        with self.turns.held(turn) as ours:
+            if ours and self.free_bytes() < size_bytes + self.reserve_bytes:
+                self.collect(kept, wanted)
+                shutil.rmtree(self.store.root / "quarantine", ignore_errors=True)
         free = self.free_bytes()
         if free < size_bytes + self.reserve_bytes:
             raise AssignmentRefusedError(

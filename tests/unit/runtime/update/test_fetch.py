@@ -1,10 +1,12 @@
 """Room before bytes: what a download takes, what makes way for it, and what a kill leaves."""
 
+import asyncio
 import errno
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from threading import Event
 
 import pytest
 
@@ -16,13 +18,15 @@ from edge_core.oci import BlobStore, Layout
 from edge_core.oci.documents import Fetched
 from edge_core.trust.policy import Trust
 from edge_runtime.errors import AssignmentRefusedError, SiteUnreachableError
-from edge_runtime.update.fetch import OVERHEAD_BYTES, Reservation, Shelf
+from edge_runtime.update.fetch import OVERHEAD_BYTES, Reservation, Shelf, Turns
 from edge_runtime.update.record import Entry
 from tests.simulators.releases import TARGET, Workshop
+from tests.simulators.waiting import until
 
 pytestmark = pytest.mark.anyio
 
 AMPLE = 10**9
+WAIT_S = 10.0
 
 
 @dataclass(slots=True)
@@ -247,3 +251,41 @@ def test_a_disk_that_does_not_say(depot: Depot) -> None:
         raise OSError(errno.EIO, "Input/output error")
 
     assert replace(depot.shelf, free_at=gone).free_bytes() == 0
+
+
+async def test_a_cancelled_download_takes_nothing_away(depot: Depot) -> None:
+    """A thread that a cancelled download left making room harms nothing of the next one."""
+    stuck, go_on = Event(), Event()
+
+    def slow(_: Path) -> int:
+        if not stuck.is_set():
+            stuck.set()
+            go_on.wait(WAIT_S)
+            return 0  # as if it had found none: everything that nobody needs must go
+        return AMPLE
+
+    shelf = replace(depot.shelf, free_at=slow)
+
+    async def take(version: str) -> Entry:
+        release = depot.workshop.releases[version]
+        return await shelf.fetch(depot, Assignment(release=release, attempt=1, rollout="r"), ())
+
+    async with asyncio.TaskGroup() as group:
+        first = group.create_task(take("1"))
+        await until(stuck.is_set, "it makes room")
+        first.cancel()
+        second = group.create_task(take("2"))
+        asyncio.get_running_loop().call_later(0.2, go_on.set)
+    await until(go_on.is_set, "the thread goes on")
+    await asyncio.get_running_loop().shutdown_default_executor()
+    shelf.verify(second.result())
+
+
+def test_turns() -> None:
+    """Of two turns the newer one counts."""
+    turns = Turns()
+    first, second = turns.take(), turns.take()
+    with turns.held(first) as ours:
+        assert not ours
+    with turns.held(second) as ours:
+        assert ours

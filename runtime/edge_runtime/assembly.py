@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from edge_core.clock import quality as clock_quality
+from edge_core.contracts.errors import ConfigurationError
 from edge_core.contracts.gateway import StatusReport
 from edge_core.oci.store import BlobStore
 from edge_core.trust.policy import Trust
@@ -16,6 +17,7 @@ from edge_runtime.config import Config
 from edge_runtime.device import Device
 from edge_runtime.document import KeptDocument
 from edge_runtime.drift import DriftWatch
+from edge_runtime.folders import Folders
 from edge_runtime.frames.newest import Newest
 from edge_runtime.frames.off_time import off_time
 from edge_runtime.frames.windows import PictureStream
@@ -35,6 +37,7 @@ from edge_runtime.outbox import Outbox, open_outbox
 from edge_runtime.pipeline import Pipeline
 from edge_runtime.review import ReviewRouter
 from edge_runtime.scoring import Scorer
+from edge_runtime.sealed import Sealed, SheddingOutbox, SheddingSpool, beyond
 from edge_runtime.series import resource
 from edge_runtime.setup import setup_of
 from edge_runtime.sinks.fanout import Fanout
@@ -54,8 +57,8 @@ from edge_runtime.update.ascent import Means, Pace
 from edge_runtime.update.fetch import Shelf
 from edge_runtime.update.keeper import RecordKeeper
 from edge_runtime.update.loader import Loader
-from edge_runtime.update.recorder import FLIGHT, FlightRecorder
-from edge_runtime.update.store import RecordStore
+from edge_runtime.update.recorder import FlightRecorder
+from edge_runtime.update.store import RecordStore, SealedStore
 from edge_runtime.watchers import Review, Watchers
 from edge_runtime.wear import WearBudget
 from edge_runtime.windows import WindowStream
@@ -66,53 +69,6 @@ HEALTH_WINDOW_S = 300.0  # likewise
 
 
 @dataclass(frozen=True, slots=True)
-class Folders:
-    """Where things lie below the data folder."""
-
-    data: Path
-
-    @property
-    def record(self) -> Path:
-        """The durable record."""
-        return self.data / "record"
-
-    @property
-    def flight(self) -> Path:
-        """The flight recorder, which outlives every rollback."""
-        return self.data / FLIGHT
-
-    @property
-    def store(self) -> Path:
-        """The blobs."""
-        return self.data / "store"
-
-    @property
-    def outbox(self) -> Path:
-        """Telemetry that waits for the site."""
-        return self.data / "outbox"
-
-    @property
-    def review(self) -> Path:
-        """Suspect windows that wait for the site."""
-        return self.data / "review"
-
-    @property
-    def health(self) -> Path:
-        """Health windows that wait for the site."""
-        return self.data / "health"
-
-    @property
-    def identity(self) -> Path:
-        """Key and certificate."""
-        return self.data / "identity"
-
-    @property
-    def snapshots(self) -> Path:
-        """For whoever looks into this gateway."""
-        return self.data / "snapshots"
-
-
-@dataclass(frozen=True, slots=True)
 class Mail:
     """Everything that goes to the site by itself, and what it may cost."""
 
@@ -120,6 +76,15 @@ class Mail:
     spool: HealthSpool
     site_log: SiteLog
     wear: WearBudget
+
+
+@dataclass(frozen=True, slots=True)
+class Cutting:
+    """Where windows come from, and what numbers them."""
+
+    stream: WindowStream
+    ledger: Ledger
+    frames: Newest
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,9 +131,22 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
+def _prepared(data: Path, sealed: Sealed | None) -> Folders:
+    """The folders, those made that must be there, without what a killed run left."""
+    folders = Folders(data, None if sealed is None else sealed.scratch)
+    for folder in (folders.record, folders.store) if sealed is None else (folders.flight.parent,):
+        made(folder)
+    for folder in (folders.data, folders.record) if sealed is None else ():
+        tidied(folder)
+    return folders
+
+
 @asynccontextmanager
 async def assemble(
-    config: Config, sinks: Sequence[Sink] = (), site_log: SiteLog | None = None
+    config: Config,
+    sinks: Sequence[Sink] = (),
+    site_log: SiteLog | None = None,
+    sealed: Sealed | None = None,
 ) -> AsyncIterator[Gateway]:
     """The gateway that *config* describes; the caller alone uses its data folder.
 
@@ -176,20 +154,18 @@ async def assemble(
         config: what it is and where things are.
         sinks: take every verdict, beside those that are configured.
         site_log: collects the warnings that go to the site.
+        sealed: that the data folder takes nothing, and what is used instead.
 
     Raises:
-        ConfigurationError: a file that is named cannot be used.
+        ConfigurationError: a file that is named cannot be used, or a folder that takes nothing
+            holds no record.
         StoreError: the record cannot be read or written.
     """
-    folders = Folders(config.data)
-    for folder in (folders.record, folders.store):
-        made(folder)
-    for folder in (folders.data, folders.record):
-        tidied(folder)
+    folders = _prepared(config.data, sealed)
     trust = Trust.load(config.trust_policy)
     async with AsyncExitStack() as stack:
         recorder = FlightRecorder(folders.flight, utc_now)
-        keeper = RecordKeeper(RecordStore(folders.record), time.monotonic, recorder)
+        keeper = RecordKeeper(_record_in(folders.record, sealed), time.monotonic, recorder)
         engine = await stack.enter_async_context(open_engine(config.inference.engine))
         store = BlobStore(folders.store)
         shelf = Shelf(
@@ -201,17 +177,18 @@ async def assemble(
             reserve_bytes=config.disk.reserve_bytes,
         )
         identity = IdentityFolder(folders.identity, config.serial)
-        witness = Witness(config.data / WITNESS, keeper, time.monotonic)
-        link = SiteLink(config.proxy, identity, utc_now, witness)
-        scorer = Scorer(config.serial, keeper.record.boot_epoch + 1, time.monotonic)
+        witness = Witness(folders.written / WITNESS, keeper, time.monotonic)
+        link = SiteLink(config.proxy, identity, utc_now, witness, keeper)
+        epoch = keeper.record.boot_epoch + int(sealed is None)
+        scorer = Scorer(config.serial, epoch, time.monotonic)
         loader = Loader(engine, store, config.units, config.inference)
         lineup = Lineup(loader, scorer)
         pace = Pace(look_s=min(0.25, config.proxy.heartbeat_s / 2))
         agent = Agent(keeper, Means(shelf, loader, lineup, link, time.monotonic, pace))
-        boot, last = kernel_boot(), keeper.record
-        cause = cause_of(last.kernel_boot, boot, stopped=last.stopped, bitten=watchdog_bit())
-        await agent.begin(cause, boot)
-        epoch = keeper.record.boot_epoch
+        if sealed is None:
+            await _begin(agent)
+        else:
+            agent.begin_sealed(sealed.words)
         outbox = await stack.enter_async_context(
             open_outbox(
                 (folders.outbox, folders.review),
@@ -219,9 +196,10 @@ async def assemble(
                 epoch,
                 config.disk.outbox_bytes_max,
                 time.time_ns,
+                kind=Outbox if sealed is None else SheddingOutbox,
             )
         )
-        ledger = stack.enter_context(Ledger(config.data / "windows"))
+        ledger = stack.enter_context(Ledger(folders.written / "windows"))
         stream = WindowStream(
             config.tags,
             ledger,
@@ -229,10 +207,15 @@ async def assemble(
             monotonic=time.monotonic,
             unix_ns=time.time_ns,
         )
-        book = stack.enter_context(KeptDocument(config.data / "health.open"))
+        book = stack.enter_context(KeptDocument(folders.written / "health.open"))
         health = HealthSums(epoch, utc_now, book)
         spool = await stack.enter_async_context(
-            open_spool(folders.health, config.serial, time.time_ns)
+            open_spool(
+                folders.health,
+                config.serial,
+                time.time_ns,
+                kind=HealthSpool if sealed is None else SheddingSpool,
+            )
         )
         told = site_log or SiteLog()
         told.a_minute = config.telemetry.logs_a_minute
@@ -247,9 +230,11 @@ async def assemble(
                 trusted=clock_quality().synchronised,
             ),
         )
-        watchers = _watchers(config, agent, stream, ledger, mail, health, frames)
+        kept = ChartFile(folders.written / "charts")
+        cutting = Cutting(stream, ledger, frames)
+        watchers = _watchers(config, agent, cutting, mail, health, kept)
         scorer.heard = watchers.second
-        unsaid = stack.enter_context(Unsaid(config.data / "unsaid"))
+        unsaid = stack.enter_context(Unsaid(folders.written / "unsaid"))
         fanout = Fanout(
             outlets(config, unsaid, agent.keeper, utc_now),
             (config.serial, epoch),
@@ -268,6 +253,10 @@ async def assemble(
         )
         heart = Heart(config.serial, config.targets, agent, spool, looks, config.proxy.heartbeat_s)
         heart.works_with(setup_of(config))
+        if sealed is not None:
+            # Neither may be taken for what an earlier start said, nor a later one for either.
+            ledger.skip_to(beyond())
+            heart.count_from(beyond())
         means = SourceMeans(stream.take, time.monotonic, time.time_ns, frames, engine.starter)
         pictures = PictureStream(
             frames, ledger, len(config.tags), monotonic=time.monotonic, unix_ns=time.time_ns
@@ -298,16 +287,39 @@ async def assemble(
         await agent.end()  # not reached when the daemon dies of something
 
 
+def _record_in(folder: Path, sealed: Sealed | None) -> RecordStore | SealedStore:
+    """The record, from *folder* as it is if that takes nothing.
+
+    Raises:
+        ConfigurationError: there is none, and none can be made.
+        StoreError: it cannot be read.
+    """
+    found = RecordStore(folder)
+    if sealed is None:
+        return found
+    if found.record.sequence == 0:
+        raise ConfigurationError(
+            f"data {sealed.data}: expected a folder we can write: {sealed.refusal}"
+        )
+    return SealedStore(found, sealed.words)
+
+
+async def _begin(agent: Agent) -> None:
+    """See `Agent.begin`."""
+    boot, last = kernel_boot(), agent.record
+    cause = cause_of(last.kernel_boot, boot, stopped=last.stopped, bitten=watchdog_bit())
+    await agent.begin(cause, boot)
+
+
 def _watchers(
     config: Config,
     agent: Agent,
-    stream: WindowStream,
-    ledger: Ledger,
+    cutting: Cutting,
     mail: Mail,
     health: HealthSums,
-    frames: Newest,
+    kept: ChartFile,
 ) -> Watchers:
-    kept = ChartFile(config.data / "charts")
+    stream = cutting.stream
     drift = DriftWatch(kept.load())
 
     named = resource(config.serial, config.site)
@@ -320,7 +332,7 @@ def _watchers(
         return Levels(
             samples_received=stream.counts.received,
             samples_gaps=stream.counts.gaps,
-            window_last=ledger.emitted,
+            window_last=cutting.ledger.emitted,
             outbox_waiting=mail.outbox.waiting,
             outbox_written=mail.outbox.written,
             outbox_shed={signal.value: count for signal, count in mail.outbox.shed.items()},
@@ -329,7 +341,7 @@ def _watchers(
             spans_dropped=traces.dropped,
             health_dropped=mail.spool.dropped,
             drift_height=drift.height,
-            pictures=dict(frames.tallies),
+            pictures=dict(cutting.frames.tallies),
             box=device.read(),
         )
 
@@ -345,7 +357,9 @@ def _watchers(
         charts=ChartKeeper(kept, drift.checkpoint),
         meters=Meters(config.serial, named, levels),
         review=Review(router, stream, config.units, budget, time.monotonic),
-        live=LiveFeed(stream.roles, config.units, stream.latest, stream.now_ns, frames.shown),
+        live=LiveFeed(
+            stream.roles, config.units, stream.latest, stream.now_ns, cutting.frames.shown
+        ),
         line=_line(config.line, columns),
         traces=traces,
         instruments=InstrumentWatch(agent.keeper, time.monotonic),

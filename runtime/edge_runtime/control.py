@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import os
 import socket
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -50,7 +50,7 @@ class Answer(Struct, frozen=True, kw_only=True):
 
 
 Asked = StatusAsked | RollbackAsked
-Handler = Callable[[Asked], dict[str, Any]]  # Any: JSON values
+Handler = Callable[[Asked], Awaitable[dict[str, Any]]]  # Any: JSON values
 Watch = Callable[[WatchAsked], AsyncIterator[Struct]]
 
 
@@ -69,15 +69,16 @@ class ControlServer:
         Raises:
             ConfigurationError: the socket cannot be made there.
         """
-        self._path.unlink(missing_ok=True)
         before = os.umask(0o117)
         try:
+            self._path.unlink(missing_ok=True)
             server = await asyncio.start_unix_server(
                 self._answer, self._path, limit=LINE_BYTES_MAX
             )
         except OSError as error:
             raise ConfigurationError(
-                f"control_socket {self._path}: cannot be made: {error.strerror}"
+                f"control_socket {self._path}: cannot be made: {error.strerror}; nobody at this "
+                "gateway can ask it or order a rollback; name one below /run"
             ) from None
         finally:
             os.umask(before)
@@ -99,7 +100,8 @@ class ControlServer:
             async with asyncio.timeout(ANSWER_S):
                 asked = _read(await reader.readline())
                 if not isinstance(asked, WatchAsked):
-                    await _send(writer, asked if isinstance(asked, Answer) else self._said(asked))
+                    said = asked if isinstance(asked, Answer) else await self._said(asked)
+                    await _send(writer, said)
             if isinstance(asked, WatchAsked):
                 await self._show(asked, writer)
         writer.close()
@@ -121,9 +123,9 @@ class ControlServer:
         finally:
             self._watched.discard(writer)
 
-    def _said(self, asked: Asked) -> Answer:
+    async def _said(self, asked: Asked) -> Answer:
         try:
-            return Answer(body=self._handler(asked))
+            return Answer(body=await self._handler(asked))
         except EdgeError as error:
             return _refusal(error)
 

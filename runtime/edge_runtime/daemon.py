@@ -6,8 +6,9 @@ It ends by cancellation; whatever must be closed is closed by the contexts it wa
 import asyncio
 import signal
 import time
-from collections.abc import Callable, Collection, Coroutine, Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
 from typing import Any, Final, Protocol
 
 import msgspec
@@ -23,23 +24,26 @@ from edge_runtime.care import Care, Present, cared_for
 from edge_runtime.config import Config
 from edge_runtime.control import Asked, ControlServer, RollbackAsked
 from edge_runtime.decisions import DecisionTopic
+from edge_runtime.errors import StoreError
 from edge_runtime.live import Shows
 from edge_runtime.logs import RecentLogs
 from edge_runtime.refusals import tell_refusals
 from edge_runtime.reporting import close_health_windows
+from edge_runtime.sealed import MEMORY, sealed
 from edge_runtime.series import resource, series
-from edge_runtime.startup import sole_use
+from edge_runtime.startup import refusal, sole_use
 
 log = structlog.get_logger(__name__)
 
 SETTING_RETRY_S: Final = 10.0  # a server that lacks a node today may have it tomorrow
 AGAIN_S: Final = 3.0  # what is still there so long after its end was asked for is asked again
-SNAPSHOT_LOOK_S: Final = 1.0
 RESERVE_BYTES: Final = 2 << 20  # for which start this is, and that a try is taken
 
 
-async def serve(config: Config, logs: RecentLogs, care: Care) -> None:
+async def serve(config: Config, logs: RecentLogs, care: Care, below: Path = MEMORY) -> None:
     """Run the gateway until SIGTERM or SIGINT; SIGHUP reads the configuration again.
+
+    Where the data folder takes nothing, scratch files lie *below* another.
 
     Raises:
         EdgeError: what the daemon cannot live with.
@@ -52,7 +56,7 @@ async def serve(config: Config, logs: RecentLogs, care: Care) -> None:
     with sole_use(config.data):
         reserve = Reserve(config.data / "reserve", RESERVE_BYTES)
         reserve.give_up()
-        async with assemble(config, site_log=logs.site) as gateway, asyncio.TaskGroup() as group:
+        async with _begun(config, logs, below) as gateway, asyncio.TaskGroup() as group:
             log.info(
                 "gateway.started", serial=config.serial, epoch=gateway.agent.record.boot_epoch
             )
@@ -62,6 +66,29 @@ async def serve(config: Config, logs: RecentLogs, care: Care) -> None:
             finally:
                 keeping.cancel()
     log.info("gateway.stopped", serial=config.serial)
+
+
+@asynccontextmanager
+async def _begun(config: Config, logs: RecentLogs, below: Path) -> AsyncIterator[Gateway]:
+    """The gateway, on its data folder or, where that takes nothing, on what lies there.
+
+    Raises:
+        EdgeError: as `assemble`.
+    """
+    async with AsyncExitStack() as stack:
+        refused = await asyncio.to_thread(refusal, config.data)
+        gateway = None
+        if not refused:
+            try:
+                gateway = await stack.enter_async_context(assemble(config, site_log=logs.site))
+            except StoreError as error:
+                refused = str(error)
+        if gateway is None:
+            found = stack.enter_context(sealed(config.data, refused, below))
+            log.error("gateway.sealed", data=str(config.data), reason=refused)
+            again = assemble(config, site_log=logs.site, sealed=found)
+            gateway = await stack.enter_async_context(again)
+        yield gateway
 
 
 async def run(
@@ -108,7 +135,7 @@ def _jobs(
     jobs: list[Coroutine[Any, Any, None]] = [  # Any: as above
         gateway.pipeline.run(config.serial, epoch, gateway.now),
         gateway.agent.run(),
-        gateway.link.run(),
+        _kept(gateway, "site", gateway.link),
         gateway.heart.run(gateway.link),
         gateway.outbox.run(gateway.link),
         gateway.watchers.review.run(gateway.outbox),
@@ -130,14 +157,15 @@ def _jobs(
             time.monotonic,
         ),
         _take_snapshots(gateway, logs),
-        ControlServer(
-            config.socket,
-            lambda asked: _answer(gateway, asked),
-            lambda asked: gateway.watchers.live.watch(
-                Shows(every_s=asked.every_s, roles=frozenset(asked.roles))
-            ),
-        ).run(),
     ]
+    control = ControlServer(
+        config.socket,
+        lambda asked: _answer(gateway, asked),
+        lambda asked: gateway.watchers.live.watch(
+            Shows(every_s=asked.every_s, roles=frozenset(asked.roles))
+        ),
+    )
+    jobs.append(_kept(gateway, "control", control))
     jobs += [_kept(gateway, f"source {name}", source) for name, source in gateway.sources]
     jobs.append(gateway.fanout.run(gateway.agent.keeper.fault))
     if config.line.decisions is not None:
@@ -151,10 +179,10 @@ def _jobs(
     return jobs
 
 
-def _answer(gateway: Gateway, asked: Asked) -> dict[str, Any]:  # Any: JSON values
+async def _answer(gateway: Gateway, asked: Asked) -> dict[str, Any]:  # Any: JSON values
     if isinstance(asked, RollbackAsked):
-        target = gateway.agent.order_back(asked.reason)
-        log.warning("rollback.ordered", reason=asked.reason, target=target)
+        log.warning("rollback.ordered", reason=asked.reason)
+        target = await gateway.agent.order_back(asked.reason)
         return {"ordered": True, "target": target}
     status: dict[str, Any] = msgspec.to_builtins(gateway.status())  # Any: JSON values
     pictures = msgspec.to_builtins(gateway.frames.shown())
@@ -200,23 +228,21 @@ def _sources(gateway: Gateway) -> dict[Signal, Callable[[], bytes | None]]:
 
 async def _take_snapshots(gateway: Gateway, logs: RecentLogs) -> None:
     """Whenever the site wants one that we have not taken."""
-    taken: str | None = None
-    while True:
-        await asyncio.sleep(SNAPSHOT_LOOK_S)
+
+    def wanted() -> str | None:
         desired = gateway.agent.record.desired
-        name = None if desired is None else desired.snapshot
-        if name is None or name == taken:
-            continue
-        taken = name
-        with suppress(EdgeError, OSError):
-            place = await asyncio.to_thread(
-                snapshot.take,
-                gateway.folders.snapshots,
-                name,
-                record=gateway.agent.record,
-                flight=gateway.folders.flight,
-                status=gateway.status(),
-                verdicts=list(gateway.pipeline.recent),
-                lines=logs.lines,
-            )
-            log.info("snapshot.taken", name=name, path=str(place))
+        return None if desired is None else desired.snapshot
+
+    async def take(name: str) -> Path | None:
+        return await asyncio.to_thread(
+            snapshot.take,
+            gateway.folders.snapshots,
+            name,
+            record=gateway.agent.record,
+            flight=gateway.folders.flight,
+            status=gateway.status(),
+            verdicts=list(gateway.pipeline.recent),
+            lines=logs.lines,
+        )
+
+    await snapshot.take_wanted(wanted, take, gateway.agent.keeper)

@@ -25,6 +25,7 @@ async def enrol_once(
         SiteUnreachableError: no answer.
         SiteRefusedError: token or request was refused.
         RefusedError: the answer is not a certificate for our key.
+        TryAgainError: the disk takes no certificate; if it did not before, the token is unspent.
     """
     path = token_file or config.token
     if path is None:
@@ -32,6 +33,7 @@ async def enrol_once(
             "enrolment: expected `proxy.token`, the file with this gateway's one-time token"
         )
     token = await asyncio.to_thread(_read_token, path)
+    await asyncio.to_thread(identity.prepare)
     request = signing_request(identity.serial)
     answer = await enrol(config, identity.serial, token, request)
     certificate = issued(answer, request, identity.serial)
@@ -46,7 +48,9 @@ async def renew_once(client: SiteClient, identity: IdentityFolder) -> None:
         SiteUnreachableError: no answer; the old one stays in use.
         SiteRefusedError: refused; likewise.
         RefusedError: the answer is not a certificate for our key; likewise.
+        TryAgainError: the disk does not take the new one; likewise.
     """
+    await asyncio.to_thread(identity.prepare)
     request = signing_request(identity.serial)
     certificate = issued(await client.renew(request), request, identity.serial)
     await asyncio.to_thread(identity.write, identity.next, request, certificate)

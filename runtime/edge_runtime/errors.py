@@ -17,6 +17,7 @@ EdgeError
 ├── TryAgainError
 │   ├── DownloadDeferredError    the site gives out no bytes now: ask again when it says
 │   ├── NoModelError             nothing is loaded that could answer
+│   ├── NotDurableError          it was done, and a restart forgets it: mend the disk
 │   └── DaemonRefusedError       the daemon said no, with the exit code of its reason
 └── ConflictError
     └── NothingToRollBackError   no other verified version to go back to
@@ -100,6 +101,10 @@ class DownloadDeferredError(TryAgainError):
 
 class NoModelError(TryAgainError):
     """No model is loaded, so nothing can answer."""
+
+
+class NotDurableError(TryAgainError):
+    """What was ordered holds now, and the disk does not keep it: a restart forgets it."""
 
 
 class DaemonRefusedError(TryAgainError):

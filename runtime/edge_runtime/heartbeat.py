@@ -94,6 +94,10 @@ class Heart:
         self._tell_inputs = True
         self.answered = 0
 
+    def count_from(self, sequence: int) -> None:
+        """Number the reports above *sequence*."""
+        self._sequence = max(sequence, self._sequence)
+
     def every(self, heartbeat_s: float) -> None:
         """Beat at most that far apart from now on."""
         self._heartbeat_s = heartbeat_s

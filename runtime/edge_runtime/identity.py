@@ -25,10 +25,12 @@ from cryptography.x509.oid import NameOID
 
 from edge_core.contracts.errors import ConfigurationError, RefusedError
 from edge_core.contracts.plant import Serial
+from edge_core.oci.disk import sync_folder, temporary_file, writing
 
 CURRENT: Final = "identity.pem"
 NEXT: Final = "next.pem"
 RENEW_AT: Final = 2 / 3  # of a certificate's life
+PAIR_BYTES: Final = 4096  # one block, more than key and certificate need
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +59,11 @@ class IdentityFolder:
         return self.path / NEXT
 
     def enrolled(self) -> bool:
-        """Whether there is a pair to use."""
-        return self.current.is_file()
+        """Whether there is a pair to use; one that cannot be read is no reason to enrol anew."""
+        try:
+            return self.current.is_file()
+        except OSError:
+            return True
 
     def certificate(self) -> x509.Certificate:
         """The certificate in use.
@@ -84,30 +89,47 @@ class IdentityFolder:
         """Until the certificate ends."""
         return self.certificate().not_valid_after_utc - now
 
+    def prepare(self) -> None:
+        """See that the disk takes a pair, before the site is asked for one. Blocks.
+
+        A token is spent and a certificate signed for nothing where it does not.
+
+        Raises:
+            TryAgainError: it does not.
+        """
+        with writing(str(self.path)):
+            self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            with temporary_file(self.path) as (file, _):
+                file.write(bytes(PAIR_BYTES))
+                file.flush()
+                os.fsync(file.fileno())
+
     def write(self, path: Path, request: SigningRequest, certificate: x509.Certificate) -> None:
-        """Keep a pair at *path*, readable by us alone. Blocks."""
-        self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        temporary = path.with_suffix(".new")
-        temporary.unlink(missing_ok=True)
-        handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        with os.fdopen(handle, "wb") as file:
-            file.write(_key_pem(request.key) + certificate.public_bytes(Encoding.PEM))
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-        self._sync()
+        """Keep a pair at *path*, readable by us alone; the folder was prepared. Blocks.
+
+        Raises:
+            TryAgainError: the disk does not take it; what was at *path* is there.
+        """
+        with writing(str(path)):
+            temporary = path.with_suffix(".new")
+            temporary.unlink(missing_ok=True)
+            handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+            with os.fdopen(handle, "wb") as file:
+                file.write(_key_pem(request.key) + certificate.public_bytes(Encoding.PEM))
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(path)
+            sync_folder(self.path)
 
     def promote(self) -> None:
-        """The next pair has worked: it becomes the current one. Blocks."""
-        self.next.replace(self.current)
-        self._sync()
+        """The next pair has worked: it becomes the current one. Blocks.
 
-    def _sync(self) -> None:
-        folder = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        Raises:
+            TryAgainError: the disk does not take that.
+        """
+        with writing(str(self.current)):
+            self.next.replace(self.current)
+            sync_folder(self.path)
 
 
 def signing_request(serial: Serial) -> SigningRequest:

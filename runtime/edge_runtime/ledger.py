@@ -38,6 +38,13 @@ class Ledger:
         # More than that was never under way at once: such a file is damaged, not owed.
         self._dropped += max(0, self.cut - self.emitted - UNFINISHED_MAX)
         self.emitted = max(self.emitted, self.cut - UNFINISHED_MAX)
+        self._skipped = 0
+        self._write()
+
+    def skip_to(self, number: int) -> None:
+        """Give out only numbers above *number* from now on; what is skipped counts as nothing."""
+        self._skipped = max(0, number - self.cut)
+        self.cut = self.emitted = max(number, self.cut)
         self._write()
 
     @property
@@ -69,7 +76,7 @@ class Ledger:
     def counts(self) -> WindowCounts:
         """As reported to the site; a window under way is not dropped."""
         return WindowCounts(
-            cut=self.cut,
+            cut=self.cut - self._skipped,
             scored=self._scored,
             no_verdict=self._no_verdict,
             dropped=self._dropped,

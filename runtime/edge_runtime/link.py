@@ -11,7 +11,7 @@ from typing import Final
 
 import structlog
 
-from edge_core.contracts.errors import EdgeError
+from edge_core.contracts.errors import ConfigurationError, EdgeError, TryAgainError
 from edge_core.contracts.gateway import (
     Desired,
     PermitReply,
@@ -26,6 +26,7 @@ from edge_core.oci.source import Meter, Source
 from edge_runtime.config import ProxyConfig
 from edge_runtime.enrolment import enrol_once, renew_once
 from edge_runtime.errors import SiteUnreachableError
+from edge_runtime.faults import Faults
 from edge_runtime.identity import IdentityFolder
 from edge_runtime.site import SiteClient, connect
 from edge_runtime.witness import Witness
@@ -35,6 +36,7 @@ log = structlog.get_logger(__name__)
 LOOK_S: Final = 30.0  # between two looks at the certificate's age
 RETRY_S: Final = 2.0
 RETRY_S_MAX: Final = 300.0
+FAULT: Final = "certificate"
 
 
 class SiteLink:
@@ -46,11 +48,13 @@ class SiteLink:
         identity: IdentityFolder,
         now: Callable[[], datetime],
         witness: Witness,
+        faults: Faults,
     ) -> None:
         self._config = config
         self._identity = identity
         self._now = now
         self._witness = witness
+        self._faults = faults
         self._client: SiteClient | None = None
 
     async def run(self) -> None:
@@ -109,6 +113,7 @@ class SiteLink:
             try:
                 await enrol_once(self._config, self._identity)
             except EdgeError as error:
+                self._tell(error)
                 log.warning("enrolment.failed", reason=str(error), again_s=wait_s)
                 await asyncio.sleep(wait_s)
                 wait_s = min(2 * wait_s, RETRY_S_MAX)
@@ -118,7 +123,20 @@ class SiteLink:
             try:
                 if self._identity.due(self._now()):
                     await renew_once(client, self._identity)
+                self._faults.mend(FAULT)
             except EdgeError as error:
-                left = self._identity.life_left(self._now())
-                log.warning("renewal.failed", reason=str(error), life_left_s=left.total_seconds())
+                self._tell(error)
+                log.warning("renewal.failed", reason=str(error), ends=self._ends())
             await asyncio.sleep(LOOK_S)
+
+    def _tell(self, error: EdgeError) -> None:
+        """Raise an alarm over what only somebody at this gateway can mend."""
+        if isinstance(error, TryAgainError | ConfigurationError):
+            self._faults.fault(FAULT, f"{error}; the certificate in use ends {self._ends()}")
+
+    def _ends(self) -> str:
+        try:
+            ends = self._now() + self._identity.life_left(self._now())
+        except ConfigurationError:
+            return "at an unknown time"
+        return f"at {ends:%Y-%m-%d %H:%M} UTC"

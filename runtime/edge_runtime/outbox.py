@@ -65,6 +65,7 @@ class Outbox:
 
     Attributes:
         shed: batches that were never taken, for want of room or by the disk.
+        windows_shed: suspect windows likewise.
         refused: what the site would never take, put aside so that the rest goes on.
     """
 
@@ -77,6 +78,7 @@ class Outbox:
         self._unix_ns = unix_ns
         self._sequence = 0
         self.shed = dict.fromkeys(Signal, 0)
+        self.windows_shed = 0
         self.refused = 0
 
     @property
@@ -122,8 +124,10 @@ class Outbox:
         Raises:
             EdgeError: as `Journal.append`.
         """
-        if len(body) <= REVIEW_BYTES_MAX:
-            await self._journals.review.append(self._entry(KIND_REVIEW, 0, body))
+        if len(body) > REVIEW_BYTES_MAX:
+            self.windows_shed += 1
+            return
+        await self._journals.review.append(self._entry(KIND_REVIEW, 0, body))
 
     async def run(self, takes: Takes) -> None:
         """Send what is there, oldest first, for ever."""
@@ -190,6 +194,7 @@ async def open_outbox(
     epoch: int,
     bytes_max: int,
     unix_ns: Callable[[], int],
+    kind: type[Outbox] = Outbox,
 ) -> AsyncIterator[Outbox]:
     """The outbox in two *folders*, for telemetry and for review; *epoch* is this start's.
 
@@ -204,7 +209,7 @@ async def open_outbox(
             await stack.enter_async_context(await Journal.open(folders[0], telemetry)),
             await stack.enter_async_context(await Journal.open(folders[1], review)),
         )
-        yield Outbox(journals, serial, epoch, unix_ns)
+        yield kind(journals, serial, epoch, unix_ns)
 
 
 def _config(segment_bytes: int, bytes_max: int) -> JournalConfig:

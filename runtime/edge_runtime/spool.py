@@ -158,7 +158,11 @@ def _read(record: Record) -> _Held | None:
 
 @asynccontextmanager
 async def open_spool(
-    folder: Path, serial: Serial, unix_ns: Callable[[], int], bytes_max: int = BYTES_MAX
+    folder: Path,
+    serial: Serial,
+    unix_ns: Callable[[], int],
+    bytes_max: int = BYTES_MAX,
+    kind: type[HealthSpool] = HealthSpool,
 ) -> AsyncIterator[HealthSpool]:
     """The spool in *folder*, with what the last run left.
 
@@ -175,6 +179,6 @@ async def open_spool(
         preallocate=False,
     )
     async with await Journal.open(folder, config) as journal:
-        spool = HealthSpool(journal, serial, unix_ns)
+        spool = kind(journal, serial, unix_ns)
         await spool.load()
         yield spool

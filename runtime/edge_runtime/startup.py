@@ -13,6 +13,8 @@ from edge_runtime.update.references import Cause
 
 BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
 WATCHDOGS: Final = Path("/sys/class/watchdog")
+PROBE: Final = ".probe"
+PROBE_BYTES: Final = 64 * 1024  # about what a record may have
 CARD_RESET: Final = 0x0020  # WDIOF_CARDRESET of linux/watchdog.h: this timer reset the machine
 
 
@@ -22,15 +24,15 @@ class GatewayRunningError(ConflictError):
 
 @contextmanager
 def sole_use(folder: Path) -> Iterator[None]:
-    """Hold *folder*, made if need be, for this process alone.
+    """Hold *folder*, made if need be, for this process alone; it need not take anything.
 
     Raises:
         GatewayRunningError: another process holds it.
-        ConfigurationError: it cannot be made or written.
+        ConfigurationError: it can neither be made nor opened.
     """
     try:
         folder.mkdir(mode=0o750, parents=True, exist_ok=True)
-        handle = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        handle = _lock_of(folder)
     except OSError as error:
         raise ConfigurationError(
             f"data {folder}: expected a folder we can write: {error.strerror}"
@@ -44,6 +46,31 @@ def sole_use(folder: Path) -> Iterator[None]:
         ) from None
     finally:
         os.close(handle)
+
+
+def _lock_of(folder: Path) -> int:
+    lock = folder / "lock"
+    try:
+        return os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    except OSError:
+        # A disk that takes nothing has been written once, or is of no use to anybody.
+        return os.open(lock, os.O_RDONLY | os.O_CLOEXEC)
+
+
+def refusal(folder: Path) -> str:
+    """Why a file cannot be written and flushed in *folder*, "" if it can. Blocks."""
+    probe = folder / f"{PROBE}-{os.getpid()}"
+    try:
+        handle = os.open(probe, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        try:
+            os.write(handle, bytes(PROBE_BYTES))
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+            probe.unlink()
+    except OSError as error:
+        return error.strerror or str(error)
+    return ""
 
 
 def kernel_boot() -> str:

@@ -98,7 +98,12 @@ class Watchers:
 
 
 class Review:
-    """Sends picked windows to the outbox."""
+    """Sends picked windows to the outbox.
+
+    Attributes:
+        picked: windows that were to be kept.
+        let_go: those of them that were pushed out by newer ones before they were.
+    """
 
     def __init__(
         self,
@@ -116,6 +121,7 @@ class Review:
         self._waiting: deque[bytes] = deque(maxlen=WAITING_MAX)
         self._filled = asyncio.Event()
         self.picked = 0
+        self.let_go = 0
 
     def follow(self, config: ReviewConfig) -> None:
         """Pick by other rules from now on."""
@@ -129,23 +135,29 @@ class Review:
             window = suspect(scored, pick, self._stream.roles, self._units)
         if window is not None:
             self.picked += 1
+            self.let_go += int(len(self._waiting) == WAITING_MAX)
             self._waiting.append(msgspec.json.encode(window))
             self._filled.set()
 
     async def run(self, keeps: Keeps) -> None:
-        """Hand picked windows on, for ever; a disk that takes none is said once."""
-        told = ""
+        """Hand picked windows on, for ever."""
         while True:
             await self._filled.wait()
             self._filled.clear()
             while self._waiting:
-                try:
-                    await keeps.add_window(self._waiting[0])
-                except EdgeError as error:
-                    if told != str(error):
-                        told = str(error)
-                        log.warning("review.unkept", reason=told)
-                    await asyncio.sleep(RETRY_S)
-                    continue
-                self._waiting.popleft()
-                told = ""
+                # Out of the queue first: what is picked meanwhile may push out what is in it.
+                await self._kept(keeps, self._waiting.popleft())
+
+    async def _kept(self, keeps: Keeps, window: bytes) -> None:
+        """Have *window* kept, however long that takes; a disk that takes none is said once."""
+        told = ""
+        while True:
+            try:
+                await keeps.add_window(window)
+            except EdgeError as error:
+                if told != str(error):
+                    told = str(error)
+                    log.warning("review.unkept", reason=told)
+                await asyncio.sleep(RETRY_S)
+            else:
+                return

@@ -136,7 +136,7 @@ class Witness:
         seen = self.seen
         try:
             await asyncio.to_thread(replace_bytes, self._path, msgspec.json.encode(seen))
-        except (TryAgainError, OSError) as error:
+        except TryAgainError as error:
             self._faults.fault("witness", str(error))
             return
         self._faults.mend("witness")

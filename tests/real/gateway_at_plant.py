@@ -66,6 +66,11 @@ class GatewayAtPlant:
         """The gateway's configuration."""
         return self.folder / "gateway.toml"
 
+    @property
+    def socket(self) -> Path:
+        """Where it answers: not on a disk that may fail."""
+        return self.folder / "control.sock"
+
     def configure(self, contact: Contact) -> None:
         """Write the configuration; the token and the trust policy lie beside it."""
         tags = "".join(
@@ -75,7 +80,8 @@ class GatewayAtPlant:
         )
         self.config.write_text(
             f'serial = "{self.serial}"\nsite = "plant"\ndata = "{self.data}"\n'
-            f'trust_policy = "trust-policy.toml"\ntargets = ["{TARGET}"]\n\n'
+            f'trust_policy = "trust-policy.toml"\ntargets = ["{TARGET}"]\n'
+            f'control_socket = "{self.socket}"\n\n'
             f'[proxy]\nurl = "{contact.url}"\nenrol_url = "{contact.enrol_url}"\n'
             f'ca = "{contact.ca}"\ntoken = "token"\nheartbeat_s = 0.2\ntelemetry_s = 0.3\n\n'
             f'[[sources]]\nkind = "opcua"\nname = "plc"\nretry_s = 0.2\n'
@@ -106,7 +112,7 @@ class GatewayAtPlant:
 
     def status(self) -> StatusReport:
         """What a person at the gateway is shown."""
-        body = ask(self.data / "control.sock", StatusAsked()).body
+        body = ask(self.socket, StatusAsked()).body
         report = {key: body[key] for key in StatusReport.__struct_fields__}
         return msgspec.convert(report, StatusReport)
 

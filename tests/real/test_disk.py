@@ -22,6 +22,7 @@ from edge_core.contracts import telemetry as named
 from edge_core.contracts.gateway import Outcome
 from edge_core.contracts.telemetry import Signal
 from edge_core.oci import BlobStore
+from edge_runtime.update.store import RecordStore
 from tests.real.gateway_at_plant import Contact, GatewayAtPlant, at_plant, need
 from tests.real.test_journal_power_cut import Disk, needs
 from tests.simulators.gateway_site import GatewaySite, serving
@@ -226,6 +227,87 @@ async def test_worn(disk: Disk, tmp_path: Path) -> None:
         await gateway.until_decided("1")
         await until(lambda: len(arrived(site)) >= kept, "what was kept arrives")
         assert sorted(arrived(site))[:kept] == list(range(1, kept + 1))
+
+
+async def test_start_on_a_dead_disk(disk: Disk, tmp_path: Path) -> None:
+    """A gateway that starts on a disk that the kernel has taken goes on with what it ran.
+
+    It keeps nothing and sends nothing that it could not keep; a rollback holds as long as the run.
+    On a sound disk it starts where it was, and nothing that it says was ever said of another.
+    """
+    async with told(disk, tmp_path) as story:
+        gateway, site = story.gateway, story.site
+        site.assign(story.workshop.release("2"), attempt=2)
+        await gateway.until_decided("2")
+        await until(lambda: site.last.references.previous_good is not None, "it is committed")
+        kept = found(gateway.data)
+        disk.wear_out()
+        gateway.daemon.kill()
+        sent = len(site.batches)
+        for _ in range(2):
+            await started(gateway, "2")
+            assert story.faults("Read-only file system", "systemctl restart edge-gateway")
+            _, said = await gateway.command("status")
+            assert f"fault       data {gateway.data}" in said
+            await story.go_on()
+            code, said = await gateway.command("rollback", "--reason", "it hums")
+            assert (code, "a restart may forget it" in said) == (75, True)
+            await gateway.until_decided("1")
+            code, said = await gateway.command("doctor", "--local")
+            assert (code, "nothing done here survives a restart" in said) == (75, True)
+            assert await gateway.stop() == 0
+        assert len(site.batches) == sent
+        assert found(gateway.data).keys() == kept.keys()
+        await asyncio.to_thread(disk.unmount)
+        disk.mount()
+        heard = len(site.reports)
+        await started(gateway, "2")
+        await until(lambda: len(site.reports) > heard + 2, "the site hears of it")
+        await until(lambda: not site.last.faults, "all is well again")
+        ids = [(each.epoch, each.window) for each in gateway.verdicts() if each.window]
+        assert ids == sorted(set(ids))
+        keys = [(each.boot_epoch, each.sequence) for each in site.reports]
+        assert keys == sorted(set(keys))
+        assert "Traceback" not in "\n".join(gateway.daemon.lines())
+
+
+async def test_a_bad_sector(disk: Disk, tmp_path: Path) -> None:
+    """A committed model that the disk does not give back gives way to the one before it."""
+    async with told(disk, tmp_path) as story:
+        gateway, site = story.gateway, story.site
+        second = story.workshop.release("2")
+        site.assign(second, attempt=2)
+        await gateway.until_decided("2")
+        await until(lambda: site.last.references.previous_good is not None, "it is committed")
+        assert await gateway.stop() == 0
+        entry = RecordStore(gateway.data / "record").record.entries[second.digest]
+        sector = BlobStore(gateway.data / "store").path(entry.manifest)
+        gateway.daemon.command = [*unreadable(sector), *gateway.daemon.command]
+        gateway.daemon.start()
+        await gateway.until_decided("1")
+        assert any(second.digest in fault for fault in gateway.status().faults)
+        assert await gateway.stop() == 0
+        assert "Traceback" not in "\n".join(gateway.daemon.lines())
+
+
+def unreadable(path: Path) -> list[str]:
+    """What runs a program for which no byte of the file at *path* can be read."""
+    calls = "read,pread64"
+    inject = [f"--trace={calls}", f"--inject={calls}:error=EIO", f"--trace-path={path}"]
+    return ["strace", "--follow-forks", "--daemonize", f"--output={os.devnull}", *inject]
+
+
+def found(folder: Path) -> dict[str, int]:
+    """The files there, each with its length."""
+    return {str(each): each.stat().st_size for each in folder.rglob("*") if each.is_file()}
+
+
+async def started(gateway: GatewayAtPlant, version: str) -> None:
+    """Start it, and wait for verdicts of *version*."""
+    before = len(gateway.verdicts())
+    gateway.daemon.start()
+    await until(lambda: len(gateway.verdicts()) > before + WINDOWS, "it starts by itself")
+    await gateway.until_decided(version)
 
 
 def outcome(site: GatewaySite) -> Outcome | None:

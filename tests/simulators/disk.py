@@ -1,5 +1,7 @@
 """A disk that loses power: what was not flushed is gone, and each step may be the last."""
 
+import errno
+import os
 from pathlib import Path
 
 
@@ -62,3 +64,30 @@ class CuttableDisk:
     def _last(self) -> bool:
         self.steps += 1
         return self.cut_after is not None and self.steps > self.cut_after
+
+
+class WornDisk(CuttableDisk):
+    """A disk that takes nothing as long as a test says so, as one that was remounted read-only.
+
+    Attributes:
+        worn: whether it does.
+        unreadable: a file that it does not give back.
+    """
+
+    def __init__(self) -> None:
+        """Sound at first."""
+        super().__init__()
+        self.worn = False
+        self.unreadable: Path | None = None
+
+    def read(self, path: Path) -> bytes | None:
+        """The whole file, if there is one and none of its sectors is bad."""
+        if path == self.unreadable:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return super().read(path)
+
+    def write(self, path: Path, content: bytes) -> None:
+        """Make a file, or say that nothing can be written here."""
+        if self.worn:
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+        super().write(path, content)

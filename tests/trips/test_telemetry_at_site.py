@@ -89,7 +89,7 @@ async def linked(
         token=folder / "token",
     )
     witness = Witness(folder / "witness.json", Heard(), time.monotonic)
-    link = SiteLink(config, IdentityFolder(folder / "identity", SERIAL), now, witness)
+    link = SiteLink(config, IdentityFolder(folder / "identity", SERIAL), now, witness, Heard())
     async with asyncio.TaskGroup() as group:
         job = group.create_task(link.run())
         try:

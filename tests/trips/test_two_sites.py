@@ -66,7 +66,7 @@ async def linked(folder: Path, ca: Path, ports: dict[str, int]) -> AsyncIterator
     )
     witness = Witness(folder / "witness.json", Heard(), time.monotonic)
     identity = IdentityFolder(folder / "id", SERIAL)
-    link = SiteLink(config, identity, lambda: datetime.now(UTC), witness)
+    link = SiteLink(config, identity, lambda: datetime.now(UTC), witness, Heard())
     async with asyncio.TaskGroup() as group:
         job = group.create_task(link.run())
         try:

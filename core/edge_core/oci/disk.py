@@ -11,12 +11,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, Final
 
-from edge_core.contracts.errors import TryAgainError
+from edge_core.contracts.errors import RefusedError, TryAgainError
 
 UNFINISHED: Final = ".adding-"
 """How the name of a file begins that may be left behind by a killed process."""
 
-_NO_ROOM: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO})
+_OURS: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
+"""What this process lacks; it says nothing about the medium."""
 
 
 @contextmanager
@@ -24,14 +25,28 @@ def writing(what: str) -> Iterator[None]:
     """Turn a disk that takes no bytes into an error that a caller can wait out.
 
     Raises:
-        TryAgainError: the disk is full, read-only or failing; an operator has an alarm to act on.
+        TryAgainError: the disk is full, read-only or failing, or somebody is in the way there; an
+            operator has an alarm to act on.
     """
     try:
         yield
     except OSError as error:
-        if error.errno in _NO_ROOM:
-            raise TryAgainError(f"{what}: cannot be written: {error.strerror}") from error
-        raise
+        raise TryAgainError(f"{what}: cannot be written: {_words(error)}") from error
+
+
+@contextmanager
+def reading(what: str) -> Iterator[None]:
+    """Turn a disk that does not give back its bytes into an error like that of wrong bytes.
+
+    Raises:
+        RefusedError: the medium fails, as over a bad sector; another copy is of use.
+        TryAgainError: this process has no room or no handle left for it.
+    """
+    try:
+        yield
+    except OSError as error:
+        words = f"{what}: cannot be read: {_words(error)}"
+        raise (TryAgainError if error.errno in _OURS else RefusedError)(words) from error
 
 
 @contextmanager
@@ -85,3 +100,7 @@ def sync_folder(folder: Path) -> None:
         os.fsync(opened)
     finally:
         os.close(opened)
+
+
+def _words(error: OSError) -> str:
+    return error.strerror or str(error)

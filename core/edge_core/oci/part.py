@@ -30,7 +30,7 @@ def is_complete(descriptor: Descriptor, final: Path) -> bool:
     """Whether *final* is there with the size and every byte that *descriptor* promises."""
     try:
         digest, size = digest_of_file(final)
-    except FileNotFoundError:
+    except OSError:  # what the disk does not give back is fetched again, as what is not there
         return False
     return size == descriptor.size and digest == descriptor.digest
 
@@ -79,8 +79,12 @@ class Part:
             self._hasher.update(chunk)
 
     def restart(self) -> None:
-        """Forget what has arrived."""
-        with self._lock:
+        """Forget what has arrived.
+
+        Raises:
+            TryAgainError: the disk does not take that.
+        """
+        with self._lock, writing(f"blob {self.descriptor.digest}"):
             self._file.seek(0)
             self._file.truncate()
             self._hasher = Hasher()
@@ -137,16 +141,24 @@ def lock_part(descriptor: Descriptor, final: Path) -> Part:
         # Unbuffered: what write() took is in the kernel, and a kill loses nothing of it.
         file = os.fdopen(os.open(path, flags, 0o644), "r+b", buffering=0)
     try:
-        _lock(file, path)
-        hasher = Hasher.of(file)
-        if hasher.size > descriptor.size:
-            file.seek(0)
-            file.truncate()
-            hasher = Hasher()
+        with writing(path.name):
+            _lock(file, path)
+        hasher = _hashed(file)
+        part = Part(descriptor=descriptor, final=final, _file=file, _hasher=hasher or Hasher())
+        if hasher is None or hasher.size > descriptor.size:
+            part.restart()
     except BaseException:
         file.close()
         raise
-    return Part(descriptor=descriptor, final=final, _file=file, _hasher=hasher)
+    return part
+
+
+def _hashed(file: BinaryIO) -> Hasher | None:
+    """What lies in *file*; None where the disk does not give it back."""
+    try:
+        return Hasher.of(file)
+    except OSError:
+        return None
 
 
 def _lock(file: BinaryIO, path: Path) -> None:

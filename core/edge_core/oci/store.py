@@ -15,7 +15,7 @@ from typing import BinaryIO, Final
 from edge_core.contracts.artefact import MANIFEST_BYTES_MAX, Digest, is_digest
 from edge_core.contracts.errors import NotFoundError, RefusedError
 from edge_core.oci.digest import CHUNK_BYTES, Hasher, digest_of
-from edge_core.oci.disk import UNFINISHED, publish, sync_folder, temporary_file, writing
+from edge_core.oci.disk import UNFINISHED, publish, reading, sync_folder, temporary_file, writing
 from edge_core.oci.errors import DigestMismatchError
 from edge_core.oci.names import check_digest
 from edge_core.oci.part import part_path
@@ -31,9 +31,14 @@ class BlobStore:
 
     @property
     def folder(self) -> Path:
-        """Where the blobs lie; it exists."""
+        """Where the blobs lie; it exists.
+
+        Raises:
+            TryAgainError: it does not, and the disk does not take it.
+        """
         folder = self.root / "blobs" / "sha256"
-        folder.mkdir(parents=True, exist_ok=True)
+        with writing(str(folder)):
+            folder.mkdir(parents=True, exist_ok=True)
         return folder
 
     def path(self, digest: Digest) -> Path:
@@ -46,14 +51,17 @@ class BlobStore:
 
     def has(self, digest: Digest) -> bool:
         """Whether the blob is here, as far as its name says; `verify` looks at the bytes."""
-        return self.path(digest).is_file()
+        with suppress(OSError):
+            return self.path(digest).is_file()
+        return False
 
     def bytes_here(self, digest: Digest) -> int:
         """How many bytes of the blob have arrived, unverified: progress, for people."""
         path = self.path(digest)
         for arrived in (path, part_path(path)):
-            if arrived.is_file():
-                return arrived.stat().st_size
+            with suppress(OSError):
+                if arrived.is_file():
+                    return arrived.stat().st_size
         return 0
 
     def digests(self) -> Iterator[Digest]:
@@ -66,25 +74,29 @@ class BlobStore:
 
         Raises:
             NotFoundError: it is not here.
-            RefusedError: something else than a file is in its place.
+            RefusedError: something else than a file is in its place, or the disk fails.
+            TryAgainError: this process cannot open it now.
         """
-        try:
-            opened = os.open(self.path(digest), os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
-        except FileNotFoundError:
-            raise NotFoundError(f"blob {digest}: not in {self.root}") from None
-        except OSError as error:
-            raise RefusedError(f"blob {digest}: cannot be opened: {error.strerror}") from None
-        return os.fdopen(opened, "rb")
+        path = self.path(digest)
+
+        def opened(_: str, flags: int) -> int:
+            return os.open(path, flags | os.O_NOFOLLOW)
+
+        with reading(f"blob {digest}"):
+            try:
+                return open(path, "rb", opener=opened)
+            except FileNotFoundError:
+                raise NotFoundError(f"blob {digest}: not in {self.root}") from None
 
     def read(self, digest: Digest, *, bytes_max: int = MANIFEST_BYTES_MAX) -> bytes:
         """The bytes of a small blob, verified.
 
         Raises:
             NotFoundError: it is not here.
-            RefusedError: it has more than *bytes_max* bytes.
+            RefusedError: it has more than *bytes_max* bytes, or the disk does not give them back.
             DigestMismatchError: other bytes than promised; the blob is quarantined.
         """
-        with self.open(digest) as file:
+        with self.open(digest) as file, reading(f"blob {digest}"):
             content = file.read(bytes_max + 1)
         if len(content) > bytes_max:
             raise RefusedError(f"blob {digest}: expected at most {bytes_max} bytes, found more")
@@ -96,9 +108,10 @@ class BlobStore:
 
         Raises:
             NotFoundError: it is not here.
+            RefusedError: the disk does not give the bytes back.
             DigestMismatchError: other bytes than promised; the blob is quarantined.
         """
-        with self.open(digest) as file:
+        with self.open(digest) as file, reading(f"blob {digest}"):
             hasher = Hasher.of(file)
         self._hold_to_promise(digest, hasher.digest)
         return hasher.size
@@ -110,7 +123,7 @@ class BlobStore:
             TryAgainError: the disk takes no bytes.
         """
         digest = digest_of(content)
-        if not (self.has(digest) and self._same(digest, content)):
+        if not self._same(digest, content):
             self._write(lambda file: file.write(content), expected=digest)
         return digest
 
@@ -127,16 +140,26 @@ class BlobStore:
             )
 
     def remove(self, digest: Digest) -> None:
-        """Remove the blob and what was half-fetched of it; none there is fine."""
+        """Remove the blob and what was half-fetched of it; none there is fine.
+
+        Raises:
+            TryAgainError: the disk does not take that.
+        """
         path = self.path(digest)
-        path.unlink(missing_ok=True)
-        part_path(path).unlink(missing_ok=True)
-        sync_folder(path.parent)
+        with writing(f"blob {digest}"):
+            path.unlink(missing_ok=True)
+            part_path(path).unlink(missing_ok=True)
+            sync_folder(path.parent)
 
     def sweep(self) -> None:
-        """Remove what a killed process left half-added; called while nobody else adds."""
-        for left in self.folder.glob(f"{UNFINISHED}*"):
-            left.unlink(missing_ok=True)
+        """Remove what a killed process left half-added; called while nobody else adds.
+
+        Raises:
+            TryAgainError: the disk does not take that.
+        """
+        with writing(str(self.root)):
+            for left in self.folder.glob(f"{UNFINISHED}*"):
+                left.unlink(missing_ok=True)
 
     def _quarantine(self, digest: Digest) -> None:
         """Take the blob out of use and keep its bytes as evidence, up to QUARANTINED_MAX."""
@@ -157,8 +180,12 @@ class BlobStore:
             raise DigestMismatchError("blob on disk", expected=digest, found=found)
 
     def _same(self, digest: Digest, content: bytes) -> bool:
-        with self.open(digest) as file:
-            return file.read(len(content) + 1) == content
+        """Whether *content* is here already; where the disk does not say, it is written anew."""
+        try:
+            with self.open(digest) as file, reading(f"blob {digest}"):
+                return file.read(len(content) + 1) == content
+        except (NotFoundError, RefusedError):
+            return False
 
     def _write(self, fill: Callable[[BinaryIO], object], *, expected: Digest | None) -> Digest:
         """Fill a temporary file, hash what is in it, and give it its name."""

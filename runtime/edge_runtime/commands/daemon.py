@@ -5,6 +5,7 @@ import asyncio
 import faulthandler
 import os
 import time
+from pathlib import Path
 
 from edge_core.command import tell
 from edge_core.contracts.errors import ConfigurationError
@@ -25,6 +26,7 @@ def run(arguments: argparse.Namespace) -> int:
         from edge_runtime.care import Care  # noqa: PLC0415 - other commands need none of it
         from edge_runtime.daemon import serve  # noqa: PLC0415 - likewise
         from edge_runtime.logs import configure  # noqa: PLC0415 - likewise
+        from edge_runtime.sealed import MEMORY  # noqa: PLC0415 - likewise
     except ImportError as error:
         raise ExtraMissingError(
             f"library {error.name}: expected it to be installed; install edge-mlops[gateway]"
@@ -35,7 +37,9 @@ def run(arguments: argparse.Namespace) -> int:
     notifier = Notifier.of(os.environ, os.getpid())
     # The model processes inherit the environment, and speak for nobody.
     os.environ.pop("NOTIFY_SOCKET", None)
-    asyncio.run(serve(config, logs, Care(notifier, lambda: load(arguments.config))))
+    # systemd's folder in memory for us, if it made one; the first of several is ours.
+    below = Path(os.environ.get("RUNTIME_DIRECTORY", "").partition(":")[0] or MEMORY)
+    asyncio.run(serve(config, logs, Care(notifier, lambda: load(arguments.config)), below))
     return 0
 
 

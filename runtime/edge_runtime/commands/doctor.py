@@ -41,7 +41,7 @@ def doctor(arguments: argparse.Namespace) -> int:
 
 async def examined(config: Config, *, dials: bool = True) -> list[Finding]:
     """Everything, in the order in which one would put it right."""
-    from edge_runtime.assembly import Folders  # noqa: PLC0415 - needs the daemon's libraries
+    from edge_runtime.folders import Folders  # noqa: PLC0415 - needs the daemon's libraries
 
     now, identity = datetime.now(UTC), Folders(config.data).identity
     found = [

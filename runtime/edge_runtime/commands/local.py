@@ -68,8 +68,8 @@ def flight(arguments: argparse.Namespace) -> int:
 
 def enrol(arguments: argparse.Namespace) -> int:
     """Spend the one-time token on a certificate."""
-    from edge_runtime.assembly import Folders  # noqa: PLC0415 - needs the daemon's libraries
     from edge_runtime.enrolment import enrol_once  # noqa: PLC0415 - likewise
+    from edge_runtime.folders import Folders  # noqa: PLC0415 - needs the daemon's libraries
     from edge_runtime.identity import IdentityFolder  # noqa: PLC0415 - likewise
 
     config = load(arguments.config)

@@ -21,11 +21,11 @@ from edge_runtime.doctor import judge
 from edge_runtime.doctor.finding import SETTING, Finding, fail, ok, warn
 from edge_runtime.errors import DaemonAbsentError
 from edge_runtime.identity import IdentityFolder, client_context
+from edge_runtime.startup import refusal
 from edge_runtime.update.store import RecordStore
 
 CERTIFICATE_BYTES_MAX: Final = 1024 * 1024
 MEMORY: Final = Path("/proc/meminfo")
-PROBE: Final = ".doctor"
 _SECRETS: Final = frozenset({"key", "password", "user_key", "token"})
 _CERTIFICATES: Final = frozenset({"certificate", "server_certificate", "user_certificate", "ca"})
 
@@ -164,28 +164,12 @@ def _disk(folder: Path) -> judge.DiskLook:
     below = next(each for each in (folder, *folder.parents) if each.exists())
     found = os.statvfs(below)
     return judge.DiskLook(
-        refused=_refused(below),
+        refused=refusal(below),
         read_only=bool(found.f_flag & os.ST_RDONLY),
         free_bytes=found.f_bavail * found.f_frsize,
         inodes=found.f_files,
         inodes_free=found.f_favail,
     )
-
-
-def _refused(folder: Path) -> str:
-    """Why a file cannot be written and flushed there, "" if it can."""
-    probe = folder / f"{PROBE}-{os.getpid()}"
-    try:
-        handle = os.open(probe, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        try:
-            os.write(handle, b"probe")
-            os.fsync(handle)
-        finally:
-            os.close(handle)
-            probe.unlink()
-    except OSError as error:
-        return error.strerror or str(error)
-    return ""
 
 
 def _available_bytes() -> int:

@@ -4,8 +4,7 @@ A picture may bear our own clock or the plant's, and must be near one of them. W
 to be wrong and no tag tells the plant's, nobody can say, and the picture counts.
 """
 
-from edge_runtime.clock import SECOND_NS
-from edge_runtime.windows import OFF_TIME_NS
+from edge_runtime.clock import OFF_TIME_NS, SECOND_NS
 
 
 def off_time(source_ns: int, wall_ns: int, plant_ns: int | None, *, trusted: bool) -> str:

@@ -7,7 +7,9 @@ meets half of one. Names count up; the oldest goes when all together are too lon
 import asyncio
 import os
 from collections import deque
+from collections.abc import Callable
 from pathlib import Path
+from threading import Lock
 from typing import Final
 
 import msgspec
@@ -23,10 +25,12 @@ WAITING_MAX: Final = 4096  # verdicts until the next file; older ones are droppe
 FILES_MAX: Final = 10_000  # of the ring, whatever their length
 SUFFIX: Final = ".jsonl"
 _UNDONE: Final = ".new"
+Write = Callable[[Path, int, list[Verdict]], int]
+"""As `write_file`."""
 
 
 class FileSink:
-    """The ring in one folder.
+    """The ring in one folder; *write*, if there is one, makes its files.
 
     Attributes:
         written: verdicts that are on the disk.
@@ -34,9 +38,14 @@ class FileSink:
 
     name = "files"
 
-    def __init__(self, config: FileSinkConfig, directory: Path) -> None:
+    def __init__(
+        self, config: FileSinkConfig, directory: Path, write: Write | None = None
+    ) -> None:
         self._config = config
         self._directory = directory
+        self._write_file = write or write_file
+        # A cancelled caller leaves its thread writing; what is left waits for it.
+        self._writing = Lock()
         self._waiting: deque[Verdict] = deque(maxlen=WAITING_MAX)
         self._number = 0
         self._told = ""
@@ -69,11 +78,14 @@ class FileSink:
 
     def _write(self) -> None:
         """Put all that waits into one file. Blocks; a disk that fails is said once."""
-        verdicts = list(self._waiting)
-        if not verdicts:
-            return
+        with self._writing:
+            verdicts = list(self._waiting)
+            if verdicts:
+                self._write_all(verdicts)
+
+    def _write_all(self, verdicts: list[Verdict]) -> None:
         try:
-            self._number = write_file(self._directory, self._number, verdicts)
+            self._number = self._write_file(self._directory, self._number, verdicts)
             trim(self._directory, self._config.bytes_max)
         except OSError as error:
             if self._told != str(error):

@@ -7,21 +7,33 @@ So a restart is not a special case, and an order interrupts whatever can be inte
 
 import asyncio
 from contextlib import suppress
+from dataclasses import dataclass
+
+import msgspec
 
 from edge_core.contracts.artefact import Digest
-from edge_core.contracts.errors import EdgeError, NotFoundError, RefusedError
+from edge_core.contracts.errors import EdgeError, NotFoundError, RefusedError, TryAgainError
 from edge_core.contracts.gateway import Desired, Outcome, RollbackOrder, UpdateReport, UpdateState
-from edge_runtime.errors import NothingToRollBackError, StoreError
+from edge_runtime.errors import NotDurableError, NothingToRollBackError, StoreError
 from edge_runtime.model import ROLE_COMMITTED, ROLE_TRIAL
 from edge_runtime.update import events
 from edge_runtime.update.ascent import Ascent, Means
+from edge_runtime.update.events import Event
 from edge_runtime.update.keeper import RecordKeeper
 from edge_runtime.update.loader import NICE_COMMITTED, NICE_SHADOW
-from edge_runtime.update.record import AIRBORNE, BEFORE, Record
+from edge_runtime.update.record import AIRBORNE, BEFORE, Entry, Record
 from edge_runtime.update.references import Cause, rollback_target
 from edge_runtime.wake import Wake
 
 LOADS_MAX = 3  # of what a rollback returned to; then the version before it gets its turn
+
+
+@dataclass(frozen=True, slots=True)
+class _Ordered:
+    """An order of a person here, and why the disk refused it, "" if it did not, once known."""
+
+    order: RollbackOrder
+    refusal: asyncio.Future[str]
 
 
 class Agent:
@@ -37,7 +49,7 @@ class Agent:
         self._told: events.Reported | None = None
         self._loads_failed = 0
         self._load_at_s = 0.0  # not sooner is what is committed loaded again
-        self._orders: list[RollbackOrder] = []
+        self._orders: list[_Ordered] = []
         self._untidy = True
         self._beside: Digest | None = None  # what was brought to go on beside what is committed
         self._routed: Digest | None = None  # whom the record put in charge when we last routed
@@ -60,17 +72,29 @@ class Agent:
         if desired != self.record.desired:
             self._wake.set()
 
-    def order_back(self, reason: str) -> Digest | None:
-        """A person at this gateway wants what runs left; gives where it will go.
+    async def order_back(self, reason: str) -> Digest | None:
+        """A person at this gateway wants what runs left; gives where it goes, once that is safe.
 
         None means that nothing was committed before, so the gateway goes back to no model.
 
         Raises:
             NothingToRollBackError: there is no other verified version here.
+            NotDurableError: the order holds, but only as long as this run.
         """
         order, target = order_from(self.record, reason)
-        self._orders.append(order)
+        ordered = _Ordered(order, asyncio.get_running_loop().create_future())
+        self._orders.append(ordered)
         self._wake.set()
+        try:
+            async with asyncio.timeout(self._means.pace.answer_s):
+                refusal = await asyncio.shield(ordered.refusal)
+        except TimeoutError:
+            refusal = "the disk has not taken it yet"
+        if refusal:
+            raise NotDurableError(
+                f"rollback: goes to {target or 'no model'}, but a restart may forget it: {refusal}"
+                "; mend the disk, then see edge-gateway status and order again if it must be"
+            )
         return target
 
     @property
@@ -99,6 +123,11 @@ class Agent:
         await self.keeper.save(events.Restarted(cause, kernel_boot))
         self.keeper.tell("gateway.began", cause=cause.value, kernel_boot=kernel_boot)
 
+    def begin_sealed(self, words: str) -> None:
+        """Take up what the last run left on a disk that takes nothing; *words* say so."""
+        self.keeper.act(events.StartedSealed())
+        self.keeper.fault("store", words)
+
     async def end(self) -> None:
         """Say that this run ends because it was told to, so that nobody is blamed for it."""
         await self.keeper.settled()
@@ -110,35 +139,77 @@ class Agent:
         """Look and act, for ever."""
         while True:
             self._wake.clear()
+            await self._hear()
             try:
-                await self._hear()
                 await self._pass()
             except StoreError:
-                # The keeper has raised the alarm; what runs goes on running.
-                await asyncio.sleep(self._means.pace.retry_s)
+                # The keeper has raised the alarm; what is committed runs, as ordered.
+                self._route()
+                await self._wake.sleep(self._means.pace.retry_s)
             await self.keeper.flush()
 
     async def _hear(self) -> None:
+        """Take in what was ordered and told; what the disk refuses holds for this run alone."""
         while self._orders:
-            await self.keeper.save(events.OrderedBack(self._orders[0], local=True))
+            ordered = self._orders[0]
+            refusal = await self._kept(events.OrderedBack(ordered.order, local=True))
             self._orders.pop(0)
+            if not ordered.refusal.done():
+                ordered.refusal.set_result(refusal)
+        try:
+            await self._hear_site()
+        except StoreError:
+            if self._desired is not None:
+                self._heed(self._desired)
+
+    async def _hear_site(self) -> None:
         if self._told is not None:
             await self.keeper.save(self._told)
             self._told = None
-        desired = self._desired
-        if desired is None:
+        if self._desired is None:
             return
-        record = self.record
-        if desired.generation < record.generation_seen or desired.epoch < record.epoch_seen:
-            self.keeper.fault(
-                "stale",
-                f"desired state: expected generation {record.generation_seen} and epoch "
-                f"{record.epoch_seen} or later, found {desired.generation} and {desired.epoch}",
-            )
-        else:
-            self.keeper.mend("stale")
-            await self.keeper.save(events.Told(desired))
+        if self._fresh(self._desired):
+            await self.keeper.save(events.Told(self._desired))
         self._desired = None
+
+    def _fresh(self, desired: Desired) -> bool:
+        record = self.record
+        if desired.generation >= record.generation_seen and desired.epoch >= record.epoch_seen:
+            self.keeper.mend("stale")
+            return True
+        self.keeper.fault(
+            "stale",
+            f"desired state: expected generation {record.generation_seen} and epoch "
+            f"{record.epoch_seen} or later, found {desired.generation} and {desired.epoch}",
+        )
+        return False
+
+    def _heed(self, desired: Desired) -> None:
+        """Do at once what makes the line safer: leave a version, or its safe output.
+
+        Whatever else is desired waits until the disk takes it.
+        """
+        if not self._fresh(desired):
+            return
+        last = self.record.desired or msgspec.structs.replace(desired, assignment=None)
+        safer = msgspec.structs.replace(
+            last,
+            generation=self.record.generation_seen,
+            epoch=self.record.epoch_seen,
+            safe_mode=desired.safe_mode,
+            rollback=desired.rollback,
+        )
+        if safer != last:
+            self.keeper.act(events.Told(safer))
+
+    async def _kept(self, event: Event) -> str:
+        """Believe *event*; why the disk does not keep it, "" if it does."""
+        try:
+            await self.keeper.save(event)
+        except StoreError as error:
+            self.keeper.act(event)
+            return str(error)
+        return ""
 
     async def _pass(self) -> None:
         """The one thing that is due."""
@@ -151,6 +222,7 @@ class Agent:
             self._untidy = True
             return
         self._route()
+        await self.keeper.catch_up()  # nobody goes up on a disk that does not remember it
         if not await self._ascent.step():
             await self._tidy()
             await self._wake.sleep(self._means.pace.look_s)
@@ -160,8 +232,8 @@ class Agent:
     def _route(self) -> None:
         slots, state = self.record.slots, self.keeper.state
         # A record that cannot be written could not undo the trial either: the line is safer back.
-        writable = "store" not in self.keeper.faults
-        if state is UpdateState.TRIAL and slots.candidate is not None and writable:
+        trial = state is UpdateState.TRIAL and not self.keeper.owed
+        if trial and slots.candidate is not None:
             self._decide(slots.candidate, slots.committed, role=ROLE_TRIAL)
         else:
             self._decide(slots.committed, self._staged() or self._former())
@@ -238,11 +310,26 @@ class Agent:
         except (RefusedError, NotFoundError) as error:
             await self._lost(digest, f"{entry.release.version}: {error}")
         except EdgeError as error:
-            await self._stumbled(digest, f"{entry.release.version}: {error}")
+            # The worker that dies over bytes that it cannot read does not say so; we look.
+            rotten = await self._rotten(entry)
+            if rotten:
+                await self._lost(digest, f"{entry.release.version}: {rotten}")
+            else:
+                await self._stumbled(digest, f"{entry.release.version}: {error}")
         else:
             self._loads_failed, self._load_at_s = 0, 0.0
             self.keeper.mend("model")
         return self._lineup.has(digest)
+
+    async def _rotten(self, entry: Entry) -> str:
+        """Why the bytes of *entry* are not what was verified, "" if they are."""
+        try:
+            await asyncio.to_thread(self._means.shelf.verify, entry)
+        except (RefusedError, NotFoundError) as error:
+            return str(error)
+        except EdgeError as error:
+            self.keeper.tell("entry.unseen", digest=entry.digest, reason=str(error))
+        return ""
 
     async def _stumbled(self, digest: Digest, reason: str) -> None:
         """An accident and no verdict on the version: nobody toggles, we try again.
@@ -256,7 +343,7 @@ class Agent:
             self._decide(None)
             if self._loads_failed >= LOADS_MAX:
                 self._loads_failed = 0
-                await self.keeper.save(events.TargetLost(digest, reason))
+                await self._kept(events.TargetLost(digest, reason))
             else:
                 await self._ascent.back_off()
             return
@@ -266,7 +353,7 @@ class Agent:
 
     async def _lost(self, digest: Digest, reason: str) -> None:
         self.keeper.fault("integrity", f"{digest}: {reason}")
-        await self.keeper.save(events.EntryLost(digest, reason))
+        await self._kept(events.EntryLost(digest, reason))
 
     async def _tidy(self) -> None:
         """Retire and collect what no reference and no attempt needs any more."""
@@ -279,8 +366,14 @@ class Agent:
             return
         await self.keeper.save(events.Collected(frozenset(record.entries) - needed))
         kept = list(self.record.entries.values())
-        gone = await asyncio.to_thread(self._means.shelf.collect, kept)
+        try:
+            gone = await asyncio.to_thread(self._means.shelf.collect, kept)
+        except TryAgainError as error:
+            self.keeper.fault("shelf", f"{error}; what nobody needs stays")
+            await self._wake.sleep(self._means.pace.retry_s)
+            return
         self._untidy = False
+        self.keeper.mend("shelf")
         if gone:
             self.keeper.tell("store.collected", blobs=gone)
 

@@ -11,7 +11,13 @@ from typing import Protocol
 
 from edge_core.admission.model import Admission
 from edge_core.contracts.artefact import Digest
-from edge_core.contracts.errors import EdgeError, NotFoundError, NotPermittedError, RefusedError
+from edge_core.contracts.errors import (
+    EdgeError,
+    NotFoundError,
+    NotPermittedError,
+    RefusedError,
+    TryAgainError,
+)
 from edge_core.contracts.gateway import (
     Assignment,
     PermitReply,
@@ -64,11 +70,21 @@ class Shelf(Protocol):
         ...
 
     def collect(self, kept: Iterable[Entry]) -> int:
-        """Remove what no kept entry needs; blocks."""
+        """Remove what no kept entry needs; blocks.
+
+        Raises:
+            TryAgainError: the disk does not take that.
+        """
         ...
 
     def verify(self, entry: Entry) -> None:
-        """Read every byte of an entry back from disk; blocks."""
+        """Read every byte of an entry back from disk; blocks.
+
+        Raises:
+            RefusedError: the disk gives other bytes back, or none.
+            NotFoundError: bytes are gone.
+            TryAgainError: they cannot be looked at now.
+        """
         ...
 
 
@@ -86,6 +102,7 @@ class Pace:
 
     `keep_s` is how often a trial's progress is written: so much of it a power cut may cost.
     `barred_s` is how long a download waits that was not let in: a person has to act first.
+    `answer_s` is how long a person at the gateway waits to hear whether an order is on the disk.
     """
 
     look_s: float = 0.25
@@ -93,6 +110,7 @@ class Pace:
     retry_s_max: float = 60.0
     keep_s: float = 15.0
     barred_s: float = 600.0
+    answer_s: float = 8.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,6 +271,10 @@ class Ascent:
             return True
         try:
             await asyncio.to_thread(self._means.shelf.verify, entry)
+        except TryAgainError as error:
+            self._keeper.tell("way_back.unseen", digest=entry.digest, reason=str(error))
+            await self.back_off()
+            return False
         except EdgeError as error:
             # What runs from memory goes on running; only nothing is put in its place.
             self._keeper.fault("integrity", f"{entry.release.version}: {error}")

@@ -17,6 +17,11 @@ class Restarted:
 
 
 @dataclass(frozen=True, slots=True)
+class StartedSealed:
+    """The daemon starts on a disk that takes nothing: nobody is tried, and no try is taken."""
+
+
+@dataclass(frozen=True, slots=True)
 class Told:
     """The site's desired state has arrived."""
 
@@ -86,6 +91,11 @@ class Stopped:
 
 
 @dataclass(frozen=True, slots=True)
+class CaughtUp:
+    """Nothing new: what is believed already goes to a disk that refused it before."""
+
+
+@dataclass(frozen=True, slots=True)
 class Reported:
     """The site has acknowledged how the attempt *key* ended."""
 
@@ -144,6 +154,7 @@ class Collected:
 
 Event = (
     Restarted
+    | StartedSealed
     | Told
     | DownloadStarted
     | Refused
@@ -154,6 +165,7 @@ Event = (
     | PermitGranted
     | Tried
     | Stopped
+    | CaughtUp
     | Reported
     | TargetLost
     | Loaded

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from threading import Lock
+from typing import Protocol
 
 import msgspec
 import structlog
@@ -11,11 +12,10 @@ from edge_core.contracts.artefact import Digest
 from edge_core.contracts.errors import EdgeError
 from edge_core.contracts.gateway import UpdateReport, UpdateState
 from edge_runtime.errors import StoreError
-from edge_runtime.update.events import Event
+from edge_runtime.update.events import CaughtUp, Event
 from edge_runtime.update.machine import advance
 from edge_runtime.update.record import Attempt, Record
 from edge_runtime.update.recorder import FlightRecorder
-from edge_runtime.update.store import RecordStore
 
 log = structlog.get_logger(__name__)
 
@@ -24,17 +24,36 @@ STANDING_BY = frozenset({UpdateState.STAGED, UpdateState.AWAITING_PERMIT})
 UNPAIRED = "windows differ from the committed model's: no pairs possible"
 
 
+class Store(Protocol):
+    """Where a record lies."""
+
+    @property
+    def record(self) -> Record:
+        """As it is there."""
+        ...
+
+    @property
+    def damage(self) -> str:
+        """What was wrong with it at the start, "" if nothing was."""
+        ...
+
+    def save(self, record: Record) -> Record:
+        """Make it durable; it comes back numbered."""
+        ...
+
+
 class RecordKeeper:
     """The record as it stands, and what is wrong with this gateway in words.
 
     Attributes:
         faults: one line each, by kind; a heartbeat carries them.
         unpaired: the attempt that stands by for pairs which cannot come; a restart finds it anew.
+        owed: the disk refused what was last to be written, and has taken nothing since.
     """
 
     def __init__(
         self,
-        store: RecordStore,
+        store: Store,
         monotonic: Callable[[], float],
         recorder: FlightRecorder | None = None,
     ) -> None:
@@ -46,6 +65,9 @@ class RecordKeeper:
         self._since_s = monotonic()
         self.faults: dict[str, str] = {}
         self.unpaired: tuple[Digest, int] | None = None
+        self.owed = False
+        if store.damage:
+            self.fault("record", store.damage)
 
     @property
     def record(self) -> Record:
@@ -82,7 +104,7 @@ class RecordKeeper:
         """
         was = self._record
         now = advance(was, event)
-        if now == was:
+        if now == was and not self.owed:
             return
         if shown_at_once:
             self._record = now
@@ -90,9 +112,31 @@ class RecordKeeper:
             await asyncio.to_thread(self._written, now)
         except StoreError as error:
             self._record = was
+            self.owed = True
             self.fault("store", str(error))
             raise
+        self.owed = False
         self.mend("store")
+        self._notice(was, event)
+
+    async def catch_up(self) -> None:
+        """Bring what is believed to a disk that refused it before.
+
+        Raises:
+            StoreError: it still does.
+        """
+        if self.owed:
+            await self.save(CaughtUp())
+
+    def act(self, event: Event) -> None:
+        """Believe *event* although the disk refused it, since the line cannot wait for a disk.
+
+        A restart forgets it, unless the disk has taken something before that: the next write that
+        succeeds brings it along.
+        """
+        was = self._record
+        self.note(event)
+        self.owed = True
         self._notice(was, event)
 
     async def settled(self) -> None:
@@ -140,7 +184,7 @@ class RecordKeeper:
     def _flushed(self, recorder: FlightRecorder) -> None:
         try:
             recorder.write()
-        except (OSError, EdgeError) as error:
+        except EdgeError as error:
             # Memory keeps the lines; a gateway that cannot explain itself still does its work.
             self.fault("recorder", str(error))
         else:

@@ -85,6 +85,19 @@ def _restarted(record: Record, event: events.Restarted) -> Record:
             return started
 
 
+def _started_sealed(record: Record, _event: events.StartedSealed) -> Record:
+    started = msgspec.structs.replace(record, fail_safe=False)
+    match record.state:
+        case UpdateState.TRIAL:
+            return moved(started, UpdateState.ACTIVATING)  # what is committed decides until then
+        case UpdateState.AWAITING_PERMIT:
+            return moved(started, UpdateState.STAGED)
+        case UpdateState.FAIL_SAFE:
+            return moved(started, UpdateState.ROLLING_BACK)
+        case _:
+            return started
+
+
 def _struck(record: Record, cause: Cause) -> Record:
     """A model may bring the daemon down in its smoke test or its shadow run: not for ever."""
     attempt = record.attempt
@@ -292,6 +305,10 @@ def _stopped(record: Record, _event: events.Stopped) -> Record:
     return msgspec.structs.replace(record, stopped=True)
 
 
+def _as_it_was(record: Record, _event: events.CaughtUp) -> Record:
+    return record
+
+
 def _reported(record: Record, event: events.Reported) -> Record:
     heard = (event.key, event.outcome)
     untold = [each for each in record.untold if (each.key, each.outcome) != heard]
@@ -308,6 +325,7 @@ def _collected(record: Record, event: events.Collected) -> Record:
 # Any: each rule takes the event type it stands beside, which a dict of types cannot express.
 _RULES: dict[type, Callable[[Record, Any], Record]] = {
     events.Restarted: _restarted,
+    events.StartedSealed: _started_sealed,
     events.Told: _told,
     events.DownloadStarted: _download_started,
     events.Refused: _refused,
@@ -327,4 +345,5 @@ _RULES: dict[type, Callable[[Record, Any], Record]] = {
     events.Collected: _collected,
     events.Reported: _reported,
     events.Stopped: _stopped,
+    events.CaughtUp: _as_it_was,
 }

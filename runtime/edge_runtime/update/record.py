@@ -1,4 +1,10 @@
-"""What a gateway must remember through power cuts: one record, one place, nothing else."""
+"""What a gateway must remember through power cuts: one record, one place, nothing else.
+
+Fields that are not known here are passed over. The checksum has said that nobody changed the file,
+so they come from newer software; to refuse them would stop the gateway after a downgrade. What is
+signed, and what a trial must meet, may not grow unseen: there a field that is not known still
+refuses the whole.
+"""
 
 from typing import Annotated
 
@@ -36,7 +42,7 @@ AIRBORNE = frozenset({UpdateState.ACTIVATING, UpdateState.TRIAL, UpdateState.ROL
 """From here only commit or rollback leads out; a cancellation is too late."""
 
 
-class Entry(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Entry(Struct, frozen=True, kw_only=True):
     """A release whose bytes on this disk have been verified; only such a release can be loaded.
 
     Attributes:
@@ -63,7 +69,7 @@ class Entry(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         return self.release.digest
 
 
-class Progress(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Progress(Struct, frozen=True, kw_only=True):
     """What a candidate has done in its trial so far, over all restarts, in powered time."""
 
     scored: Count = 0
@@ -71,7 +77,7 @@ class Progress(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     elapsed_s: Annotated[float, Meta(ge=0)] = 0.0
 
 
-class Attempt(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Attempt(Struct, frozen=True, kw_only=True):
     """The latest attempt to run a release, and where it stands.
 
     Attributes:
@@ -119,7 +125,6 @@ class Record(
     Struct,
     frozen=True,
     kw_only=True,
-    forbid_unknown_fields=True,
     tag_field="schema",
     tag="gateway/1",
 ):

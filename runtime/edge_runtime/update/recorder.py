@@ -78,7 +78,6 @@ class FlightRecorder:
 
         Raises:
             TryAgainError: the disk does not take it; the lines wait for the next time.
-            OSError: likewise, for another reason.
         """
         with self._writing, writing(str(self._path)):
             if not self._pending:

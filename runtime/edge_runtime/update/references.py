@@ -25,7 +25,7 @@ REFUNDS_MAX = 5  # tries given back for ends nobody is blamed for; bounded, so e
 BAD_MAX = 256  # failed digests remembered; the oldest is forgotten first
 
 
-class Slots(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Slots(Struct, frozen=True, kw_only=True):
     """The references, and what the candidate has left.
 
     `bad` maps a digest to the attempt that failed: only a later attempt, which an operator must

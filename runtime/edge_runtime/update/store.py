@@ -74,6 +74,10 @@ class PosixDisk:
 class RecordStore:
     """The record of one gateway, in *folder*, which exists; one process at a time uses it.
 
+    Attributes:
+        damage: what was wrong with one of the copies at the start, "" if nothing was. It may have
+            been the newer one, and then what counts is a step older than what was last believed.
+
     Raises:
         StoreError: there are copies, and none of them is whole.
     """
@@ -81,6 +85,7 @@ class RecordStore:
     def __init__(self, folder: Path, disk: Disk | None = None) -> None:
         self._folder = folder
         self._disk = disk or PosixDisk()
+        self.damage = ""
         self._record, self._newest = self._load()
 
     @property
@@ -114,30 +119,55 @@ class RecordStore:
 
     def _load(self) -> tuple[Record, str]:
         found: list[tuple[Record, str]] = []
-        damaged: list[str] = []
+        wrong: list[str] = []
+        missing: list[str] = []
         for name in COPIES:
-            raw = self._read(self._folder / name)
-            if raw is None:
+            try:
+                raw = self._disk.read(self._folder / name)
+            except OSError as error:
+                wrong.append(f"{name} unreadable ({error.strerror or error})")
                 continue
-            record = decode(raw)
-            if record is None:
-                damaged.append(name)
-            else:
+            record = None if raw is None else decode(raw)
+            if record is not None:
                 found.append((record, name))
-        if found:
-            return max(found, key=lambda pair: pair[0].sequence)
-        if damaged:
+            elif raw is None:
+                missing.append(f"{name} missing")
+            else:
+                wrong.append(f"{name} damaged")
+        if not found and wrong:
             raise StoreError(
-                f"{self._folder}: expected a whole record, found {' and '.join(damaged)} damaged; "
+                f"{self._folder}: expected a whole record, found {' and '.join(wrong)}; "
                 "to start over as a new gateway, move the folder away"
             )
-        return Record(), COPIES[1]
+        if not found:
+            return Record(), COPIES[1]
+        newest = max(found, key=lambda pair: pair[0].sequence)
+        if newest[0].sequence > 1:  # the first write makes one copy, the second the other
+            wrong += missing
+        if wrong:
+            self.damage = (
+                f"{self._folder}: expected two whole copies of the record, found {wrong[0]}; if "
+                "that was the newer one, the last step of an update, a try or the lowest release "
+                "allowed is forgotten: see what runs, and replace a disk that fails"
+            )
+        return newest
 
-    def _read(self, path: Path) -> bytes | None:
-        try:
-            return self._disk.read(path)
-        except OSError as error:
-            raise StoreError(f"{path}: cannot be read: {error.strerror or error}") from error
+
+class SealedStore:
+    """A record that was read and is never written; *words* say why."""
+
+    def __init__(self, found: RecordStore, words: str) -> None:
+        self.record = found.record
+        self.damage = found.damage
+        self.words = words
+
+    def save(self, record: Record) -> Record:  # noqa: ARG002 - of whatever kind it is
+        """Refuse it.
+
+        Raises:
+            StoreError: always.
+        """
+        raise StoreError(self.words)
 
 
 def encode(record: Record) -> bytes:

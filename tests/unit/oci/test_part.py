@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from edge_core.contracts.artefact import Descriptor
 from edge_core.contracts.errors import RefusedError, TryAgainError, UnreachableError
 from edge_core.oci import DigestMismatchError, digest_of
-from edge_core.oci.part import open_part, part_path
+from edge_core.oci.part import is_complete, open_part, part_path
 
 CONTENT = bytes(range(256)) * 40
 
@@ -95,3 +95,9 @@ def test_the_empty_blob(tmp_path: Path) -> None:
     with open_part(_descriptor(b""), tmp_path / "blob") as part:
         part.finish()
     assert (tmp_path / "blob").read_bytes() == b""
+
+
+def test_what_cannot_be_read_is_not_complete(tmp_path: Path) -> None:
+    """A whole that the disk does not give back is fetched again."""
+    (tmp_path / "blob").mkdir()
+    assert not is_complete(_descriptor(), tmp_path / "blob")

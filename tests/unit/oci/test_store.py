@@ -1,14 +1,17 @@
 """The blob store: a name is a promise, and a broken promise is found out and put away."""
 
+import errno
 import hashlib
+import os
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge_core.contracts.errors import NotFoundError, RefusedError
+from edge_core.contracts.errors import EdgeError, NotFoundError, RefusedError, TryAgainError
 from edge_core.oci import BlobStore, DigestMismatchError, Hasher, digest_of, digest_of_file
+from edge_core.oci.disk import reading
 
 MISSING = "sha256:" + "0" * 64
 
@@ -118,8 +121,49 @@ def test_a_link_is_no_blob(store: BlobStore, tmp_path: Path) -> None:
     (tmp_path / "elsewhere").write_bytes(b"model")
     digest = digest_of(b"model")
     store.path(digest).symlink_to(tmp_path / "elsewhere")
-    with pytest.raises(RefusedError, match="cannot be opened"):
+    with pytest.raises(RefusedError, match="cannot be read"):
         store.verify(digest)
+
+
+def test_a_disk_that_gives_nothing_back(store: BlobStore) -> None:
+    """What cannot be read is refused as wrong bytes are, and good bytes take its place."""
+    digest = store.add_bytes(b"model")
+    store.path(digest).unlink()
+    store.path(digest).mkdir()
+    for check in (store.verify, store.read):
+        with pytest.raises(RefusedError, match="cannot be read: Is a directory"):
+            check(digest)
+    assert not store.has(digest)
+    assert store.bytes_here(digest) == 0
+    with pytest.raises(TryAgainError, match="cannot be written"):
+        store.remove(digest)
+
+
+def test_a_disk_that_takes_nothing(tmp_path: Path) -> None:
+    """Where no folder can be made, whoever adds may try again later."""
+    (tmp_path / "blobs").write_bytes(b"in the way")
+    store = BlobStore(tmp_path)
+    for ask in (lambda: store.add_bytes(b"model"), store.sweep, lambda: store.folder):
+        with pytest.raises(TryAgainError, match=f"{tmp_path}/blobs/sha256: cannot be written"):
+            ask()
+
+
+READS = {
+    "a bad sector": (errno.EIO, RefusedError),
+    "a damaged file system": (errno.EUCLEAN, RefusedError),
+    "no handle left in this process": (errno.EMFILE, TryAgainError),
+    "no memory left for it": (errno.ENOMEM, TryAgainError),
+}
+
+
+@pytest.mark.parametrize("name", READS)
+def test_why_it_cannot_be_read(name: str) -> None:
+    """Bytes are given up for the medium alone, never for what this process lacks."""
+    number, expected = READS[name]
+    with pytest.raises(EdgeError) as raised, reading("blob a"):
+        raise OSError(number, os.strerror(number))
+    assert type(raised.value) is expected
+    assert str(raised.value) == f"blob a: cannot be read: {os.strerror(number)}"
 
 
 def test_a_large_blob_is_not_read_whole(store: BlobStore) -> None:

@@ -21,6 +21,7 @@ from edge_runtime.config import (
 from edge_runtime.daemon import run
 from edge_runtime.line_config import LineConfig
 from edge_runtime.logs import RecentLogs
+from edge_runtime.sealed import Sealed
 from edge_runtime.sources.mqtt_config import MqttConfig
 from edge_runtime.sources.sample import TagSample, batch_of
 from edge_runtime.verdict import Verdict
@@ -93,11 +94,14 @@ class Rig:
         )
 
     @asynccontextmanager
-    async def running(self, care: Care | None = None) -> AsyncIterator[Running]:
+    async def running(
+        self, care: Care | None = None, sealed: Sealed | None = None
+    ) -> AsyncIterator[Running]:
         """The gateway, as long as the context lasts; *care* watches over it."""
         stop = asyncio.Event()
         ear = Ear()
-        async with assemble(self.config(), [ear]) as gateway, asyncio.TaskGroup() as group:
+        made = assemble(self.config(), [ear], sealed=sealed)
+        async with made as gateway, asyncio.TaskGroup() as group:
             group.create_task(run(gateway, RecentLogs(), stop, care))
             plant = group.create_task(self._feed(gateway))
             try:

@@ -241,6 +241,21 @@ async def test_rotten_bytes(rig: Rig) -> None:
         assert any(second.digest in fault for fault in rig.site.last.faults)
 
 
+async def test_no_use_of_a_certificate(rig: Rig) -> None:
+    """A certificate that cannot be used, or a socket that cannot be made, costs no verdict."""
+    first = rig.workshop.release("1")
+    rig.site.assign(first)
+    async with rig.running() as running:
+        await settled(running, rig, UpdateState.COMMITTED, first.digest)
+    (rig.folder / "data" / "identity" / "identity.pem").write_bytes(b"\x00" * 4096)
+    rig.config().socket.mkdir()
+    async with rig.running() as running:
+        await running.until(lambda: sum(each.decided for each in running.ear.heard) > 5)
+        faults = running.gateway.agent.keeper.faults
+        assert "identity.pem: expected key and certificate" in faults["site"]
+        assert "name one below /run" in faults["control"]
+
+
 async def test_offline(rig: Rig) -> None:
     """Without the site a person at the gateway rolls back, and what must be told is not lost."""
     first, second = rig.workshop.release("1"), rig.workshop.release("2")

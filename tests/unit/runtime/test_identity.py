@@ -7,7 +7,7 @@ from pathlib import Path
 import anyio
 import pytest
 
-from edge_core.contracts.errors import ConfigurationError, RefusedError
+from edge_core.contracts.errors import ConfigurationError, RefusedError, TryAgainError
 from edge_runtime.enrolment import enrol_once, renew_once
 from edge_runtime.errors import SiteRefusedError, SiteUnreachableError
 from edge_runtime.identity import IdentityFolder, client_context, issued, signing_request
@@ -28,10 +28,11 @@ def folder(rig: Rig) -> IdentityFolder:
     return IdentityFolder(rig.folder / "identity", SERIAL)
 
 
-def linked(rig: Rig) -> SiteLink:
-    """The link of the rig's gateway."""
-    witness = Witness(rig.folder / "witness.json", Heard(), time.monotonic)
-    return SiteLink(rig.config().proxy, folder(rig), lambda: datetime.now(UTC), witness)
+def linked(rig: Rig, heard: Heard | None = None) -> SiteLink:
+    """The link of the rig's gateway, whose faults *heard* hears."""
+    told = heard or Heard()
+    witness = Witness(rig.folder / "witness.json", told, time.monotonic)
+    return SiteLink(rig.config().proxy, folder(rig), lambda: datetime.now(UTC), witness, told)
 
 
 async def test_renewal(rig: Rig) -> None:
@@ -61,6 +62,42 @@ async def test_new_pair_that_does_not_work(rig: Rig) -> None:
             await renew_once(client, identity)
         assert (await client.desired()).serial == SERIAL
     assert identity.current.read_bytes() == before
+
+
+async def test_a_disk_that_takes_no_certificate(rig: Rig) -> None:
+    """A renewal that the disk refuses is an alarm; the link goes on with the pair it has."""
+    rig.site.life = SHORT
+    identity, heard = folder(rig), Heard()
+    await enrol_once(rig.config().proxy, identity)
+    before = identity.current.read_bytes()
+    (identity.next.with_suffix(".new") / "in the way").mkdir(parents=True)
+    link = linked(rig, heard)
+    async with anyio.create_task_group() as group:
+        group.start_soon(link.run)
+        with anyio.fail_after(10):
+            while "certificate" not in heard.standing:  # noqa: ASYNC110 - the link
+                await anyio.sleep(0.01)
+            assert (await link.desired()).serial == SERIAL
+        group.cancel_scope.cancel()
+    assert f"{identity.next}: cannot be written" in heard.standing["certificate"]
+    assert "the certificate in use ends at 2" in heard.standing["certificate"]
+    assert identity.current.read_bytes() == before
+
+
+async def test_nothing_is_asked_for_in_vain(rig: Rig) -> None:
+    """Where the disk takes no certificate no token is spent, and none is signed."""
+    identity = folder(rig)
+    identity.path.write_bytes(b"in the way")
+    with pytest.raises(TryAgainError, match=f"{identity.path}: cannot be written"):
+        await enrol_once(rig.config().proxy, identity)
+    assert rig.site.certificates == 0
+    identity.path.unlink()
+    await enrol_once(rig.config().proxy, identity)
+    elsewhere = IdentityFolder(identity.current, SERIAL)
+    async with connect(rig.config().proxy, identity) as client:
+        with pytest.raises(TryAgainError, match="cannot be written"):
+            await renew_once(client, elsewhere)
+    assert rig.site.certificates == 1
 
 
 async def test_wrong_token(rig: Rig) -> None:

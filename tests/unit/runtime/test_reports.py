@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from edge_core.contracts.gateway import HealthWindow
-from edge_core.contracts.review import Routing
+from edge_core.contracts.review import Routing, SuspectWindow
 from edge_core.contracts.telemetry import BatchId, Signal
 from edge_core.drift.wcusum import DriftScore, DriftStatus
 from edge_core.journal import (
@@ -22,14 +22,17 @@ from edge_core.journal import (
     JournalConfig,
     JournalFullError,
 )
-from edge_runtime.config import ReviewConfig
+from edge_runtime.config import ReviewConfig, TagConfig
 from edge_runtime.errors import SiteRefusedError, SiteUnreachableError
+from edge_runtime.ledger import Ledger
 from edge_runtime.outbox import Outbox, open_outbox
 from edge_runtime.review import Pick, ReviewRouter, suspect
 from edge_runtime.route import Route
 from edge_runtime.scoring import Scored
 from edge_runtime.spool import SENT_MAX, HealthSpool, open_spool
 from edge_runtime.wake import Wake
+from edge_runtime.watchers import WAITING_MAX, Review
+from edge_runtime.windows import WindowStream
 from tests.simulators.files import SimulatedFiles
 from tests.simulators.models import SimulatedWorker, loaded
 from tests.simulators.releases import ROLES
@@ -171,6 +174,46 @@ async def test_full_disk_gives_up_nothing(tmp_path: Path) -> None:
         await spool.add([])
         assert [window.number for window in spool.due()] == list(range(1, 12))
         assert journal.stats().records == 11
+
+
+class SlowKeeper:
+    """An outbox whose disk takes its time over the first window."""
+
+    def __init__(self) -> None:
+        self.begun, self.go_on = anyio.Event(), anyio.Event()
+        self.kept: list[int] = []
+
+    async def add_window(self, body: bytes) -> None:
+        """Keep it, at last."""
+        self.begun.set()
+        await self.go_on.wait()
+        window = msgspec.json.decode(body, type=SuspectWindow)
+        self.kept.append(int(window.id.rpartition(":")[2]))
+
+
+async def test_a_slow_disk_costs_the_oldest(tmp_path: Path) -> None:
+    """What is picked while one window is being kept pushes out only what is counted as let go."""
+    keeper = SlowKeeper()
+    tags = [TagConfig(role=role, unit="bar", source="plc", address=role) for role in ROLES]
+    rules = ReviewConfig(shift_s=1e9, uniform_share=0.0, rest_s=0.0)
+    with Ledger(tmp_path / "windows") as ledger:
+        stream = WindowStream(tags, ledger, lateness_s=0.0, monotonic=lambda: 0.0)
+        router = ReviewRouter(rules, "gw-1", 1)
+        units = dict.fromkeys(ROLES, "bar")
+        review = Review(router, stream, units, lambda: 1000, lambda: 0.0)
+        async with anyio.create_task_group() as group:
+            group.start_soon(review.run, keeper)
+            review.take(await scored(Route(NARROW), 1), None)
+            await keeper.begun.wait()
+            for number in range(2, WAITING_MAX + 5):
+                review.take(await scored(Route(NARROW), number), None)
+            keeper.go_on.set()
+            with anyio.fail_after(10):
+                while len(keeper.kept) <= WAITING_MAX:  # noqa: ASYNC110 - the review brings it about
+                    await anyio.sleep(0.005)
+            group.cancel_scope.cancel()
+    assert keeper.kept == [1, *range(5, WAITING_MAX + 5)]
+    assert (review.picked, review.let_go) == (WAITING_MAX + 4, 3)
 
 
 class Takes:

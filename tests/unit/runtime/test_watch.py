@@ -7,6 +7,7 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -16,7 +17,7 @@ from edge_core.contracts.errors import TryAgainError
 from edge_core.features.samples import CellQuality
 from edge_runtime.__main__ import main
 from edge_runtime.commands.output import pictures
-from edge_runtime.control import ControlServer, WatchAsked
+from edge_runtime.control import Asked, ControlServer, WatchAsked
 from edge_runtime.frames.newest import Frame, Newest, PicturesSeen
 from edge_runtime.live import WAITING_MAX, WATCHERS_MAX, LiveFeed, Missed, Shows, ValueSeen
 from edge_runtime.windows import Latest
@@ -102,6 +103,11 @@ async def test_too_many() -> None:
     await anext(aiter(live.watch(Shows())))
 
 
+async def nothing(_: Asked) -> dict[str, Any]:  # Any: JSON values
+    """Who asks for anything else is told nothing."""
+    return {}
+
+
 @asynccontextmanager
 async def served(path: Path, latest: list[Latest] | None = None) -> AsyncIterator[None]:
     """A control socket where two tags are seen ten times a second."""
@@ -110,7 +116,7 @@ async def served(path: Path, latest: list[Latest] | None = None) -> AsyncIterato
         Latest("pressure", 2.0, CellQuality.UNCERTAIN, 10**9),
     ]
     live = feed(seen)
-    server = ControlServer(path, lambda _: {}, lambda _: live.watch(Shows(every_s=0.1)))
+    server = ControlServer(path, nothing, lambda _: live.watch(Shows(every_s=0.1)))
     async with asyncio.TaskGroup() as group:
         task = group.create_task(server.run())
         while not path.exists():  # noqa: ASYNC110, ASYNC240 - the server makes it

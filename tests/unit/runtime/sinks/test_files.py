@@ -3,6 +3,7 @@
 import asyncio
 from datetime import UTC, datetime
 from pathlib import Path
+from threading import Event, Timer
 
 import msgspec
 import pytest
@@ -55,6 +56,27 @@ async def test_newest_kept(tmp_path: Path) -> None:
         task.cancel()
     assert sink.dropped == 5
     assert read(tmp_path)[0] == 5
+
+
+async def test_stopped_while_it_writes(tmp_path: Path) -> None:
+    """A stop in the middle of a slow write leaves each verdict in one file, in order."""
+    begun, go_on = Event(), Event()
+
+    def slowly(directory: Path, after: int, verdicts: list[Verdict]) -> int:
+        begun.set()
+        go_on.wait(10.0)
+        return write_file(directory, after, verdicts)
+
+    sink = FileSink(FileSinkConfig(every_s=0.01), tmp_path, slowly)
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(sink.run())
+        sink.put(verdict(1))
+        await until(begun.is_set, "it writes")
+        sink.put(verdict(2))
+        Timer(0.2, go_on.set).start()
+        task.cancel()
+    assert read(tmp_path) == [1, 2]
+    assert (sink.written, sink.dropped) == (2, 0)
 
 
 def test_bounded(tmp_path: Path) -> None:

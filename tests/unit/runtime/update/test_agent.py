@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from edge_core.contracts.errors import NotPermittedError
+from edge_core.contracts.errors import NotPermittedError, TryAgainError
 from edge_core.contracts.gateway import (
     Assignment,
     Desired,
@@ -135,7 +135,7 @@ async def running(
     recorder = None if flight is None else FlightRecorder(flight, lambda: NOW)
     keeper = RecordKeeper(RecordStore(FOLDER, disk), time.monotonic, recorder)
     lineup = Lineup(line, line)
-    pace = Pace(look_s=0.001, retry_s=0.001, retry_s_max=0.002)
+    pace = Pace(look_s=0.001, retry_s=0.001, retry_s_max=0.002, answer_s=1.0)
     agent = Agent(keeper, Means(line, line, lineup, line, time.monotonic, pace))
     await agent.begin(cause, "boot")
     async with asyncio.TaskGroup() as group:
@@ -200,6 +200,60 @@ async def test_committed_stumbles() -> None:
         line.breaks = ""
         await gateway.until(lambda: gateway.lineup.running == B)
         assert gateway.agent.keeper.faults == {}
+
+
+async def test_committed_cannot_be_read() -> None:
+    """A committed version whose worker dies over bytes that the disk does not give gives way."""
+    line = Line(breaks=B, rotten=frozenset({B}))
+    async with running(disk_with(record(ON_B)), line) as gateway:
+        await gateway.until(lambda: gateway.lineup.running == A)
+        assert gateway.now.slots.committed == A
+        assert "rotten" in gateway.agent.keeper.faults["integrity"]
+        assert not gateway.now.fail_safe
+
+
+@dataclass(slots=True, kw_only=True)
+class Worn(Line):
+    """A line whose disk refuses, as long as it says, what is to be read or removed."""
+
+    says: str = "Read-only file system"
+
+    def verify(self, _: Entry) -> None:
+        """It does not say."""
+        if self.says:
+            raise TryAgainError(self.says)
+
+    def collect(self, kept: Iterable[Entry]) -> int:
+        """Nothing can be removed."""
+        if self.says:
+            raise TryAgainError(self.says)
+        return Line.collect(self, kept)
+
+
+async def test_a_disk_that_keeps_what_nobody_needs() -> None:
+    """It costs nothing but room: the gateway says so and goes on."""
+    line = Worn()
+    async with running(disk_with(record(ON_B)), line) as gateway:
+        faults = gateway.agent.keeper.faults
+        await gateway.until(lambda: "shelf" in faults)
+        assert line.says in faults["shelf"]
+        assert gateway.agent.running == B
+        line.says = ""
+        await gateway.until(lambda: not faults)
+
+
+async def test_a_way_back_that_cannot_be_looked_at() -> None:
+    """Nothing is activated and nothing refused as long as nobody can tell; then it goes on."""
+    line = Worn()
+    async with running(disk_with(record(ON_B)), line) as gateway:
+        gateway.agent.submit(wanting_c())
+        await gateway.until(lambda: gateway.now.state is S.STAGED)
+        passes = itertools.count()
+        await gateway.until(lambda: next(passes) > 50)
+        assert gateway.outcome[:2] == (S.STAGED, Outcome.OPEN)
+        assert "integrity" not in gateway.agent.keeper.faults
+        line.says = ""
+        await gateway.until(lambda: gateway.now.state is S.TRIAL)
 
 
 async def test_roll_forward() -> None:
@@ -323,7 +377,7 @@ async def test_results_reach_the_site() -> None:
         keeper = gateway.agent.keeper
         gateway.agent.submit(wanting_c())
         await gateway.until(lambda: gateway.now.state is S.ROLLED_BACK)
-        gateway.agent.order_back("smells odd")
+        await gateway.agent.order_back("smells odd")
         await gateway.until(lambda: gateway.now.slots.committed == A)
         await gateway.until(lambda: gateway.now.state is S.ROLLED_BACK)
         told = []

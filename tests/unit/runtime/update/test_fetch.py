@@ -1,25 +1,32 @@
 """Room before bytes: what a download takes, what makes way for it, and what a kill leaves."""
 
+import asyncio
+import errno
+import shutil
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from threading import Event
 
 import pytest
 
 from edge_core.contracts.artefact import Descriptor, Digest
+from edge_core.contracts.errors import TryAgainError
 from edge_core.contracts.gateway import Assignment
 from edge_core.contracts.plant import SafetyClass
 from edge_core.oci import BlobStore, Layout
 from edge_core.oci.documents import Fetched
 from edge_core.trust.policy import Trust
 from edge_runtime.errors import AssignmentRefusedError, SiteUnreachableError
-from edge_runtime.update.fetch import OVERHEAD_BYTES, Reservation, Shelf
+from edge_runtime.update.fetch import OVERHEAD_BYTES, Reservation, Shelf, Turns
 from edge_runtime.update.record import Entry
 from tests.simulators.releases import TARGET, Workshop
+from tests.simulators.waiting import until
 
 pytestmark = pytest.mark.anyio
 
 AMPLE = 10**9
+WAIT_S = 10.0
 
 
 @dataclass(slots=True)
@@ -203,3 +210,82 @@ async def test_what_a_kill_left(depot: Depot) -> None:
     assert {each.name for each in blobs.iterdir()} == {
         digest.removeprefix("sha256:") for digest in one.blobs
     }
+
+
+async def test_a_disk_that_takes_nothing(depot: Depot) -> None:
+    """A disk that fails before or in a download makes it wait; nothing else comes of it."""
+    reserved = depot.folder / "store" / "reservation"
+    (reserved / "in the way").mkdir(parents=True)
+    with pytest.raises(TryAgainError, match=f"{reserved}: cannot be written"):
+        await depot.take("1")
+    assert depot.blobs == []
+    with pytest.raises(TryAgainError, match="cannot be written"):
+        depot.shelf.collect(())
+    shutil.rmtree(reserved)
+
+    def breaks() -> None:
+        if reserved.is_file():
+            reserved.unlink()
+            reserved.mkdir()
+
+    depot.looks.append(breaks)
+    with pytest.raises(TryAgainError, match=f"{reserved}: cannot be written"):
+        await depot.take("1")
+    reserved.rmdir()
+    depot.looks.clear()
+    depot.shelf.verify(await depot.take("1"))
+
+
+def test_a_reservation_that_the_disk_refuses(tmp_path: Path) -> None:
+    """A disk that takes no file has not said that it has no room."""
+    path = tmp_path / "reservation"
+    path.mkdir()
+    with pytest.raises(TryAgainError, match="Is a directory"), Reservation(path, {"a": 1}):
+        pass
+
+
+def test_a_disk_that_does_not_say(depot: Depot) -> None:
+    """Room that nobody can tell of is none, and no error to whoever reports it."""
+
+    def gone(_: Path) -> int:
+        raise OSError(errno.EIO, "Input/output error")
+
+    assert replace(depot.shelf, free_at=gone).free_bytes() == 0
+
+
+async def test_a_cancelled_download_takes_nothing_away(depot: Depot) -> None:
+    """A thread that a cancelled download left making room harms nothing of the next one."""
+    stuck, go_on = Event(), Event()
+
+    def slow(_: Path) -> int:
+        if not stuck.is_set():
+            stuck.set()
+            go_on.wait(WAIT_S)
+            return 0  # as if it had found none: everything that nobody needs must go
+        return AMPLE
+
+    shelf = replace(depot.shelf, free_at=slow)
+
+    async def take(version: str) -> Entry:
+        release = depot.workshop.releases[version]
+        return await shelf.fetch(depot, Assignment(release=release, attempt=1, rollout="r"), ())
+
+    async with asyncio.TaskGroup() as group:
+        first = group.create_task(take("1"))
+        await until(stuck.is_set, "it makes room")
+        first.cancel()
+        second = group.create_task(take("2"))
+        asyncio.get_running_loop().call_later(0.2, go_on.set)
+    await until(go_on.is_set, "the thread goes on")
+    await asyncio.get_running_loop().shutdown_default_executor()
+    shelf.verify(second.result())
+
+
+def test_turns() -> None:
+    """Of two turns the newer one counts."""
+    turns = Turns()
+    first, second = turns.take(), turns.take()
+    with turns.held(first) as ours:
+        assert not ours
+    with turns.held(second) as ours:
+        assert ours

@@ -159,6 +159,18 @@ def test_resume(state: UpdateState) -> None:
     assert after.boot_epoch == 1
 
 
+@pytest.mark.parametrize("state", [state for state in S if state is not S.IDLE])
+def test_sealed(state: UpdateState) -> None:
+    """A start that cannot be kept leads there too; it counts nothing and blames nobody."""
+    slots = TRYING_C if state in {S.ACTIVATING, S.TRIAL} else ON_B
+    before = msgspec.structs.replace(at(state, slots), fail_safe=state is S.FAIL_SAFE)
+    after = advance(before, events.StartedSealed())
+    assert after.state is RESUMES[state]
+    assert after.attempt is not None
+    assert (after.slots, after.boot_epoch, after.attempt.strikes) == (slots, 0, 0)
+    assert not after.fail_safe
+
+
 def test_try_is_paid_before_the_load() -> None:
     """A start in a trial pays; without tries the candidate is dropped."""
     once = advance(at(S.TRIAL, TRYING_C), events.Restarted(Cause.PROCESS))

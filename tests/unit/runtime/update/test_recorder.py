@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from edge_core.contracts.errors import TryAgainError
 from edge_runtime.update.recorder import LINE_BYTES_MAX, RING_BYTES, FlightRecorder, read
 
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
@@ -99,7 +100,7 @@ def test_no_disk(tmp_path: Path) -> None:
     assert read(path) == []
     recorder = opened(path)
     recorder.note("gateway.began")
-    with pytest.raises(OSError, match="No such file"):
+    with pytest.raises(TryAgainError, match="No such file"):
         recorder.write()
     path.parent.mkdir()
     recorder.write()

@@ -2,12 +2,17 @@
 
 from pathlib import Path
 
+import google_crc32c
+import msgspec
 import pytest
 
+from edge_core.contracts.gateway import UpdateState
 from edge_runtime.errors import StoreError
-from edge_runtime.update.record import Record
+from edge_runtime.update.keeper import RecordKeeper
+from edge_runtime.update.record import Attempt, Record
 from edge_runtime.update.store import COPIES, RecordStore, decode, encode
-from tests.simulators.disk import CuttableDisk, PowerCutError
+from tests.simulators.disk import CuttableDisk, PowerCutError, WornDisk
+from tests.unit.runtime.update.made import TRYING_C, assignment, desired, order, record
 
 FOLDER = Path("/data/record")
 STEPS = 3  # of one write: the file, its name, the folder
@@ -50,11 +55,41 @@ def test_two_cuts_in_a_row() -> None:
 
 
 def test_rotten_copy() -> None:
-    """A copy that rotted is not believed; the other one is."""
+    """A copy that rotted is not believed; the other one is, and somebody hears of it."""
     disk = written(4)
     newest = max(COPIES, key=lambda name: _sequence(disk, name))
     disk.rot(FOLDER / newest)
-    assert RecordStore(FOLDER, disk.reboot()).record.sequence == 3
+    store = RecordStore(FOLDER, disk.reboot())
+    assert store.record.sequence == 3
+    assert f"found {newest} damaged" in store.damage
+    assert "is forgotten" in RecordKeeper(store, lambda: 0.0).faults["record"]
+
+
+@pytest.mark.parametrize("name", COPIES)
+def test_unreadable_copy(name: str) -> None:
+    """A bad sector under one copy stops no start; the next write takes that copy's place."""
+    disk = WornDisk()
+    for number in range(1, 5):
+        RecordStore(FOLDER, disk).save(Record(boot_epoch=number))
+    disk.unreadable = FOLDER / name
+    store = RecordStore(FOLDER, disk)
+    assert store.record.boot_epoch in {3, 4}
+    assert f"found {name} unreadable (Input/output error)" in store.damage
+    disk.unreadable = None
+    store.save(Record(boot_epoch=5))
+    again = RecordStore(FOLDER, disk)
+    assert (again.record.boot_epoch, again.damage) == (5, "")
+
+
+def test_missing_copy(tmp_path: Path) -> None:
+    """After the first write there is one copy; later one that is gone was lost."""
+    store = RecordStore(tmp_path)
+    store.save(Record(boot_epoch=1))
+    assert RecordStore(tmp_path).damage == ""
+    for number in (2, 3):
+        store.save(Record(boot_epoch=number))
+    (tmp_path / COPIES[1]).unlink()
+    assert f"found {COPIES[1]} missing" in RecordStore(tmp_path).damage
 
 
 def test_both_rotten() -> None:
@@ -72,6 +107,22 @@ def test_codec() -> None:
     assert decode(raw) == Record(sequence=7)
     assert decode(raw[:-1]) is None
     assert decode(b"") is None
+
+
+def test_downgrade(tmp_path: Path) -> None:
+    """The record of newer software, which knows more of everything, is read for what is known."""
+    before = record(TRYING_C, Attempt(assignment=assignment("c"), state=UpdateState.TRIAL))
+    told = desired(assignment("c"), rollback=order("b"))
+    before = msgspec.structs.replace(before, sequence=1, desired=told, untold=[before.attempt])
+    grown = msgspec.json.decode(msgspec.json.encode(before))
+    attempts = [grown["attempt"], *grown["untold"]]
+    known = [grown, grown["slots"], grown["desired"], *grown["entries"].values(), *attempts]
+    for each in [*known, *(each["assignment"] for each in attempts)]:
+        each["from_a_later_version"] = {"anything": [1]}
+    raw = msgspec.json.encode(grown)
+    (tmp_path / COPIES[0]).write_bytes(b"%08x\n" % google_crc32c.value(raw) + raw)
+    store = RecordStore(tmp_path)
+    assert (store.record, store.damage) == (before, "")
 
 
 def test_real_disk(tmp_path: Path) -> None:

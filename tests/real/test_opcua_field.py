@@ -19,6 +19,7 @@ from tests.simulators.waiting import until
 pytestmark = [pytest.mark.anyio, pytest.mark.real]
 
 GOOD = CellQuality.GOOD
+SECOND = 1_000_000_000
 POLICY = "basic256sha256"
 
 
@@ -148,6 +149,28 @@ async def test_history(plant: Served) -> None:
     assert len(values) == len(set(values)), "no value comes twice"
     # Of the other tag there is no history: it has one gap, and nothing is made up.
     assert got.gaps()["half"] == 1
+
+
+async def test_one_controller_is_ahead(plant: Served) -> None:
+    """A controller whose clock is ahead hides no outage of the others, moving or not."""
+    link = Link(plant.port)
+    tags = [tag("count"), tag("half"), tag("still"), tag("fast")]
+    more: dict[str, object] = {"hold_s": 0.5, "history": False}
+    async with link.open(), reading(plant.config(link.port, **more), tags) as (got, _):
+        await got.until_value("half", (await got.until_value("count", 1)).value / 2 + 20)
+        fast_ns, now_ns = got.of("fast")[-1].source_ns, got.of("count")[-1].source_ns
+        assert fast_ns > now_ns + 30 * SECOND
+        link.closed = True
+        link.reset()
+        await until(lambda: len(got.gaps()) == len(tags), "gaps")
+        last_ns = got.of("count")[-2].source_ns
+        for role in ("count", "half", "still"):
+            gap = got.of(role)[-1]
+            assert gap.quality is CellQuality.GAP
+            assert abs(gap.source_ns - last_ns) < SECOND, role
+        link.closed = False
+        await until(lambda: got.of("still")[-1].quality is GOOD, "all are back")
+        assert abs(got.of("still")[-1].source_ns - got.of("count")[-1].source_ns) < 5 * SECOND
 
 
 async def test_refused_tag(plant: Served) -> None:

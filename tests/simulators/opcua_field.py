@@ -2,10 +2,11 @@
 
 Usage: python -m tests.simulators.opcua_field PORT [CERTIFICATE KEY CLIENT USER]
 
-`count` and `half` go up fifty times a second, and of `count` the server keeps history. With a
-certificate there are endpoints of every policy, and `operator` may sign in with `secret`, or with
-the certificate USER; CLIENT is that of an application which may come without a user. SIGUSR2 ends
-every session but none of their subscriptions, SIGUSR1 those too.
+`count` and `half` go up fifty times a second, and of `count` the server keeps history; `fast` does
+so by a controller whose clock is `AHEAD` of the server's. With a certificate there are endpoints
+of every policy, and `operator` may sign in with `secret`, or with the certificate USER; CLIENT is
+that of an application which may come without a user. SIGUSR2 ends every session but none of their
+subscriptions, SIGUSR1 those too.
 """
 
 import asyncio
@@ -28,6 +29,7 @@ SERVER_URI: Final = "urn:edge-mlops:field-server"
 PERIOD_S: Final = 0.02
 HISTORY: Final = 10_000
 HOUR: Final = timedelta(hours=1)
+AHEAD: Final = timedelta(seconds=40)
 USER, PASSWORD = "operator", "secret"
 SETTLED: Final = 50
 UNECE: Final = "http://www.opcfoundation.org/UA/units/un/cefact"
@@ -84,6 +86,7 @@ async def _variables(server: Server, index: int) -> dict[str, Any]:  # Any: asyn
     kinds: dict[str, tuple[Any, ua.VariantType]] = {
         "count": (0, ua.VariantType.UInt32),
         "half": (0.0, ua.VariantType.Double),
+        "fast": (0.0, ua.VariantType.Double),
         "temperature": (50.0, ua.VariantType.Double),
         "pressure": (2.5, ua.VariantType.Double),
         "vibration": ([0.5, 1.5, 2.5], ua.VariantType.Double),
@@ -121,11 +124,12 @@ async def _forget(server: Server) -> None:
 async def _go_on(server: Server, made: dict[str, Any]) -> None:  # Any: as above
     for number in itertools.count(1):
         at = datetime.now(UTC)
-        for name, value, kind in (
-            ("count", number, ua.VariantType.UInt32),
-            ("half", number / 2, ua.VariantType.Double),
+        for name, value, kind, told in (
+            ("count", number, ua.VariantType.UInt32, at),
+            ("half", number / 2, ua.VariantType.Double, at),
+            ("fast", number / 2, ua.VariantType.Double, at + AHEAD),
         ):
-            data = ua.DataValue(ua.Variant(value, kind), SourceTimestamp=at)  # type: ignore[arg-type]  # as above
+            data = ua.DataValue(ua.Variant(value, kind), SourceTimestamp=told)  # type: ignore[arg-type]  # as above
             await server.write_attribute_value(made[name].nodeid, data)
         if number % SETTLED == 0:
             array = ua.Variant([0.5, 1.5, float(number)], ua.VariantType.Double)

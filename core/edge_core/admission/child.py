@@ -66,6 +66,7 @@ def main() -> int:
             cpu_s=limits.cpu_s,
             open_files=limits.open_files,
             file_bytes=limits.file_bytes,
+            libraries_only=True,
         )
     )
     try:

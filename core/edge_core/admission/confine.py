@@ -2,7 +2,8 @@
 
 Memory, CPU time, open files, core dumps, new privileges, and (where the architecture is known)
 the system calls of `calls.py`: for sockets, other programs, other processes, writing to files.
-What the kernel does not offer is left out and the returned names say what holds.
+Where the kernel has Landlock a model opens nothing but libraries (`reading.py`). What the kernel
+does not offer is left out and the returned names say what holds.
 """
 
 import ctypes
@@ -17,6 +18,7 @@ from typing import Final
 from msgspec import Struct
 
 from edge_core.admission.calls import Calls, Rule, calls_for
+from edge_core.admission.reading import libraries, read_only_beneath
 
 PR_SET_PDEATHSIG: Final = 1
 PR_SET_SECCOMP: Final = 22
@@ -38,6 +40,7 @@ class Confinement(Struct, frozen=True, kw_only=True):
     """What a process may still use; None leaves a limit as it is.
 
     `dials` leaves it the means to reach others over a network, but not to be reached.
+    `libraries_only` closes every file to it that `reading.py` does not name.
     """
 
     address_space_bytes: int
@@ -46,6 +49,7 @@ class Confinement(Struct, frozen=True, kw_only=True):
     file_bytes: int = 0
     nice: int = 0
     dials: bool = False
+    libraries_only: bool = False
     oom_score_adj: int = 500
 
 
@@ -60,6 +64,8 @@ def confine(bounds: Confinement) -> tuple[str, ...]:
         granted.append("parent-death")
     if libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0:
         granted.append("no-new-privs")
+        if bounds.libraries_only and read_only_beneath(libc, libraries()):
+            granted.append("landlock")
         if _filter_system_calls(libc, dials=bounds.dials):
             granted.append("seccomp")
     return tuple(granted)

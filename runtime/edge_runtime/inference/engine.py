@@ -158,7 +158,11 @@ class Engine:
         plan = layout(spec.signature.inputs, spec.signature.outputs, spec.slots)
         if spec.warm:
             spec = replace(spec, warm=tuple(Fitting(plan.inputs).fit(spec.warm)))
-        bounds = Confinement(address_space_bytes=limit, oom_score_adj=self._config.oom_score_adj)
+        bounds = Confinement(
+            address_space_bytes=limit,
+            libraries_only=True,
+            oom_score_adj=self._config.oom_score_adj,
+        )
         origin = _Origin(self._starter, self._config, spec, plan, bounds, [])
         try:
             for file in spec.files:

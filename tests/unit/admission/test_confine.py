@@ -5,6 +5,7 @@ import platform
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -15,13 +16,14 @@ MACHINE = platform.machine()
 PREAMBLE = """
 import fcntl, os, resource, signal, socket, threading, time
 from edge_core.admission.confine import Confinement, confine
-granted = confine(Confinement(address_space_bytes=1 << 30, nice=5, dials=DIALS))
+bounds = Confinement(address_space_bytes=1 << 30, nice=5, dials=DIALS, libraries_only=not DIALS)
+granted = confine(bounds)
 """
 
 
-def confined(code: str, *, dials: bool = False) -> str:
+def confined(code: str, *, dials: bool = False, before: str = "") -> str:
     """What *code* prints after confinement, or the name of the error that ended it."""
-    preamble = PREAMBLE.replace("DIALS", str(dials))
+    preamble = before + PREAMBLE.replace("DIALS", str(dials))
     wrapped = f"{preamble}\ntry:\n    print({code})\nexcept (OSError, MemoryError) as error:\n"
     done = subprocess.run(
         [sys.executable, "-c", wrapped + "    print(type(error).__name__)"],
@@ -85,7 +87,38 @@ def test_dials(code: str, says: str) -> None:
     assert confined(code, dials=True) == says
 
 
+CLOSED = {
+    "the passwords of this machine": "open('/etc/passwd')",
+    "what stands in a folder": "os.listdir('/etc')",
+    "the root": "os.listdir('/')",
+    "the environment of its parent": "open(f'/proc/{os.getppid()}/environ')",
+    "its parent's files": "os.listdir(f'/proc/{os.getppid()}/fd')",
+    "a way around": "open(f'/proc/{os.getppid()}/root/etc/passwd')",
+}
+
+
+@pytest.mark.parametrize("code", CLOSED.values(), ids=CLOSED.keys())
+def test_closed(code: str) -> None:
+    """It opens nothing that is no library: no key, no password, nothing of the daemon's."""
+    if "landlock" not in confined("granted"):
+        pytest.skip("this kernel cannot restrict what a process reads")
+    assert confined(code) == "PermissionError"
+
+
+def test_keys_are_closed(tmp_path: Path) -> None:
+    """A file beside which the daemon runs is closed, and one that was open before is not."""
+    if "landlock" not in confined("granted"):
+        pytest.skip("this kernel cannot restrict what a process reads")
+    key = tmp_path / "gateway.key"
+    key.write_text("secret")
+    assert confined(f"open({str(key)!r}).read()") == "PermissionError"
+    opened = f"before = open({str(key)!r})\n"
+    assert confined("before.read()", before=opened) == "secret"
+
+
 KEPT = {
+    "a library": ("__import__('sqlite3').__name__", "sqlite3"),
+    "the machine's processors": ("len(os.listdir('/sys/devices/system/cpu')) > 0", "True"),
     "reading a file": ("len(open('/proc/self/status').read()) > 0", "True"),
     "being nice": ("os.getpriority(os.PRIO_PROCESS, 0)", str(os.getpriority(0, 0) + 5)),
     "no core dumps": ("resource.getrlimit(resource.RLIMIT_CORE)", "(0, 0)"),

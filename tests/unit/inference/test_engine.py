@@ -1,6 +1,7 @@
 """The engine with real processes: answers are right, and survive whatever is done to workers."""
 
 import asyncio
+import ctypes
 import os
 import signal
 import subprocess
@@ -15,13 +16,14 @@ from edge_core.admission.errors import ModelRefusedError
 from edge_core.admission.files import digest_of
 from edge_core.admission.model import MIB, ModelFile
 from edge_core.contracts.errors import ConfigurationError
+from edge_fixtures import prying
 from edge_runtime.inference.engine import Engine, open_engine
 from edge_runtime.inference.errors import (
     ModelFailedError,
     WindowRefusedError,
     WorkerBusyError,
 )
-from edge_runtime.inference.spec import LoadSpec, WorkerState
+from edge_runtime.inference.spec import EngineConfig, LoadSpec, WorkerState
 from tests.simulators.good_models import (
     CLASSES,
     WIDTH,
@@ -152,6 +154,34 @@ async def test_one_thread_and_bounded(engine: Engine, tmp_path: Path) -> None:
     kinds = sorted(name.split(":")[0] for name in opened)
     assert kinds == ["/dev/null", "/dev/null", "/dev/null", "/memfd", "socket"]
     worker.close()
+
+
+async def test_model_reads_no_key(tmp_path: Path) -> None:
+    """A model that opens a file of the gateway's is refused with that; a library it may open."""
+    if ctypes.CDLL(None).syscall(444, None, 0, 1) < 1:
+        pytest.skip("this kernel has no Landlock: it cannot restrict what a process reads")
+    key, made = tmp_path / "gateway.key", signature()
+    key.write_text("secret")
+    config = EngineConfig(
+        backends={prying.RUNTIME: prying.BACKEND},
+        address_space_bytes={prying.RUNTIME: 600 * MIB},
+    )
+
+    def opens(path: Path) -> LoadSpec:
+        model_file = tmp_path / "path"
+        model_file.write_text(str(path))
+        return LoadSpec(
+            digest=DIGEST,
+            runtime=prying.RUNTIME,
+            files=(ModelFile(name="path", path=model_file),),
+            signature=made,
+            spare=False,
+        )
+
+    async with open_engine(config) as engine:
+        with pytest.raises(ModelRefusedError, match=r"first run: .*Permission denied"):
+            await engine.load(opens(key))
+        assert (await engine.load(opens(Path(np.__file__)))).report().state is WorkerState.READY
 
 
 async def test_errors_leave_the_block_as_themselves() -> None:

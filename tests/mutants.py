@@ -158,6 +158,9 @@ AIMS: dict[str, Aim] = {
     f"{GATEWAY}/drift.py": Aim(("runtime/test_drift.py",)),
     f"{GATEWAY}/health.py": Aim(("runtime/test_health.py",)),
     f"{GATEWAY}/reload.py": Aim(("runtime/test_reload.py",)),
+    f"{GATEWAY}/named_files.py": Aim(("runtime/test_reload_files.py",)),
+    f"{GATEWAY}/instruments.py": Aim(("runtime/test_instruments.py",)),
+    f"{GATEWAY}/frames/off_time.py": Aim(("runtime/frames/test_off_time.py",)),
     f"{GATEWAY}/attempt.py": Aim(("runtime/test_attempt.py",)),
     f"{GATEWAY}/wear.py": Aim(("runtime/test_wear.py",)),
     f"{GATEWAY}/inference/ledger.py": Aim(("inference/test_ledger.py",)),
@@ -213,10 +216,18 @@ EQUIVALENT: dict[str, dict[str, str]] = {
         "span = slice(at, at - self._length)": "in a ring that is twice as long",
         "self._since_row = 1": "the first row sets it to its own",
         "self._since_row = None": "likewise",
-        "cause = _cause(window.quality[:, worst], (gaps or {}).get(roles[worst], None))": (
-            "nothing said either way"
-        ),
-        "cause = _cause(window.quality[:, worst], (gaps or {}).get(roles[worst], ))": "likewise",
+        "_cause(window.quality[:, column], (gaps or {}).get(roles[column], None)) "
+        "for column in order": "nothing said either way",
+        "_cause(window.quality[:, column], (gaps or {}).get(roles[column], )) "
+        "for column in order": "likewise",
+    },
+    f"{GATEWAY}/instruments.py": {
+        "spells = {tag: self._spells.get(tag, _Spell(at, now_s, None)) "
+        "for tag, why in bad.items()}": "the next line says why",
+    },
+    f"{GATEWAY}/frames/off_time.py": {
+        'how = "behind" if nearest_ns <= 0 else "ahead"': "what is near is of now",
+        'how = "behind" if nearest_ns < 1 else "ahead"': "likewise",
     },
     f"{GATEWAY}/clock.py": {
         "self._moved_s = None": "the first sample sets it",

@@ -63,18 +63,19 @@ class Rebirths(Generic[Node]):
 
     def due(self, now_s: float) -> list[Node]:
         """Whom to ask now; each is asked again later unless it is born."""
-        found: dict[Node, None] = {}
+        found: list[Node] = []
         for (node, _), asking in self._asking.items():
             if asking.at_s > now_s:
                 continue
             if node not in found and now_s < self._free_s(node, now_s):
                 asking.at_s = self._free_s(node, now_s)
                 continue
-            found[node] = None
+            if node not in found:
+                found.append(node)
             self._asked_s[node] = now_s
             asking.at_s = now_s + self.interval_s * asking.patience
             asking.patience = min(2 * asking.patience, PATIENCE_MAX)
-        return list(found)
+        return found
 
     def pause_s(self, now_s: float) -> float | None:
         """How long nobody is due; None if nobody ever is."""

@@ -3,14 +3,23 @@
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from edge_core.contracts.gateway import BAD_INPUTS_MAX, BadInput
-from edge_runtime.instruments import Instruments, is_input, told_of
+from edge_runtime.instruments import Instruments, InstrumentWatch, is_input, told_of
+from edge_runtime.route import Route
+from edge_runtime.scoring import Scored
+from edge_runtime.verdict import Verdict
+from tests.simulators.models import loaded
+from tests.unit.runtime.test_scoring import cut
 
 AT = datetime(2026, 11, 22, 4, 0, tzinfo=UTC)
+NOTHING = Verdict(
+    serial="gw-1", epoch=1, window=1, started=AT, ended=AT, decided=False, label=None
+)
 MANY = {f"t{number}": "bad status" for number in range(BAD_INPUTS_MAX + 1)}
 
 
@@ -112,3 +121,49 @@ def test_heartbeat_has_them_apart(kind: str) -> None:
     assert is_input(kind)
     assert told_of(kind, "w") == KINDS[kind]
     assert not is_input("inputs")
+
+
+class Told:
+    """What is told of as a fault, and what of that was over."""
+
+    def __init__(self) -> None:
+        self.faults: dict[str, str] = {}
+        self.said = 0
+
+    def fault(self, name: str, reason: str) -> None:
+        """It is a fault."""
+        self.faults[name] = reason
+        self.said += 1
+
+    def mend(self, name: str) -> None:
+        """It is none any more."""
+        del self.faults[name]
+
+
+def test_told_once() -> None:
+    """A bad tag is one fault, said once however long it lasts, and gone with the next good window.
+
+    So it is when nobody is in charge: then no tag keeps anybody from a verdict.
+    """
+    told, now_s, model = Told(), [0.0], loaded("1")[0]
+    watch = InstrumentWatch(told, lambda: now_s[0])
+
+    def window(after_s: float, *bad: str, route: Route = Route(effective=model)) -> None:  # noqa: B008 - frozen
+        now_s[0] += after_s
+        verdict = msgspec.structs.replace(NOTHING, bad=list(bad))
+        why = tuple("value frozen" for _ in bad)
+        watch.take(Scored(cut(1), route, verdict, why=why))
+
+    for _ in range(3):
+        window(30.0, "flow", "pressure")
+    assert (set(told.faults), told.said) == ({"input flow", "input pressure"}, 2)
+    assert told.faults["input flow"].startswith("flow: value frozen since ")
+    window(5.0, "flow")
+    assert told.faults.keys() == {"input flow"}
+    window(5.0)
+    assert (told.faults, told.said) == ({}, 2)
+    for _ in range(2):
+        window(60.0, "flow")
+    assert told.said == 3
+    window(5.0, route=Route())
+    assert told.faults == {}

@@ -11,7 +11,7 @@ from edge_runtime.api.settings import ServingConfig
 from edge_runtime.care import FAULT, Care
 from edge_runtime.config import Config, ProxyConfig, TagConfig
 from edge_runtime.frames.config import FramesConfig
-from edge_runtime.named_files import changed_files, prints_of
+from edge_runtime.named_files import READ_BYTES_MAX, changed_files, prints_of
 from edge_runtime.sources.mqtt_config import MqttConfig
 from edge_runtime.sources.opcua_config import OpcUaConfig
 from tests.simulators.releases import Workshop
@@ -102,6 +102,15 @@ def test_what_is_no_setting(folder: Path) -> None:
     (folder / "policy.toml").write_text("new")
     (folder / "trust" / "server.der").write_text("new")
     (folder / "frames" / "1.png").write_text("new")
+    assert changed_files(was, prints_of(config)) == {}
+
+
+def test_end_of_a_long_file(folder: Path) -> None:
+    """Nobody reads a disk full of anything to the end."""
+    config = named(folder)
+    (folder / "ca.pem").write_bytes(bytes(READ_BYTES_MAX) + b"old")
+    was = prints_of(config)
+    (folder / "ca.pem").write_bytes(bytes(READ_BYTES_MAX) + b"new")
     assert changed_files(was, prints_of(config)) == {}
 
 

@@ -75,6 +75,16 @@ STORIES: dict[str, Steps] = {
     "wanted for both: asked once": [
         *(Want(0, "a"), Want(0, "a", NEW), Due(0, "a", 5), Due(5, "a", 10)),
     ],
+    "lost while it is asked for what it left out: never twice an interval": [
+        *(Want(0, "a", NEW), Due(0, "a", 5), Due(5, "a", 10), Want(11, "a"), Due(11, "a", 4)),
+        *(Want(15, "b"), Due(15, "b", 1), Due(16, "a", 4), Due(20, "b", 6), Due(26, "a", 4)),
+    ],
+    "left out again as late as anybody is patient: no less patient": [
+        *(Want(0, "a", NEW), Due(0, "a", 5), Born("a"), Want(325, "a", NEW), Due(325, "a", 10)),
+    ],
+    "left out again a second later: as patient as at first": [
+        *(Want(0, "a", NEW), Due(0, "a", 5), Born("a"), Want(326, "a", NEW), Due(326, "a", 5)),
+    ],
     "something new much later: at once, and as patient as at first": [
         *(Want(0, "a", NEW), Due(0, "a", 5), Born("a"), Want(900, "a", NEW), Due(900, "a", 5)),
     ],

@@ -28,7 +28,7 @@ from edge_runtime.lineup import Lineup
 from edge_runtime.model import ROLE_COMMITTED
 from edge_runtime.update.agent import Agent
 from edge_runtime.update.ascent import Means, Pace
-from edge_runtime.update.keeper import RecordKeeper
+from edge_runtime.update.keeper import RecordKeeper, begin
 from edge_runtime.update.record import Attempt, Entry, Record
 from edge_runtime.update.recorder import FlightRecorder, read
 from edge_runtime.update.references import Cause, Slots
@@ -137,7 +137,7 @@ async def running(
     lineup = Lineup(line, line)
     pace = Pace(look_s=0.001, retry_s=0.001, retry_s_max=0.002, answer_s=1.0)
     agent = Agent(keeper, Means(line, line, lineup, line, time.monotonic, pace))
-    await agent.begin(cause, "boot")
+    await begin(keeper, cause, "boot")
     async with asyncio.TaskGroup() as group:
         task = group.create_task(agent.run())
         try:

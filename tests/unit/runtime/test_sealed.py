@@ -184,6 +184,22 @@ async def test_nothing_to_start_from(rig: Rig, tmp_path: Path) -> None:
             pass
 
 
+def test_scratch(tmp_path: Path) -> None:
+    """What a start reads is copied, what is not there is not; all of it goes with the block."""
+    data, below = tmp_path / "data", tmp_path / "run"
+    data.mkdir()
+    below.mkdir()
+    (data / "witness.json").write_bytes(b"{}")
+    with sealed(data, REFUSAL, below) as start:
+        assert start.scratch.parent == below
+        assert start.scratch.stat().st_mode & 0o777 == 0o700
+        assert [each.name for each in start.scratch.iterdir()] == ["witness.json"]
+        assert (start.data, start.refusal) == (data, REFUSAL)
+    assert list(below.iterdir()) == []
+    with sealed(data, REFUSAL, tmp_path / "gone") as start:
+        assert start.scratch.is_dir()
+
+
 def test_numbers() -> None:
     """A second apart is far apart, and above what any gateway has given out in its life."""
     assert beyond(lambda: 2 * 10**18) == 2 * 10**12

@@ -58,6 +58,7 @@ UPDATE = tuple(
         "_records.py",
         ".py::test_event",
         ".py::test_resume",
+        ".py::test_sealed",
         ".py::test_strikes",
         ".py::test_results_wait_for_the_site",
         ".py::test_out_of_fail_safe",

@@ -17,6 +17,7 @@ from edge_runtime.config import Config
 from edge_runtime.device import Device
 from edge_runtime.document import KeptDocument
 from edge_runtime.drift import DriftWatch
+from edge_runtime.errors import StoreError
 from edge_runtime.folders import Folders
 from edge_runtime.frames.newest import Newest
 from edge_runtime.frames.off_time import off_time
@@ -55,7 +56,7 @@ from edge_runtime.unsaid import Unsaid
 from edge_runtime.update.agent import Agent
 from edge_runtime.update.ascent import Means, Pace
 from edge_runtime.update.fetch import Shelf
-from edge_runtime.update.keeper import RecordKeeper
+from edge_runtime.update.keeper import RecordKeeper, begin, begin_sealed
 from edge_runtime.update.loader import Loader
 from edge_runtime.update.recorder import FlightRecorder
 from edge_runtime.update.store import RecordStore, SealedStore
@@ -132,10 +133,17 @@ def utc_now() -> datetime:
 
 
 def _prepared(data: Path, sealed: Sealed | None) -> Folders:
-    """The folders, those made that must be there, without what a killed run left."""
+    """The folders, those made that must be there, without what a killed run left.
+
+    Raises:
+        StoreError: the disk does not take one.
+    """
     folders = Folders(data, None if sealed is None else sealed.scratch)
     for folder in (folders.record, folders.store) if sealed is None else (folders.flight.parent,):
-        made(folder)
+        try:
+            made(folder)
+        except OSError as error:
+            raise StoreError(f"{folder}: cannot be made: {error.strerror}") from error
     for folder in (folders.data, folders.record) if sealed is None else ():
         tidied(folder)
     return folders
@@ -159,36 +167,20 @@ async def assemble(
     Raises:
         ConfigurationError: a file that is named cannot be used, or a folder that takes nothing
             holds no record.
-        StoreError: the record cannot be read or written.
+        StoreError: the record cannot be read or written, or a folder not be made.
+        JournalReadOnlyError: a journal cannot be written.
+        JournalUnreadableError: or not be read.
     """
     folders = _prepared(config.data, sealed)
     trust = Trust.load(config.trust_policy)
     async with AsyncExitStack() as stack:
         recorder = FlightRecorder(folders.flight, utc_now)
         keeper = RecordKeeper(_record_in(folders.record, sealed), time.monotonic, recorder)
-        engine = await stack.enter_async_context(open_engine(config.inference.engine))
-        store = BlobStore(folders.store)
-        shelf = Shelf(
-            store=store,
-            trust=trust,
-            stage=config.stage,
-            safety_class=config.safety_class,
-            targets=config.targets_parsed,
-            reserve_bytes=config.disk.reserve_bytes,
-        )
-        identity = IdentityFolder(folders.identity, config.serial)
-        witness = Witness(folders.written / WITNESS, keeper, time.monotonic)
-        link = SiteLink(config.proxy, identity, utc_now, witness, keeper)
-        epoch = keeper.record.boot_epoch + int(sealed is None)
-        scorer = Scorer(config.serial, epoch, time.monotonic)
-        loader = Loader(engine, store, config.units, config.inference)
-        lineup = Lineup(loader, scorer)
-        pace = Pace(look_s=min(0.25, config.proxy.heartbeat_s / 2))
-        agent = Agent(keeper, Means(shelf, loader, lineup, link, time.monotonic, pace))
         if sealed is None:
-            await _begin(agent)
+            await _begin(keeper)
         else:
-            agent.begin_sealed(sealed.words)
+            begin_sealed(keeper, sealed.words)
+        epoch = keeper.record.boot_epoch
         outbox = await stack.enter_async_context(
             open_outbox(
                 (folders.outbox, folders.review),
@@ -217,6 +209,25 @@ async def assemble(
                 kind=HealthSpool if sealed is None else SheddingSpool,
             )
         )
+        store = BlobStore(folders.store)
+        shelf = Shelf(
+            store=store,
+            trust=trust,
+            stage=config.stage,
+            safety_class=config.safety_class,
+            targets=config.targets_parsed,
+            reserve_bytes=config.disk.reserve_bytes,
+        )
+        identity = IdentityFolder(folders.identity, config.serial)
+        witness = Witness(folders.written / WITNESS, keeper, time.monotonic)
+        link = SiteLink(config.proxy, identity, utc_now, witness, keeper)
+        scorer = Scorer(config.serial, epoch, time.monotonic)
+        # Its processes come last: a start that fails before has none to end.
+        engine = await stack.enter_async_context(open_engine(config.inference.engine))
+        loader = Loader(engine, store, config.units, config.inference)
+        lineup = Lineup(loader, scorer)
+        pace = Pace(look_s=min(0.25, config.proxy.heartbeat_s / 2))
+        agent = Agent(keeper, Means(shelf, loader, lineup, link, time.monotonic, pace))
         told = site_log or SiteLog()
         told.a_minute = config.telemetry.logs_a_minute
         wear = WearBudget(config.disk.outbox_bytes_a_day, time.monotonic())
@@ -304,11 +315,11 @@ def _record_in(folder: Path, sealed: Sealed | None) -> RecordStore | SealedStore
     return SealedStore(found, sealed.words)
 
 
-async def _begin(agent: Agent) -> None:
-    """See `Agent.begin`."""
-    boot, last = kernel_boot(), agent.record
+async def _begin(keeper: RecordKeeper) -> None:
+    """See `begin`."""
+    boot, last = kernel_boot(), keeper.record
     cause = cause_of(last.kernel_boot, boot, stopped=last.stopped, bitten=watchdog_bit())
-    await agent.begin(cause, boot)
+    await begin(keeper, cause, boot)
 
 
 def _watchers(

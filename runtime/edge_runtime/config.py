@@ -7,6 +7,7 @@ Relative paths are relative to the file. Secrets are files with mode 0600, named
     data = "/var/lib/edge-gateway"
     trust_policy = "trust-policy.toml"
     targets = ["linux-amd64/onnxruntime/fp32/b1"]      # in order of preference
+    control_socket = "/run/edge-gateway/control.sock"  # in memory, so also beside a dead disk
 
     [proxy]
     url = "https://127.0.0.1:9443"       # the gateway API

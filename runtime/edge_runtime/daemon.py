@@ -16,6 +16,7 @@ import structlog
 
 from edge_core.contracts.errors import ConfigurationError, EdgeError
 from edge_core.contracts.telemetry import Signal
+from edge_core.journal import JournalReadOnlyError, JournalUnreadableError
 from edge_core.reserve import Reserve
 from edge_runtime import events, snapshot
 from edge_runtime.assembly import Gateway, assemble
@@ -81,7 +82,7 @@ async def _begun(config: Config, logs: RecentLogs, below: Path) -> AsyncIterator
         if not refused:
             try:
                 gateway = await stack.enter_async_context(assemble(config, site_log=logs.site))
-            except StoreError as error:
+            except (StoreError, JournalReadOnlyError, JournalUnreadableError) as error:
                 refused = str(error)
         if gateway is None:
             found = stack.enter_context(sealed(config.data, refused, below))

@@ -22,11 +22,10 @@ Write = Callable[[int, bytes, int], int]
 class InPlaceFile:
     """*size_bytes* at *path*, made if it is missing; *write* does it; use it as a context.
 
+    One that can neither be opened nor made is empty and keeps nothing, until the next start.
+
     Attributes:
         failure: how the disk refused what was put, or what was there; "" if it does not.
-
-    Raises:
-        OSError: it can neither be opened nor made.
     """
 
     def __init__(self, path: Path, size_bytes: int, write: Write = os.pwrite) -> None:
@@ -34,9 +33,10 @@ class InPlaceFile:
         self._size_bytes = size_bytes
         self._write = write
         self._owed: dict[int, bytes] = {}
-        self._handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, MODE)
+        self._handle: int | None = None
         self.failure = ""
         try:
+            self._handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, MODE)
             os.ftruncate(self._handle, size_bytes)
             # A full disk then still takes what is put: the room is ours.
             os.posix_fallocate(self._handle, 0, size_bytes)
@@ -45,6 +45,8 @@ class InPlaceFile:
 
     def whole(self) -> bytes:
         """All bytes of the file; fewer than its size, or none, where the disk gives no more."""
+        if self._handle is None:
+            return b""
         try:
             return os.pread(self._handle, self._size_bytes, 0)
         except OSError as error:
@@ -53,12 +55,14 @@ class InPlaceFile:
 
     def put(self, at: int, part: bytes) -> None:
         """Write *part* at byte *at*; what is put there later takes its place. Never raises."""
+        if self._handle is None:
+            return
         self._owed.pop(at, None)
         self._owed[at] = part
         try:
             while self._owed:
                 oldest = next(iter(self._owed))
-                self._put(oldest, self._owed[oldest])
+                self._put(self._handle, oldest, self._owed[oldest])
                 del self._owed[oldest]
         except OSError as error:
             self._failed(error)
@@ -67,6 +71,8 @@ class InPlaceFile:
 
     def close(self) -> None:
         """Flush and let go."""
+        if self._handle is None:
+            return
         # What the disk refuses now has been said of it already, or is what a power cut takes.
         with suppress(OSError):
             os.fdatasync(self._handle)
@@ -83,9 +89,9 @@ class InPlaceFile:
     ) -> None:
         self.close()
 
-    def _put(self, at: int, part: bytes) -> None:
+    def _put(self, handle: int, at: int, part: bytes) -> None:
         while part:
-            taken = self._write(self._handle, part, at)  # a full disk takes a part, then raises
+            taken = self._write(handle, part, at)  # a full disk takes a part, then raises
             at, part = at + taken, part[taken:]
 
     def _failed(self, error: OSError) -> None:

@@ -44,7 +44,7 @@ from edge_runtime.startup import tidied
 from edge_runtime.update.agent import Agent
 from edge_runtime.update.ascent import Means, Pace
 from edge_runtime.update.fetch import Shelf
-from edge_runtime.update.keeper import RecordKeeper
+from edge_runtime.update.keeper import RecordKeeper, begin
 from edge_runtime.update.record import AIRBORNE, BEFORE, Entry, Record
 from edge_runtime.update.recorder import FlightRecorder
 from edge_runtime.update.references import Cause
@@ -206,7 +206,7 @@ async def live(
 ) -> Gateway:
     """Run the gateway until *until* holds, and some passes more; it has stopped by then."""
     gateway = gateway_at(request, loads)
-    await gateway.agent.begin(request.cause, "boot")
+    await begin(gateway.agent.keeper, request.cause, "boot")
     async with asyncio.TaskGroup() as group:
         running = group.create_task(gateway.agent.run())
         if request.wanted is not None:

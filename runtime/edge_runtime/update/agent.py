@@ -22,7 +22,7 @@ from edge_runtime.update.events import Event
 from edge_runtime.update.keeper import RecordKeeper
 from edge_runtime.update.loader import NICE_COMMITTED, NICE_SHADOW
 from edge_runtime.update.record import AIRBORNE, BEFORE, Entry, Record
-from edge_runtime.update.references import Cause, rollback_target
+from edge_runtime.update.references import rollback_target
 from edge_runtime.wake import Wake
 
 LOADS_MAX = 3  # of what a rollback returned to; then the version before it gets its turn
@@ -113,20 +113,6 @@ class Agent:
         if self.record.fail_safe:
             return None
         return slots.candidate if self.keeper.state is UpdateState.TRIAL else slots.committed
-
-    async def begin(self, cause: Cause, kernel_boot: str) -> None:
-        """Take up where the last run ended.
-
-        Raises:
-            StoreError: the record cannot be written, so nothing may be counted on.
-        """
-        await self.keeper.save(events.Restarted(cause, kernel_boot))
-        self.keeper.tell("gateway.began", cause=cause.value, kernel_boot=kernel_boot)
-
-    def begin_sealed(self, words: str) -> None:
-        """Take up what the last run left on a disk that takes nothing; *words* say so."""
-        self.keeper.act(events.StartedSealed())
-        self.keeper.fault("store", words)
 
     async def end(self) -> None:
         """Say that this run ends because it was told to, so that nobody is blamed for it."""

@@ -12,10 +12,11 @@ from edge_core.contracts.artefact import Digest
 from edge_core.contracts.errors import EdgeError
 from edge_core.contracts.gateway import UpdateReport, UpdateState
 from edge_runtime.errors import StoreError
-from edge_runtime.update.events import CaughtUp, Event
+from edge_runtime.update.events import CaughtUp, Event, Restarted, StartedSealed
 from edge_runtime.update.machine import advance
 from edge_runtime.update.record import Attempt, Record
 from edge_runtime.update.recorder import FlightRecorder
+from edge_runtime.update.references import Cause
 
 log = structlog.get_logger(__name__)
 
@@ -214,6 +215,22 @@ class RecordKeeper:
             refunds=slots.refunds,
             reason=attempt.reason,
         )
+
+
+async def begin(keeper: RecordKeeper, cause: Cause, kernel_boot: str) -> None:
+    """Take up where the last run ended.
+
+    Raises:
+        StoreError: the record cannot be written, so nothing may be counted on.
+    """
+    await keeper.save(Restarted(cause, kernel_boot))
+    keeper.tell("gateway.began", cause=cause.value, kernel_boot=kernel_boot)
+
+
+def begin_sealed(keeper: RecordKeeper, words: str) -> None:
+    """Take up what the last run left on a disk that takes nothing; *words* say so."""
+    keeper.act(StartedSealed())
+    keeper.fault("store", words)
 
 
 def _standing(attempt: Attempt) -> tuple[object, ...]:

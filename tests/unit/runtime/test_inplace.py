@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from edge_runtime.document import KeptDocument
 from edge_runtime.inplace import InPlaceFile
+from edge_runtime.ledger import Ledger
 from edge_runtime.refusals import FAULT, look
 
 PLACES, PART_BYTES = 4, 8
@@ -147,3 +148,14 @@ def test_shorter_than_it_was(tmp_path: Path) -> None:
             document.put(body)
     with KeptDocument(tmp_path / "d") as document:
         assert document.newest == b"d"
+
+
+def test_never_opened(tmp_path: Path) -> None:
+    """What cannot even be opened is said for as long as the gateway runs, and ends nothing."""
+    path, heard = tmp_path / "windows", Heard()
+    path.mkdir()
+    with Ledger(path) as ledger:
+        assert [ledger.give(1), ledger.give(2)] == [1, 2]
+        look([ledger.file], heard)
+        assert heard.faults[FAULT].startswith(f"{path}: cannot be written")
+    assert path.is_dir()

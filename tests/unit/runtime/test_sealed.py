@@ -1,8 +1,10 @@
 """A start on a data folder that takes nothing: verdicts, and nothing a restart contradicts."""
 
+import asyncio
 import errno
 import hashlib
 import os
+import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -13,11 +15,15 @@ from edge_core.contracts.artefact import ReleaseRef
 from edge_core.contracts.errors import ConfigurationError
 from edge_core.contracts.gateway import StatusReport, UpdateState
 from edge_core.contracts.telemetry import Signal
+from edge_runtime.care import Care
 from edge_runtime.control import RollbackAsked
+from edge_runtime.daemon import serve
 from edge_runtime.ledger import Ledger
+from edge_runtime.logs import RecentLogs
 from edge_runtime.sealed import Sealed, beyond, sealed
 from edge_runtime.startup import refusal, sole_use
 from edge_runtime.update.store import RecordStore
+from tests.simulators.waiting import until
 from tests.unit.runtime.gateways import Rig, Running
 from tests.unit.runtime.test_gateway import LONG, ask_at, settled
 
@@ -148,12 +154,50 @@ async def test_rotten_bytes_give_way(rig: Rig) -> None:
             await running.until(lambda: running.gateway.agent.running == first.digest)
 
 
+@pytest.mark.parametrize("name", ["outbox", "record/.record-a.json.new"])
+async def test_a_start_that_fails_half_way(rig: Rig, name: str) -> None:
+    """Where the folder takes a file but not what a start needs, it starts sealed all the same."""
+    _, second = await committed(rig)
+    place = rig.folder / "data" / name
+    if place.is_dir():
+        shutil.rmtree(place)
+        place.write_bytes(b"in the way")
+    else:
+        place.mkdir()
+        (place.parent / ".record-b.json.new").mkdir()
+    heard = len(rig.site.reports)
+    async with asyncio.TaskGroup() as group:
+        running = group.create_task(serve(rig.config(), RecentLogs(), Care(), rig.folder))
+        await until(
+            lambda: len(rig.site.reports) > heard and rig.site.last.running == second.digest,
+            "it runs",
+        )
+        assert any("found at the start" in each for each in rig.site.last.faults)
+        running.cancel()
+
+
 async def test_nothing_to_start_from(rig: Rig, tmp_path: Path) -> None:
     """A folder that takes nothing and holds no record is of no use: one line says so."""
     start = Sealed(rig.folder / "data", REFUSAL, tmp_path)
     with pytest.raises(ConfigurationError, match=f"expected a folder we can write: {REFUSAL}"):
         async with rig.running(sealed=start):
             pass
+
+
+def test_scratch(tmp_path: Path) -> None:
+    """What a start reads is copied, what is not there is not; all of it goes with the block."""
+    data, below = tmp_path / "data", tmp_path / "run"
+    data.mkdir()
+    below.mkdir()
+    (data / "witness.json").write_bytes(b"{}")
+    with sealed(data, REFUSAL, below) as start:
+        assert start.scratch.parent == below
+        assert start.scratch.stat().st_mode & 0o777 == 0o700
+        assert [each.name for each in start.scratch.iterdir()] == ["witness.json"]
+        assert (start.data, start.refusal) == (data, REFUSAL)
+    assert list(below.iterdir()) == []
+    with sealed(data, REFUSAL, tmp_path / "gone") as start:
+        assert start.scratch.is_dir()
 
 
 def test_numbers() -> None:

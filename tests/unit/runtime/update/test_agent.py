@@ -28,7 +28,7 @@ from edge_runtime.lineup import Lineup
 from edge_runtime.model import ROLE_COMMITTED
 from edge_runtime.update.agent import Agent
 from edge_runtime.update.ascent import Means, Pace
-from edge_runtime.update.keeper import RecordKeeper
+from edge_runtime.update.keeper import RecordKeeper, begin
 from edge_runtime.update.record import Attempt, Entry, Record
 from edge_runtime.update.recorder import FlightRecorder, read
 from edge_runtime.update.references import Cause, Slots
@@ -45,6 +45,7 @@ FOLDER = Path("/data/record")
 WAIT_S = 10.0
 LONG = TrialPolicy(inferences_min=1_000_000, duration_min_s=0.0, tries=3)
 SHORT = TrialPolicy(inferences_min=10, duration_min_s=0.0, tries=3)
+QUICK = Pace(look_s=0.001, retry_s=0.001, retry_s_max=0.002, answer_s=3.0)
 S = UpdateState
 
 
@@ -129,15 +130,18 @@ class Running:
 
 @asynccontextmanager
 async def running(
-    disk: CuttableDisk, line: Line, cause: Cause = Cause.PROCESS, flight: Path | None = None
+    disk: CuttableDisk,
+    line: Line,
+    cause: Cause = Cause.PROCESS,
+    flight: Path | None = None,
+    pace: Pace = QUICK,
 ) -> AsyncIterator[Running]:
     """The agent of the gateway on *disk*, told to stop at the end."""
     recorder = None if flight is None else FlightRecorder(flight, lambda: NOW)
     keeper = RecordKeeper(RecordStore(FOLDER, disk), time.monotonic, recorder)
     lineup = Lineup(line, line)
-    pace = Pace(look_s=0.001, retry_s=0.001, retry_s_max=0.002, answer_s=1.0)
     agent = Agent(keeper, Means(line, line, lineup, line, time.monotonic, pace))
-    await agent.begin(cause, "boot")
+    await begin(keeper, cause, "boot")
     async with asyncio.TaskGroup() as group:
         task = group.create_task(agent.run())
         try:

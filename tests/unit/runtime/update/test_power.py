@@ -17,7 +17,7 @@ from edge_core.contracts.gateway import (
 from edge_runtime.lineup import Lineup
 from edge_runtime.update.agent import Agent
 from edge_runtime.update.ascent import Means, Pace
-from edge_runtime.update.keeper import RecordKeeper
+from edge_runtime.update.keeper import RecordKeeper, begin
 from edge_runtime.update.record import Record
 from edge_runtime.update.references import Cause, Slots, rollback_target
 from edge_runtime.update.store import RecordStore
@@ -53,7 +53,7 @@ async def live(disk: CuttableDisk, line: Line, wanted: Desired, cause: Cause) ->
     pace = Pace(look_s=0.001, retry_s=0.001)
     lineup = Lineup(line, line)
     agent = Agent(keeper, Means(line, line, lineup, line, time.monotonic, pace))
-    await agent.begin(cause, "boot")
+    await begin(keeper, cause, "boot")
     failed: list[PowerCutError] = []
 
     async def run() -> None:

@@ -3,21 +3,31 @@
 import itertools
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
 from typing import Any
 
 import msgspec
 import pytest
 
-from edge_core.contracts.gateway import Desired, Outcome, TrialPolicy, UpdateState
-from edge_runtime.errors import NotDurableError, NothingToRollBackError
+from edge_core.contracts.gateway import (
+    Desired,
+    Outcome,
+    PermitReply,
+    PermitRequest,
+    TrialPolicy,
+    UpdateState,
+)
+from edge_runtime.errors import NotDurableError, NothingToRollBackError, StoreError
 from edge_runtime.model import ROLE_TRIAL
+from edge_runtime.update.events import OrderedBack
+from edge_runtime.update.keeper import RecordKeeper
 from edge_runtime.update.record import Record
 from edge_runtime.update.references import Cause, Slots
 from edge_runtime.update.store import RecordStore
 from tests.simulators.disk import WornDisk
 from tests.unit.runtime.update.line import Line
 from tests.unit.runtime.update.made import ON_A, ON_B, A, B, C, assignment, desired, order, record
-from tests.unit.runtime.update.test_agent import FOLDER, Running, disk_with, running
+from tests.unit.runtime.update.test_agent import FOLDER, QUICK, Running, disk_with, running
 
 pytestmark = pytest.mark.anyio
 
@@ -215,6 +225,89 @@ async def test_rotten_bytes_give_way() -> None:
         model.worker.close()
         await gateway.until(lambda: gateway.lineup.running == A)
         assert kept(disk).slots == slots
+
+
+async def test_the_next_target() -> None:
+    """On a way back on a dead disk, too, what does not load gives way to the golden version."""
+    slots = Slots(golden=A, previous_good=C, committed=B)
+    disk = worn_with(record(slots))
+    async with running(disk, Line(breaks=C)) as gateway:
+        await gateway.until(lambda: gateway.lineup.running == B)
+        disk.worn = True
+        with pytest.raises(NotDurableError):
+            await gateway.agent.order_back("smells odd")
+        await gateway.until(lambda: gateway.lineup.running == A)
+        assert kept(disk).slots == slots
+
+
+async def test_at_once() -> None:
+    """The line is not kept waiting for the next try to write."""
+    disk = worn_with(record(ON_B))
+    slow = replace(QUICK, retry_s=3600.0, keep_s=0.0)
+    async with running(disk, Line(), pace=slow) as gateway:
+        gateway.agent.submit(wanting_c())
+        await gateway.until(lambda: gateway.lineup.route.role == ROLE_TRIAL)
+        disk.worn = True
+        await gateway.until(lambda: gateway.lineup.running == B)
+
+
+@dataclass(slots=True, kw_only=True)
+class Denying(Line):
+    """A line whose site permits nothing, and counts who asks."""
+
+    asked: int = 0
+
+    async def permit(self, request: PermitRequest) -> PermitReply:
+        """No."""
+        self.asked += 1
+        return PermitReply(granted=False, epoch=request.attempt)
+
+
+async def test_nobody_asks_to_go_up() -> None:
+    """A permit is not asked for on a disk that could not remember the activation."""
+    line = Denying()
+    disk = worn_with(record(ON_B))
+    async with running(disk, line) as gateway:
+        gateway.agent.submit(wanting_c())
+        await gateway.until(lambda: line.asked > 1)
+        disk.worn = True
+        gateway.agent.submit(desired(assignment("c", trial=LONG), generation=3, safe_mode=True))
+        await gateway.until(lambda: gateway.lineup.route.safe_mode)
+        asked = line.asked
+        await turns(gateway)
+        assert line.asked == asked
+        disk.worn = False
+        await gateway.until(lambda: line.asked > asked)
+
+
+async def test_an_old_state_is_not_obeyed() -> None:
+    """Not even where a result that the site has heard waits for the disk before it."""
+    disk = worn_with(record(ON_B))
+    async with running(disk, Line()) as gateway:
+        assert await gateway.agent.order_back("smells odd") == A
+        await gateway.until(lambda: gateway.now.state is S.ROLLED_BACK)
+        told = gateway.agent.keeper.report()
+        disk.worn = True
+        gateway.agent.submit(desired(generation=0, safe_mode=True), told)
+        await gateway.until(lambda: "stale" in gateway.agent.keeper.faults)
+        assert not gateway.lineup.route.safe_mode
+
+
+async def test_the_keeper_catches_up() -> None:
+    """What was believed without the disk, or refused by it, is written once it takes bytes."""
+    disk = worn_with(record(ON_B))
+    keeper = RecordKeeper(RecordStore(FOLDER, disk), lambda: 0.0)
+    disk.worn = True
+    keeper.act(OrderedBack(order("b"), local=True))
+    assert (keeper.record.slots.committed, keeper.owed) == (A, True)
+    with pytest.raises(StoreError):
+        await keeper.catch_up()
+    disk.worn = False
+    await keeper.catch_up()
+    assert (kept(disk).slots.committed, keeper.owed, keeper.faults) == (A, False, {})
+    sequence = kept(disk).sequence
+    await keeper.catch_up()
+    assert kept(disk).sequence == sequence
 
 
 async def test_a_disk_that_hangs() -> None:

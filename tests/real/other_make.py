@@ -51,9 +51,7 @@ def script(name: str, arguments: list[str]) -> list[str | Path]:
     Raises:
         RuntimeError: see `packages`.
     """
-    folder = packages()
-    shutil.copy(NODE / name, folder / name)
-    return ["node", folder / name, *arguments]
+    return ["env", f"NODE_PATH={packages() / 'node_modules'}", "node", NODE / name, *arguments]
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 // A PLC that is written to: `node panel.js PORT FOLDER`. It takes values with and without status.
 
-const { OPCUAServer, OPCUACertificateManager, DataType } = require("node-opcua");
+const { DataType } = require("node-opcua");
+const { opened } = require("./opened.js");
 
 const [port, folder] = [Number(process.argv[2]), process.argv[3]];
 const NODES = {
@@ -10,21 +11,9 @@ const NODES = {
 };
 
 async function main() {
-  const manager = new OPCUACertificateManager({
-    rootFolder: folder,
-    automaticallyAcceptUnknownCertificate: true,
-  });
-  const server = new OPCUAServer({
-    port,
-    hostname: "127.0.0.1",
-    resourcePath: "/panel",
-    serverCertificateManager: manager,
-    nodeset_filename: [require("node-opcua").nodesets.standard],
-  });
-  await server.initialize();
-  const space = server.engine.addressSpace;
-  const own = space.registerNamespace("urn:a:panel");
-  const panel = own.addObject({ organizedBy: space.rootFolder.objects, browseName: "panel" });
+  const { server, own, object: panel } = await opened(
+    port, folder, "/panel", "urn:a:panel", "panel",
+  );
   for (const [name, [dataType, value]] of Object.entries(NODES)) {
     own.addVariable({
       componentOf: panel, browseName: name, nodeId: `s=${name}`, dataType,

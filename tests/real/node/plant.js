@@ -5,9 +5,8 @@
 
 const fs = require("fs");
 const path = require("path");
-const {
-  OPCUAServer, OPCUACertificateManager, DataType, StatusCodes, makeEUInformation,
-} = require("node-opcua");
+const { DataType, StatusCodes, makeEUInformation } = require("node-opcua");
+const { opened } = require("./opened.js");
 
 const [port, folder] = [Number(process.argv[2]), process.argv[3]];
 const OLD_MS = 10 * 60 * 1000;
@@ -23,21 +22,9 @@ function fault() {
 }
 
 async function main() {
-  const manager = new OPCUACertificateManager({
-    rootFolder: folder,
-    automaticallyAcceptUnknownCertificate: true,
-  });
-  const server = new OPCUAServer({
-    port,
-    hostname: "127.0.0.1",
-    resourcePath: "/plant",
-    serverCertificateManager: manager,
-    nodeset_filename: [require("node-opcua").nodesets.standard],
-  });
-  await server.initialize();
-  const space = server.engine.addressSpace;
-  const own = space.registerNamespace("urn:bad:sensor");
-  const pump = own.addObject({ organizedBy: space.rootFolder.objects, browseName: "pump" });
+  const { server, own, object: pump } = await opened(
+    port, folder, "/plant", "urn:bad:sensor", "pump",
+  );
   const tags = Object.fromEntries(["flow", "pressure"].map((name) => [name, own.addAnalogDataItem({
     componentOf: pump, browseName: name, nodeId: `s=${name}`, dataType: DataType.Double,
     engineeringUnits: BAR, engineeringUnitsRange: { low: 0, high: 1000 },

@@ -1,4 +1,4 @@
-// An OPC UA server of another make: `node server.js PORT FOLDER`, the packages beside it.
+// An OPC UA server of another make: `node server.js PORT FOLDER`.
 //
 // One variable a case that a plant brings: other types, a broken sensor, a value that is only the
 // last usable one, a source time ten minutes old. `warm` is 50 °F, `row` an array. `count` goes up
@@ -9,9 +9,9 @@
 
 const path = require("path");
 const {
-  OPCUAServer, OPCUACertificateManager, DataType, SecurityPolicy, StatusCodes,
-  VariantArrayType, standardUnits,
+  OPCUACertificateManager, DataType, SecurityPolicy, StatusCodes, VariantArrayType, standardUnits,
 } = require("node-opcua");
+const { opened } = require("./opened.js");
 
 const [port, folder] = [Number(process.argv[2]), process.argv[3]];
 const OLD_MS = 10 * 60 * 1000;
@@ -28,15 +28,7 @@ const CASES = {
 };
 
 async function main() {
-  const manager = new OPCUACertificateManager({
-    rootFolder: folder,
-    automaticallyAcceptUnknownCertificate: true,
-  });
-  const server = new OPCUAServer({
-    port,
-    hostname: "127.0.0.1",
-    resourcePath: "/other",
-    serverCertificateManager: manager,
+  const more = {
     userCertificateManager: new OPCUACertificateManager({
       name: "users",
       rootFolder: path.join(folder, "..", "users"),
@@ -50,15 +42,13 @@ async function main() {
       SecurityPolicy.Aes128_Sha256_RsaOaep,
       SecurityPolicy.Aes256_Sha256_RsaPss,
     ],
-    nodeset_filename: [require("node-opcua").nodesets.standard],
     // Outages leave sessions behind until their time is over.
     serverCapabilities: { maxSessions: 200 },
     maxConnectionsPerEndpoint: 200,
-  });
-  await server.initialize();
-  const space = server.engine.addressSpace;
-  const own = space.registerNamespace("urn:another:make");
-  const device = own.addObject({ organizedBy: space.rootFolder.objects, browseName: "device" });
+  };
+  const { server, space, own, object: device } = await opened(
+    port, folder, "/other", "urn:another:make", "device", more,
+  );
   for (const [name, [dataType, value, statusCode, ageMs]] of Object.entries(CASES)) {
     const variable = own.addVariable({
       componentOf: device, browseName: name, nodeId: `s=${name}`, dataType,
